@@ -1,0 +1,257 @@
+//! Reads TOML values into types, and goes on after every one that does not fit.
+//!
+//! serde stops at the first error, and a user would meet the second one only after mending the
+//! first. So values are read from the parsed tree one by one: what does not fit is reported with
+//! its place and leaves a hole ([`Field::Refused`]), which later checks step over in silence.
+//!
+//! Only single values are judged here (shape and range); what depends on two of them is decided
+//! when the file is resolved.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+
+/// A value as it stands in the file.
+pub(super) type Written<'i> = Spanned<DeValue<'i>>;
+
+/// A kind of value: what a key takes, and what it is read as.
+pub(super) trait Value {
+    /// What it is read as.
+    type Output;
+
+    /// Whether the value must never be shown.
+    const SECRET: bool = false;
+
+    /// Says what is expected, as in "must be …".
+    fn expected() -> Cow<'static, str>;
+
+    /// Reads a value; on `None` everything there is to say about it has been reported.
+    fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output>;
+}
+
+/// What a table has under one of its keys.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Field<T> {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// Something that did not fit and was reported.
+    Refused,
+    /// A value.
+    Given(Spanned<T>),
+}
+
+impl<T> Field<T> {
+    /// Returns the value, if there is a fitting one.
+    pub(super) fn value(&self) -> Option<&T> {
+        self.given().map(Spanned::get_ref)
+    }
+
+    /// Returns the value and its place, if there is a fitting one.
+    pub(super) fn given(&self) -> Option<&Spanned<T>> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::Absent | Self::Refused => None,
+        }
+    }
+
+    /// Returns the place of the value, if there is a fitting one.
+    pub(super) fn span(&self) -> Option<Range<usize>> {
+        self.given().map(Spanned::span)
+    }
+
+    /// Whether the file says something that did not fit and was reported.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused)
+    }
+
+    /// Whether the file says nothing, fitting or not.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+impl<T: Clone> Field<T> {
+    /// Returns the value, or `default` when there is none.
+    pub(super) fn or(&self, default: T) -> T {
+        self.value().cloned().unwrap_or(default)
+    }
+}
+
+/// Where in the file reading is, and what was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    path: String,
+    pub(super) findings: Diagnostics,
+}
+
+impl Reader {
+    /// Reads the value of a table's key.
+    pub(super) fn field<T: Value>(&mut self, written: &Written<'_>) -> Field<T::Output> {
+        match T::read(written, self) {
+            Some(value) => Field::Given(Spanned::new(written.span(), value)),
+            None => Field::Refused,
+        }
+    }
+
+    /// Reads something that stands under `key`.
+    pub(super) fn under<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.path.len();
+        if outer > 0 {
+            self.path.push('.');
+        }
+        if is_bare(key) {
+            self.path.push_str(key);
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(self.path, "{key:?}");
+        }
+        let value = read(self);
+        self.path.truncate(outer);
+        value
+    }
+
+    /// Reads an element of the array that is being read.
+    fn element<T>(&mut self, index: usize, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.path.len();
+        // Writing to a string cannot fail.
+        let _ = write!(self.path, "[{index}]");
+        let value = read(self);
+        self.path.truncate(outer);
+        value
+    }
+
+    /// Returns the path of what is being read, such as `providers.a.models`.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Passes on `value`, or reports that what is written is not a `T`.
+    pub(super) fn expect<T: Value, V>(
+        &mut self,
+        written: &Written<'_>,
+        value: Option<V>,
+    ) -> Option<V> {
+        if T::SECRET && written.get_ref().as_str().and_then(variable).is_none() {
+            self.findings.conceal(written.span());
+        }
+        if value.is_none() {
+            let found = if T::SECRET {
+                kind(written).into()
+            } else {
+                shown(written)
+            };
+            let message = format!("`{}` must be {}, not {found}", self.path, T::expected());
+            let mut finding = Diagnostic::error(message).at(written.span());
+            if let Some(text) = written.get_ref().as_str()
+                && !T::SECRET
+                && (text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok())
+            {
+                finding = finding.help(format!("write it without quotes: `{text}`"));
+            }
+            self.findings.push(finding);
+        }
+        value
+    }
+
+    /// Reports that a text is not what it should be, and why.
+    pub(super) fn refuse(&mut self, span: Range<usize>, what: &str, why: impl std::fmt::Display) {
+        let message = format!("`{}` is not {what}: {why}", self.path);
+        self.findings.push(Diagnostic::error(message).at(span));
+    }
+
+    /// Hides a part of a text, or all of it where escapes make it uncertain which part that is.
+    pub(super) fn conceal_part(&mut self, written: &Written<'_>, text: &str, part: Range<usize>) {
+        let span = written.span();
+        let is_verbatim = span.len() == text.len() + 2;
+        self.findings.conceal(if is_verbatim {
+            span.start + 1 + part.start..span.start + 1 + part.end
+        } else {
+            span
+        });
+    }
+
+    /// Hides every text in a value whose meaning is not known: it may be a misspelt key's secret.
+    pub(super) fn conceal_texts(&mut self, written: &Written<'_>) {
+        match written.get_ref() {
+            DeValue::String(_) => self.findings.conceal(written.span()),
+            DeValue::Array(items) => items.iter().for_each(|item| self.conceal_texts(item)),
+            DeValue::Table(table) => table.values().for_each(|value| self.conceal_texts(value)),
+            _ => {}
+        }
+    }
+}
+
+/// Returns the name in a value that is exactly `${NAME}`: a secret kept elsewhere, which may itself
+/// be shown.
+pub(super) fn variable(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("${")?.strip_suffix('}')?;
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_name.then_some(name)
+}
+
+/// Whether TOML lets a key stand without quotes.
+fn is_bare(key: &str) -> bool {
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// Names the kind of a value.
+fn kind(written: &Written<'_>) -> &'static str {
+    match written.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Shows a number or a boolean, and names the kind of anything else.
+fn shown(written: &Written<'_>) -> Cow<'static, str> {
+    match written.get_ref() {
+        DeValue::Integer(number) => format!("`{number}`").into(),
+        DeValue::Float(number) => format!("`{}`", number.as_str()).into(),
+        DeValue::Boolean(value) => format!("`{value}`").into(),
+        _ => kind(written).into(),
+    }
+}
+
+impl<T: Value> Value for Spanned<T> {
+    type Output = Spanned<T::Output>;
+
+    fn expected() -> Cow<'static, str> {
+        T::expected()
+    }
+
+    fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {
+        T::read(written, reader).map(|value| Spanned::new(written.span(), value))
+    }
+}
+
+impl<T: Value> Value for Vec<T> {
+    type Output = Vec<T::Output>;
+
+    fn expected() -> Cow<'static, str> {
+        format!("an array, each element {}", T::expected()).into()
+    }
+
+    fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {
+        let items = reader.expect::<Self, _>(written, written.get_ref().as_array())?;
+        // Every element is read before the first misfit counts, so that all are reported.
+        let values: Vec<_> = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| reader.element(index, |reader| T::read(item, reader)))
+            .collect();
+        values.into_iter().collect()
+    }
+}

@@ -1,0 +1,136 @@
+//! How findings look: the line of the file, a caret, and the help; or JSON for programs.
+//!
+//! Bytes that are secret are shown as `*`, because findings go to logs and to administrators.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+
+use super::diagnostic::{Diagnostic, Diagnostics, Severity};
+use super::source::Source;
+
+/// A finding as programs read it.
+#[derive(serde::Serialize)]
+struct Report<'a> {
+    severity: Severity,
+    message: &'a str,
+    path: std::borrow::Cow<'a, str>,
+    line: usize,
+    column: usize,
+    help: Option<&'a str>,
+}
+
+impl Diagnostics {
+    /// Returns the findings as a terminal shows them, with a summary as the last line; nothing when
+    /// there are none.
+    pub fn render(&self, source: &Source, color: bool) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let mut page = String::new();
+        for finding in self {
+            page.push_str(&self.render_one(finding, source, &renderer));
+            page.push_str("\n\n");
+        }
+        page + &self.summary()
+    }
+
+    /// Returns one finding as a terminal shows it. Only its own line is drawn, so the renderer gets
+    /// only that, and many findings in a large file cost no more than they must.
+    fn render_one(&self, finding: &Diagnostic, source: &Source, renderer: &Renderer) -> String {
+        let level = match finding.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let path = source.path().to_string_lossy();
+        let title = level.primary_title(&*finding.message);
+        let group = match &finding.span {
+            Some(span) => {
+                let line = source.line(span.start);
+                let (number, _) = source.position(line.start);
+                let text = self.concealed(source.text(), line.clone());
+                // The parser may point into the midst of a character.
+                let start = text.floor_char_boundary(span.start - line.start);
+                let end = text.ceil_char_boundary(span.end.min(line.end) - line.start);
+                let snippet = Snippet::source(text)
+                    .line_start(number)
+                    .path(&*path)
+                    .annotation(AnnotationKind::Primary.span(start..end.max(start)));
+                title.element(snippet)
+            }
+            None => title.element(Origin::path(&*path).line(1).char_column(1)),
+        };
+        let group = match &finding.help {
+            Some(help) => group.element(Level::HELP.message(&**help)),
+            None => group,
+        };
+        renderer.render(&[group])
+    }
+
+    /// Returns the findings as a JSON array of objects with `severity`, `message`, `path`, `line`,
+    /// `column` and `help`. What is about something absent is placed at the beginning.
+    pub fn to_json(&self, source: &Source) -> String {
+        let reports: Vec<_> = self
+            .iter()
+            .map(|finding| {
+                let start = finding.span.as_ref().map_or(0, |span| span.start);
+                let (line, column) = source.position(start);
+                Report {
+                    severity: finding.severity,
+                    message: &finding.message,
+                    path: source.path().to_string_lossy(),
+                    line,
+                    column,
+                    help: finding.help.as_deref(),
+                }
+            })
+            .collect();
+        // Writing text and numbers into memory has no way to fail.
+        serde_json::to_string(&reports).unwrap_or_default()
+    }
+
+    /// Says how many findings there are and what follows from them.
+    fn summary(&self) -> String {
+        let counted = |count: usize, noun: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {noun}")),
+            _ => Some(format!("{count} {noun}s")),
+        };
+        let errors = counted(self.count(Severity::Error), "error");
+        let warnings = counted(self.count(Severity::Warning), "warning");
+        let verdict = if errors.is_some() {
+            "; configuration not loaded"
+        } else {
+            ""
+        };
+        let counts: Vec<_> = errors.into_iter().chain(warnings).collect();
+        format!("{}{verdict}", counts.join(", "))
+    }
+
+    /// Returns a line with every secret in it overwritten, byte for byte, so that places stay right.
+    fn concealed(&self, text: &str, line: Range<usize>) -> String {
+        let mut bytes = text.as_bytes()[line.clone()].to_vec();
+        for secret in &self.secrets {
+            let start = secret.start.clamp(line.start, line.end) - line.start;
+            let end = secret.end.clamp(line.start, line.end) - line.start;
+            if let Some(hidden) = bytes.get_mut(start..end) {
+                hidden
+                    .iter_mut()
+                    .filter(|byte| !is_frame(**byte))
+                    .for_each(|byte| *byte = b'*');
+            }
+        }
+        // Secrets are whole values, and what replaces them is ASCII.
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+/// Whether a byte of a concealed value only gives it its form.
+fn is_frame(byte: u8) -> bool {
+    matches!(byte, b' ' | b'=' | b'"' | b'\'' | b'\n' | b'\r')
+}

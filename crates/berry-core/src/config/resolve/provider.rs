@@ -1,0 +1,294 @@
+//! Resolves `[providers.<id>]`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use toml::Spanned;
+
+use super::Resolver;
+use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::file::ProviderFile;
+use crate::config::provider::{HttpVersion, Provider, ResponseTimeout};
+use crate::config::reader::{Field, variable};
+use crate::config::settings::Settings;
+use crate::config::table::{Entry, Named};
+use crate::config::vocabulary;
+use crate::name::ProviderName;
+use crate::secret::Secret;
+
+/// The protocol of a provider that does not say which.
+const DEFAULT_PROTOCOL: &str = "openai";
+
+/// The protocol that [`DEFAULT_PROTOCOL`] means at a host with [`AZURE_HOST`] at its end.
+const AZURE_PROTOCOL: &str = "azure";
+
+/// The end of the names of Azure's hosts.
+const AZURE_HOST: &str = ".openai.azure.com";
+
+/// How an encrypted key begins.
+const ENCRYPTED: &str = "enc:v1:";
+
+/// Headers that are the connection's own, and would break it if they were configured.
+const FRAMING: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Every provider that the file names; those with errors in them are known by name only.
+pub(super) struct Providers<'a> {
+    /// What the ids of the file stand for.
+    by_id: BTreeMap<&'a str, Option<Arc<Provider>>>,
+    /// In file order.
+    resolved: Vec<Arc<Provider>>,
+}
+
+/// What an id stands for.
+pub(super) enum Found<'a> {
+    /// A provider.
+    Valid(&'a Arc<Provider>),
+    /// A provider with errors, which were reported.
+    Faulty,
+    /// No provider of the file.
+    Nothing,
+}
+
+impl<'a> Providers<'a> {
+    /// Returns what an id stands for.
+    pub(super) fn find(&self, id: &str) -> Found<'_> {
+        match self.by_id.get(id) {
+            Some(Some(provider)) => Found::Valid(provider),
+            Some(None) => Found::Faulty,
+            None => Found::Nothing,
+        }
+    }
+
+    /// Returns the ids of the file.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &'a str> + Clone {
+        self.by_id.keys().copied()
+    }
+
+    /// Returns the providers without errors, in file order.
+    pub(super) fn into_resolved(self) -> Vec<Arc<Provider>> {
+        self.resolved
+    }
+}
+
+impl Resolver<'_> {
+    /// Resolves every provider.
+    pub(super) fn providers<'f>(
+        &mut self,
+        table: &'f Field<Named<ProviderFile>>,
+        settings: &Settings,
+    ) -> Providers<'f> {
+        let mut providers = Providers {
+            by_id: BTreeMap::new(),
+            resolved: Vec::new(),
+        };
+        for Entry { key, value } in table.value().map_or(&[][..], |table| &table.0) {
+            let provider = value
+                .as_ref()
+                .and_then(|file| self.provider(key, file.get_ref(), settings))
+                .map(Arc::new);
+            providers.resolved.extend(provider.clone());
+            providers.by_id.insert(key.get_ref(), provider);
+        }
+        providers
+    }
+
+    /// Resolves one provider.
+    fn provider(
+        &mut self,
+        key: &Spanned<String>,
+        file: &ProviderFile,
+        settings: &Settings,
+    ) -> Option<Provider> {
+        let enabled = file.enabled.or(true);
+        let id = self.name("a provider's id", key, ProviderName::parse);
+        let headers = self.headers(key.get_ref(), &file.headers);
+        let api_key = self.api_key(key.get_ref(), file, enabled);
+        let protocol = self.protocol(file);
+        self.check_http_version(key.get_ref(), file);
+        if file.base_url.is_absent() {
+            let finding =
+                Diagnostic::error(format!("provider `{}` has no `base_url`", key.get_ref()))
+                    .at(key.span())
+                    .help("write where it is, such as `base_url = \"https://api.openai.com/v1\"`");
+            self.findings.push(finding);
+        }
+        let base_url = file.base_url.value()?.clone();
+        let lacks_key = api_key.as_ref().is_some_and(Secret::is_empty);
+        if enabled && lacks_key && !has_credential(&headers) {
+            self.warn_without_key(key, file, &base_url);
+        }
+        let timeout = file.timeout_seconds.value();
+        Some(Provider {
+            id: id?,
+            name: file.name.value().unwrap_or(key.get_ref()).as_str().into(),
+            enabled,
+            protocol: self.refined(protocol?, &base_url),
+            base_url,
+            api_key: api_key?,
+            models: file
+                .models
+                .value()
+                .into_iter()
+                .flatten()
+                .map(|name| name.as_str().into())
+                .collect(),
+            headers,
+            response_timeout: timeout.map_or(settings.response_timeout, |&time| ResponseTimeout {
+                streamed: time,
+                whole: time,
+            }),
+            max_retries: file.max_retries.or(settings.max_retries),
+            max_concurrent_requests: file.max_concurrent_requests.or(None),
+            http_version: file.http_version.or(HttpVersion::default()),
+            ca_file: file.ca_file.or(None),
+            proxy: file.proxy_url.value().cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Resolves the name of the protocol; `None` when it was reported.
+    fn protocol(&mut self, file: &ProviderFile) -> Option<&'static str> {
+        match &file.backend_type {
+            Field::Absent => Some(DEFAULT_PROTOCOL),
+            Field::Refused => None,
+            Field::Given(name) => self.term("protocol", self.vocabulary.protocols, name),
+        }
+    }
+
+    /// Returns the protocol that is spoken at this address when the file says `protocol`: Azure's
+    /// hosts need another address and header, and a file may call them `openai` all the same.
+    fn refined(&self, protocol: &'static str, base_url: &http::Uri) -> &'static str {
+        let is_azure = base_url
+            .host()
+            .is_some_and(|host| host.ends_with(AZURE_HOST));
+        vocabulary::find(self.vocabulary.protocols, AZURE_PROTOCOL)
+            .filter(|azure| azure.available && is_azure && protocol == DEFAULT_PROTOCOL)
+            .map_or(protocol, |azure| azure.name)
+    }
+
+    /// Refuses HTTP/2 without TLS where there is TLS.
+    fn check_http_version(&mut self, id: &str, file: &ProviderFile) {
+        let is_https = file.base_url.value().is_some_and(is_https);
+        if let Field::Given(version) = &file.http_version
+            && *version.get_ref() == HttpVersion::H2c
+            && is_https
+        {
+            let message =
+                format!("provider `{id}` is called over https, where `h2c` is not spoken");
+            let help = "with `auto`, HTTP/2 is used wherever TLS negotiates it";
+            self.findings
+                .push(Diagnostic::error(message).at(version.span()).help(help));
+        }
+    }
+
+    /// Warns that requests go out without a credential, where that is probably a mistake.
+    fn warn_without_key(&mut self, key: &Spanned<String>, file: &ProviderFile, url: &http::Uri) {
+        if !is_https(url) {
+            return;
+        }
+        let span = file.api_key.span().unwrap_or(key.span());
+        let id = key.get_ref();
+        self.warning(
+            span,
+            format!("provider `{id}` has no `api_key`: it is called without one"),
+        );
+    }
+
+    /// Resolves the key, which may be the name of an environment variable; `None` when it was
+    /// reported. The key of a disabled provider is not checked.
+    fn api_key(&mut self, id: &str, file: &ProviderFile, enabled: bool) -> Option<Secret> {
+        let written = match &file.api_key {
+            Field::Absent => return Some(Secret::default()),
+            Field::Refused => return None,
+            Field::Given(written) => written,
+        };
+        let name = variable(written.get_ref().expose());
+        let key = match name {
+            Some(name) => (self.environment)(name).map(|value| Secret::new(value.trim())),
+            None => Some(written.get_ref().clone()),
+        };
+        match (key, name) {
+            (Some(key), _) if enabled => self.is_usable(id, written, &key).then_some(key),
+            (None, Some(name)) if enabled => {
+                let message = format!(
+                    "provider `{id}` takes its key from the environment variable `{name}`, which \
+                     is not set"
+                );
+                self.error(written.span(), message);
+                None
+            }
+            (key, _) => key.or(Some(Secret::default())),
+        }
+    }
+
+    /// Whether a key can be used as it is; reports it when not.
+    fn is_usable(&mut self, id: &str, written: &Spanned<Secret>, key: &Secret) -> bool {
+        let text = key.expose();
+        let finding = if text.starts_with(ENCRYPTED) {
+            Diagnostic::error(format!("the key of provider `{id}` is encrypted"))
+                .help("decryption is not available yet; use `${NAME}` and an environment variable")
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Diagnostic::error(format!(
+                "the key of provider `{id}` has white space or characters outside ASCII in it"
+            ))
+        } else if text.contains("${") {
+            Diagnostic::warning(format!("the key of provider `{id}` is taken literally"))
+                .help("an environment variable must be the whole value: `${NAME}`")
+        } else {
+            return true;
+        };
+        let is_error = finding.severity == Severity::Error;
+        self.findings.push(finding.at(written.span()));
+        !is_error
+    }
+
+    /// Resolves the headers; every value is marked as sensitive, since any may be a credential.
+    fn headers(&mut self, id: &str, table: &Field<Named<Secret>>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for Entry { key, value } in table.value().map_or(&[][..], |table| &table.0) {
+            let Ok(name) = HeaderName::from_bytes(key.get_ref().as_bytes()) else {
+                let message = format!("`{}` cannot be the name of a header", key.get_ref());
+                self.error(key.span(), message);
+                continue;
+            };
+            if FRAMING.contains(&name) {
+                let message = format!("the header `{name}` belongs to the connection");
+                let help = "remove it; it is set for every request as it has to be";
+                self.findings
+                    .push(Diagnostic::error(message).at(key.span()).help(help));
+                continue;
+            }
+            let Some(written) = value else { continue };
+            let Ok(mut value) = HeaderValue::from_str(written.get_ref().expose()) else {
+                let message = format!("the value of `{name}` has characters a header cannot have");
+                self.error(written.span(), message);
+                continue;
+            };
+            value.set_sensitive(true);
+            if headers.insert(&name, value).is_some() {
+                let message = format!("provider `{id}` sets the header `{name}` twice");
+                self.error(key.span(), message);
+            }
+        }
+        headers
+    }
+}
+
+/// Whether the configured headers say who is calling.
+fn has_credential(headers: &HeaderMap) -> bool {
+    ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
+/// Whether an address is called over TLS.
+fn is_https(url: &http::Uri) -> bool {
+    url.scheme() == Some(&http::uri::Scheme::HTTPS)
+}

@@ -1,0 +1,223 @@
+//! Resolves `[users.<id>]`.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::Resolver;
+use crate::auth::TokenDigest;
+use crate::config::diagnostic::Diagnostic;
+use crate::config::file::{ModelFile, RateLimitFile, UserFile};
+use crate::config::reader::Field;
+use crate::config::suggest;
+use crate::config::table::{Entry, Named};
+use crate::config::user::{AllowedModels, RateLimit, User};
+use crate::name::{ModelName, UserName};
+use crate::secret::Secret;
+
+/// A token shorter than this, in characters, could be found by trying.
+const SHORTEST_GOOD_TOKEN: usize = 16;
+
+impl Resolver<'_> {
+    /// Resolves every user.
+    pub(super) fn users(
+        &mut self,
+        table: &Field<Named<UserFile>>,
+        models: &Field<Named<ModelFile>>,
+    ) -> Vec<Arc<User>> {
+        let entries = table.value().map_or(&[][..], |table| &table.0);
+        if entries.is_empty() && !table.is_refused() {
+            self.findings.push(
+                Diagnostic::warning("no users are configured: every request is refused")
+                    .help("add a table `[users.<id>]` with a `token`"),
+            );
+        }
+        let models = models.value().map_or(&[][..], |table| &table.0);
+        let mut owners: HashMap<TokenDigest, &str> = HashMap::new();
+        let mut users = Vec::new();
+        for Entry { key, value } in entries {
+            let Some(file) = value.as_ref().map(Spanned::get_ref) else {
+                continue;
+            };
+            let Some(user) = self.user(key, file, models) else {
+                continue;
+            };
+            if let Some(owner) = owners.insert(user.token, key.get_ref()) {
+                let span = file
+                    .token
+                    .span()
+                    .or(file.token_sha256.span())
+                    .unwrap_or(key.span());
+                let message = format!(
+                    "users `{owner}` and `{}` have the same token",
+                    key.get_ref()
+                );
+                self.error(span, message);
+            }
+            users.push(Arc::new(user));
+        }
+        users
+    }
+
+    /// Resolves one user.
+    fn user(
+        &mut self,
+        key: &Spanned<String>,
+        file: &UserFile,
+        models: &[Entry<ModelFile>],
+    ) -> Option<User> {
+        let id = self.name("a user's id", key, UserName::parse);
+        let token = self.token(key, file);
+        let allowed_models = self.allowed_models(key.get_ref(), file, models);
+        let rate_limit = self.rate_limit(&file.rate_limit);
+        Some(User {
+            id: id?,
+            name: file.name.value().unwrap_or(key.get_ref()).as_str().into(),
+            token: token?,
+            enabled: file.enabled.or(true),
+            tags: file.tags.or(Vec::new()),
+            allowed_models,
+            allowed_ips: file.allowed_ips.or(Vec::new()),
+            expires_at: file.expires_at.value().copied(),
+            rate_limit,
+        })
+    }
+
+    /// Resolves the token, of which only the digest is kept.
+    fn token(&mut self, key: &Spanned<String>, file: &UserFile) -> Option<TokenDigest> {
+        let id = key.get_ref();
+        match (&file.token, &file.token_sha256) {
+            (Field::Absent, Field::Absent) => {
+                let finding = Diagnostic::error(format!("user `{id}` has no `token`"))
+                    .at(key.span())
+                    .help("write a `token`, or its digest as `token_sha256`");
+                self.findings.push(finding);
+                None
+            }
+            (Field::Given(_), Field::Given(digest)) => {
+                let message = format!("user `{id}` has both `token` and `token_sha256`");
+                self.error(digest.span(), message);
+                None
+            }
+            (Field::Given(token), Field::Absent) => self
+                .check_token(id, token)
+                .then(|| TokenDigest::of(token.get_ref().expose())),
+            (Field::Absent, Field::Given(hex)) => {
+                let digest = TokenDigest::from_hex(hex.get_ref().expose());
+                if digest.is_none() {
+                    let finding = Diagnostic::error(format!(
+                        "`token_sha256` of user `{id}` is not 64 hexadecimal digits"
+                    ));
+                    let help = "print it with `printf %s TOKEN | sha256sum`";
+                    self.findings.push(finding.at(hex.span()).help(help));
+                }
+                digest
+            }
+            (Field::Refused, _) | (_, Field::Refused) => None,
+        }
+    }
+
+    /// Refuses a token that no request could carry, and warns about one that could be guessed.
+    fn check_token(&mut self, id: &str, token: &Spanned<Secret>) -> bool {
+        let text = token.get_ref().expose();
+        if text.is_empty() {
+            self.error(token.span(), format!("the token of user `{id}` is empty"));
+            return false;
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = format!(
+                "the token of user `{id}` has white space or characters outside ASCII in it"
+            );
+            self.error(token.span(), message);
+            return false;
+        }
+        if text.len() < SHORTEST_GOOD_TOKEN {
+            let message = format!(
+                "the token of user `{id}` is shorter than {SHORTEST_GOOD_TOKEN} characters"
+            );
+            let help = "use a long random one, such as `openssl rand -hex 24` prints";
+            self.findings
+                .push(Diagnostic::warning(message).at(token.span()).help(help));
+        }
+        true
+    }
+
+    /// Resolves the names of models to their keys.
+    fn allowed_models(
+        &mut self,
+        id: &str,
+        file: &UserFile,
+        models: &[Entry<ModelFile>],
+    ) -> AllowedModels {
+        let Some(names) = file
+            .allowed_models
+            .value()
+            .filter(|names| !names.is_empty())
+        else {
+            return AllowedModels::All;
+        };
+        let mut keys = Vec::new();
+        for name in names {
+            let text = name.get_ref();
+            let mut called = models
+                .iter()
+                .filter(|model| is_called(model, text))
+                .peekable();
+            if called.peek().is_none() {
+                let message = format!("user `{id}` is allowed `{text}`, which is not a model");
+                let help = suggest::help(text, models.iter().flat_map(names_of));
+                self.findings
+                    .push(Diagnostic::warning(message).at(name.span()).help_if(help));
+            }
+            keys.extend(called.filter_map(|model| ModelName::parse(model.key.get_ref()).ok()));
+        }
+        AllowedModels::Only(keys)
+    }
+
+    /// Resolves the limits, of which a longer time's must not be the smaller.
+    fn rate_limit(&mut self, table: &Field<RateLimitFile>) -> RateLimit {
+        let Some(file) = table.value() else {
+            return RateLimit::default();
+        };
+        let windows = [
+            ("requests_per_minute", &file.requests_per_minute),
+            ("requests_per_hour", &file.requests_per_hour),
+            ("requests_per_day", &file.requests_per_day),
+        ];
+        let mut shorter: Option<(&str, NonZeroU32)> = None;
+        for (name, field) in windows {
+            let Field::Given(limit) = field else { continue };
+            let value = *limit.get_ref();
+            if let Some((before, least)) = shorter
+                && value < least
+            {
+                let message = format!("`{name}` {value} is less than `{before}` {least}");
+                self.error(limit.span(), message);
+            }
+            shorter = Some((name, value));
+        }
+        RateLimit {
+            requests_per_minute: file.requests_per_minute.value().copied(),
+            requests_per_hour: file.requests_per_hour.value().copied(),
+            requests_per_day: file.requests_per_day.value().copied(),
+            tokens_per_minute: file.tokens_per_minute.value().copied(),
+            max_concurrent_requests: file.max_concurrent_requests.value().copied(),
+        }
+    }
+}
+
+/// Whether a model has this public name or key.
+fn is_called(model: &Entry<ModelFile>, text: &str) -> bool {
+    names_of(model).any(|name| name == text)
+}
+
+/// Returns the key and the public name of a model.
+fn names_of(model: &Entry<ModelFile>) -> impl Iterator<Item = &str> + Clone {
+    let public = model
+        .value
+        .as_ref()
+        .and_then(|file| file.get_ref().name.value());
+    std::iter::once(model.key.get_ref().as_str()).chain(public.map(ModelName::as_str))
+}

@@ -1,0 +1,203 @@
+//! The text of a configuration file and where it came from.
+//!
+//! [`Source::read`] is the only place in this crate that touches the file system, and every way
+//! in which a file can be unreadable is one clear line.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The largest file that is read, in bytes: thousands of models fit in, a disk image does not.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A configuration file's text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+/// Why a file's text cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// There is no such file.
+    #[error("no configuration file at `{}`", .0.display())]
+    Missing(PathBuf),
+    /// It is a directory.
+    #[error("`{}` is a directory, not a configuration file", .0.display())]
+    Directory(PathBuf),
+    /// The system refused to read it.
+    #[error("configuration file `{}` cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is not text.
+    #[error("configuration file `{}` is not UTF-8 text; see line {line}", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is not text, counted from 1.
+        line: usize,
+    },
+    /// It is larger than any configuration.
+    #[error("configuration file `{}` is larger than 16 MiB", .0.display())]
+    TooLarge(PathBuf),
+}
+
+impl Source {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Says why the file's text cannot be had.
+    pub fn read(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
+        let path = path.into();
+        let bytes = match read_bounded(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return Err(match error.kind() {
+                    io::ErrorKind::NotFound => SourceError::Missing(path),
+                    io::ErrorKind::IsADirectory => SourceError::Directory(path),
+                    io::ErrorKind::FileTooLarge => SourceError::TooLarge(path),
+                    _ => SourceError::Unreadable {
+                        path,
+                        source: error,
+                    },
+                });
+            }
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self::new(path, text)),
+            Err(error) => {
+                let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = valid.split(|&byte| byte == b'\n').count();
+                Err(SourceError::NotUtf8 { path, line })
+            }
+        }
+    }
+
+    /// Takes a text that is already there. A byte order mark is left out.
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        if text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        Self {
+            path: path.into(),
+            text,
+        }
+    }
+
+    /// Returns where the text came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the line on which a byte is, without its end.
+    pub(super) fn line(&self, offset: usize) -> Range<usize> {
+        let offset = self.text.floor_char_boundary(offset);
+        let start = self.text[..offset]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
+        let length = self.text[start..].lines().next().map_or(0, str::len);
+        start..start + length
+    }
+
+    /// Returns the line and the column of a byte, both counted from 1, columns in characters.
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let before = &self.text[..self.text.floor_char_boundary(offset)];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = 1 + before.bytes().filter(|&byte| byte == b'\n').count();
+        (line, 1 + before[line_start..].chars().count())
+    }
+}
+
+/// Shows the path only: the text has keys in it.
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Returns a file's bytes, or why not, with the two kinds of error that are ours to tell.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out() {
+        let file = written(b"\xef\xbb\xbf[settings]\n");
+
+        assert_eq!(Source::read(file.path()).unwrap().text(), "[settings]\n");
+    }
+
+    #[test]
+    fn a_missing_file_and_a_directory_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+
+        assert!(matches!(
+            Source::read(folder.path()),
+            Err(SourceError::Directory(_))
+        ));
+        let missing = Source::read(folder.path().join("config.toml"));
+        assert!(matches!(missing, Err(SourceError::Missing(_))));
+    }
+
+    #[test]
+    fn the_line_that_is_not_text_is_named() {
+        let file = written(b"[settings]\n# caf\xe9\n");
+
+        assert!(matches!(
+            Source::read(file.path()),
+            Err(SourceError::NotUtf8 { line: 2, .. })
+        ));
+    }
+
+    #[test]
+    fn a_file_larger_than_any_configuration_is_refused() {
+        let file = written(b"");
+        file.as_file().set_len(MAX_BYTES + 1).unwrap();
+
+        assert!(matches!(
+            Source::read(file.path()),
+            Err(SourceError::TooLarge(_))
+        ));
+    }
+
+    #[test]
+    fn columns_are_counted_in_characters() {
+        let source = Source::new("config.toml", "# 第一行\nname = \"第\" # x");
+
+        assert_eq!(source.position(source.text().find('x').unwrap()), (2, 14));
+        assert_eq!(source.position(usize::MAX), (2, 15));
+    }
+}

@@ -1,0 +1,82 @@
+//! What somebody may have meant by a word that is not known.
+
+use std::fmt::Write;
+
+/// The longest list of names that is worth printing in place of a guess.
+const LONGEST_LIST: usize = 12;
+
+/// Returns the help for an unknown `word`: the nearest of the known ones, or all of them when none
+/// is near and they are few.
+pub(super) fn help<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    match nearest(word, known.clone()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None => list(known).map(|list| format!("expected {list}")),
+    }
+}
+
+/// Returns the known word that `word` is most probably a misspelling of.
+fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    // A third of the letters wrong is still a misspelling; more is another word.
+    let tolerated = word.chars().count() / 3;
+    known
+        .into_iter()
+        .map(|near| {
+            (
+                strsim::damerau_levenshtein(&word, &near.to_lowercase()),
+                near,
+            )
+        })
+        .filter(|&(distance, _)| distance <= tolerated)
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, near)| near)
+}
+
+/// Returns "`a`, `b` or `c`", unless there are none or too many.
+pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let words: Vec<_> = words.into_iter().take(LONGEST_LIST + 1).collect();
+    if words.len() > LONGEST_LIST {
+        return None;
+    }
+    let (last, others) = words.split_last()?;
+    let mut list = String::new();
+    for (index, word) in others.iter().enumerate() {
+        let separator = if index + 1 < others.len() {
+            ", "
+        } else {
+            " or "
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(list, "`{word}`{separator}");
+    }
+    let _ = write!(list, "`{last}`");
+    Some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_word_finds_the_nearest_known_one() {
+        let known = ["openai", "azure-openai", "claude"];
+
+        assert_eq!(help("opnai", known).unwrap(), "did you mean `openai`?");
+        assert_eq!(help("Cluade", known).unwrap(), "did you mean `claude`?");
+    }
+
+    #[test]
+    fn a_word_near_to_none_is_answered_with_the_list() {
+        assert_eq!(
+            help("gemini", ["a", "b", "c"]).unwrap(),
+            "expected `a`, `b` or `c`"
+        );
+        assert_eq!(help("gemini", ["a"]).unwrap(), "expected `a`");
+        assert_eq!(help("c", ["a", "b"]).unwrap(), "expected `a` or `b`");
+        assert_eq!(help("gemini", []), None);
+        assert_eq!(help("gemini", ["a"; LONGEST_LIST + 1]), None);
+    }
+}

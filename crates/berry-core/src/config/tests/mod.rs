@@ -1,0 +1,98 @@
+//! What a file becomes, and what its author is told.
+//!
+//! `syntax`, `values`, `providers`, `models` and `users` show findings as a terminal does;
+//! `resolved` looks at the configuration that comes out; `mutation` breaks a good file in every
+//! way it can think of.
+
+mod models;
+mod mutation;
+mod providers;
+mod resolved;
+mod syntax;
+mod users;
+mod values;
+
+use super::{Config, Diagnostics, Loaded, Source, Term, Vocabulary};
+
+const STRATEGIES: [Term; 4] = [
+    term("weighted_failover", &[], true),
+    term("failover", &[], true),
+    term("round_robin", &[], true),
+    term("smart_ai", &[], false),
+];
+
+const PROTOCOLS: [Term; 4] = [
+    term("openai", &["open_ai"], true),
+    term("claude", &["anthropic"], true),
+    term("gemini", &["google"], false),
+    term("azure", &[], true),
+];
+
+/// Every key that a file can have.
+const COMPLETE: &str = include_str!("complete.toml");
+
+const fn term(name: &'static str, aliases: &'static [&'static str], available: bool) -> Term {
+    Term {
+        name,
+        aliases,
+        available,
+    }
+}
+
+/// Knows one variable.
+fn environment(name: &str) -> Option<String> {
+    (name == "OPENAI_API_KEY").then(|| "sk-from-the-environment\n".to_owned())
+}
+
+/// Takes a text as a file, without the indentation it has in the source of a test.
+fn source(text: &str) -> Source {
+    let indentation = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| line.len() - line.trim_start().len())
+        .min()
+        .unwrap_or_default();
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| line.get(indentation..).unwrap_or_default())
+        .collect();
+    Source::new("config.toml", lines.join("\n").trim_start())
+}
+
+fn parse(text: &str) -> Result<Loaded, Diagnostics> {
+    let vocabulary = Vocabulary {
+        strategies: &STRATEGIES,
+        protocols: &PROTOCOLS,
+    };
+    Config::parse(&source(text), &vocabulary, &environment)
+}
+
+/// Returns the configuration of a file that has no errors.
+fn config(text: &str) -> Config {
+    parse(text)
+        .unwrap_or_else(|findings| panic!("{}", findings.render(&source(text), false)))
+        .config
+}
+
+/// Returns what a terminal shows about a file.
+fn all_findings(text: &str) -> String {
+    parse(text)
+        .map_or_else(|findings| findings, |loaded| loaded.warnings)
+        .render(&source(text), false)
+}
+
+/// Returns what a terminal shows about a part of a file: everything but what it lacks as a whole.
+fn findings(text: &str) -> String {
+    let all = parse(text).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    let mut shown = Diagnostics::default();
+    for finding in all
+        .iter()
+        .filter(|finding| !finding.message.contains("are configured:"))
+    {
+        shown.push(finding.clone());
+    }
+    all.secrets
+        .into_iter()
+        .for_each(|secret| shown.conceal(secret));
+    shown.render(&source(text), false)
+}

@@ -1,0 +1,68 @@
+//! A good file, broken at random: it is refused or accepted, and never brings anything down.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::{COMPLETE, parse};
+use crate::config::{Diagnostics, Source};
+
+/// What is written over a random part of the file: its own punctuation, or anything.
+fn replacement() -> impl Strategy<Value = String> {
+    prop_oneof![
+        r#"[\[\]{}"'=,.#\n0-9-]{0,4}"#,
+        r"\PC{0,6}",
+        Just(String::new())
+    ]
+}
+
+/// Writes `text` over up to sixteen bytes somewhere in the file.
+fn overwrite(file: &mut String, place: Index, length: usize, text: &str) {
+    let start = file.floor_char_boundary(place.index(file.len() + 1));
+    let end = file.ceil_char_boundary((start + length).min(file.len()));
+    file.replace_range(start..end, text);
+}
+
+/// Returns everything that is said about a file, by terminal and by JSON.
+fn said_about(file: &str) -> (Diagnostics, String) {
+    let findings = parse(file).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    let source = Source::new("config.toml", file);
+    let said = findings.render(&source, true) + &findings.to_json(&source);
+    (findings, said)
+}
+
+proptest! {
+    #[test]
+    fn a_mutated_configuration_never_panics(
+        mutations in prop::collection::vec((any::<Index>(), 0..16_usize, replacement()), 1..6),
+    ) {
+        let mut file = COMPLETE.to_owned();
+        for (place, length, text) in &mutations {
+            overwrite(&mut file, *place, *length, text);
+        }
+
+        let (findings, said) = said_about(&file);
+
+        prop_assert!(!findings.is_empty());
+        prop_assert!(!said.is_empty());
+    }
+
+    #[test]
+    fn any_text_at_all_never_panics(text in r"(?s).{0,64}") {
+        said_about(&text);
+    }
+
+    #[test]
+    fn a_mutation_elsewhere_never_shows_a_secret(
+        place in any::<Index>(),
+        text in replacement(),
+    ) {
+        let mut lines: Vec<_> = COMPLETE.lines().map(str::to_owned).collect();
+        let index = place.index(lines.len());
+        prop_assume!(!lines[index].contains("canary"));
+        overwrite(&mut lines[index], place, 3, &text);
+
+        let (_, said) = said_about(&lines.join("\n"));
+
+        prop_assert!(!said.contains("canary"), "{said}");
+    }
+}

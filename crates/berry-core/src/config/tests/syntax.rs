@@ -1,0 +1,223 @@
+//! Text that is not TOML: what is said about it, and what is still judged.
+
+use insta::assert_snapshot;
+
+use super::findings;
+
+#[test]
+fn a_broken_line_does_not_hide_what_is_wrong_elsewhere() {
+    let shown = findings(
+        r#"
+            [settings]
+            max_retries =
+            max_internal_retry = 1
+            [providers.local]
+            base_url = "http://localhost:11434
+            enabeld = true
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: a value is missing
+     --> config.toml:2:14
+      |
+    2 | max_retries =
+      |              ^
+
+    error: unknown key `max_internal_retry` in `settings`
+     --> config.toml:3:1
+      |
+    3 | max_internal_retry = 1
+      | ^^^^^^^^^^^^^^^^^^
+      |
+      = help: did you mean `max_internal_retries`?
+
+    error: invalid basic string
+     --> config.toml:5:35
+      |
+    5 | base_url = "http://localhost:11434
+      |                                   ^
+      |
+      = help: expected `"`
+
+    error: unknown key `enabeld` in `providers.local`
+     --> config.toml:6:1
+      |
+    6 | enabeld = true
+      | ^^^^^^^
+      |
+      = help: did you mean `enabled`?
+
+    4 errors; configuration not loaded
+    "#);
+}
+
+#[test]
+fn every_class_of_mistake_is_found_in_one_pass() {
+    let shown = findings(
+        r#"
+            [settings]
+            max_retrys = 3
+            [providers.local]
+            base_url = "http://localhost:11434"
+            timeout_seconds = "slow"
+            [models.llama]
+            name = "llama"
+            [[models.llama.backends]]
+            provider = "lokal"
+            model = "llama3"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: unknown key `max_retrys` in `settings`
+     --> config.toml:2:1
+      |
+    2 | max_retrys = 3
+      | ^^^^^^^^^^
+      |
+      = help: did you mean `max_retries`?
+
+    error: `providers.local.timeout_seconds` must be a whole number of seconds from 1 to 3600, not a string
+     --> config.toml:5:19
+      |
+    5 | timeout_seconds = "slow"
+      |                   ^^^^^^
+
+    error: model `llama` uses provider `lokal`, which is not defined
+     --> config.toml:9:12
+      |
+    9 | provider = "lokal"
+      |            ^^^^^^^
+      |
+      = help: did you mean `local`?
+
+    3 errors; configuration not loaded
+    "#);
+}
+
+#[test]
+fn a_key_that_is_written_twice_is_named() {
+    let shown = findings(
+        r"
+            [settings]
+            max_retries = 1
+            max_retries = 2
+        ",
+    );
+
+    assert_snapshot!(shown, @r"
+    error: `max_retries` is defined twice
+     --> config.toml:3:1
+      |
+    3 | max_retries = 2
+      | ^^^^^^^^^^^
+
+    1 error; configuration not loaded
+    ");
+}
+
+#[test]
+fn after_an_unclosed_array_nothing_is_called_missing() {
+    let shown = findings(
+        r#"
+            [providers.local]
+            base_url = "http://localhost:11434"
+            models = ["llama3", "phi3"
+            [models.llama]
+            name = "llama"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: missing comma between array elements
+     --> config.toml:4:1
+      |
+    4 | [models.llama]
+      | ^
+      |
+      = help: expected `,`
+
+    error: missing comma between array elements
+     --> config.toml:5:1
+      |
+    5 | name = "llama"
+      | ^
+      |
+      = help: expected `,`
+
+    warning: only the syntax of the file was checked
+    --> config.toml:1:1
+     = help: a quote or bracket may be missing on a line before the first error
+
+    2 errors, 1 warning; configuration not loaded
+    "#);
+}
+
+#[test]
+fn a_key_on_a_broken_line_is_not_shown() {
+    let shown = findings(
+        r#"
+            [providers.a]
+            base_url = "https://api.example.com"
+            api_key = sk-canary-0123456789
+            [providers.b]
+            base_url = "https://api.example.com"
+            api_key = "sk-canary-0123456789
+            [users.u]
+            token = "canary-0123456789""
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: string values must be quoted
+     --> config.toml:3:11
+      |
+    3 | api_key = ********************
+      |           ^^^^^^^^^^^^^^^^^^^^
+
+    error: invalid basic string
+     --> config.toml:6:32
+      |
+    6 | api_key = "********************
+      |                                ^
+      |
+      = help: expected `"`
+
+    error: unexpected key or value
+     --> config.toml:8:28
+      |
+    8 | token = "*****************""
+      |                            ^
+      |
+      = help: expected newline, `#`
+
+    3 errors; configuration not loaded
+    "#);
+}
+
+#[test]
+fn a_header_without_its_bracket_is_one_mistake() {
+    let shown = findings(
+        r"
+            [settings
+            max_retries = 2
+        ",
+    );
+
+    assert_snapshot!(shown, @r"
+    error: unclosed table
+     --> config.toml:1:10
+      |
+    1 | [settings
+      |          ^
+      |
+      = help: expected `]`
+
+    warning: only the syntax of the file was checked
+    --> config.toml:1:1
+     = help: a quote or bracket may be missing on a line before the first error
+
+    1 error, 1 warning; configuration not loaded
+    ");
+}
