@@ -1,0 +1,84 @@
+//! The command line: the list of commands, and the kinds of values their options take.
+//!
+//! The options of a command are declared beside it.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::mock_upstream;
+
+/// The command line as a whole.
+#[derive(Debug, Parser)]
+#[command(
+    name = "berry-cli",
+    version,
+    about = "The operator's commands for Berry API"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a simulated OpenAI-compatible provider until interrupted
+    MockUpstream(mock_upstream::Options),
+}
+
+/// Parses `50ms`, `2s` or `1.5s`; a plain number is milliseconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = if let Some(number) = text.strip_suffix("ms") {
+        (number, 0.001)
+    } else if let Some(number) = text.strip_suffix('s') {
+        (number, 1.0)
+    } else {
+        (text, 0.001)
+    };
+    number
+        .parse()
+        .ok()
+        .and_then(|number: f64| Duration::try_from_secs_f64(number * unit).ok())
+        .ok_or_else(|| "expected a duration such as `50ms` or `2s`".to_owned())
+}
+
+/// Parses a share from 0 to 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a share from 0 to 1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_has_a_unit_or_is_in_milliseconds() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("20"), Ok(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn what_is_not_a_duration_is_refused() {
+        for text in ["", "ms", "-1s", "5m", "inf", "nan"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_share_lies_between_none_and_all() {
+        assert_eq!(share("0.2"), Ok(0.2));
+        assert!(share("1.1").is_err() && share("-0.1").is_err() && share("nan").is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! The commands, one per file: its options and what it does.
+
+pub(crate) mod mock_upstream;

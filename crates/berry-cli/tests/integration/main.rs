@@ -1,0 +1,6 @@
+//! The real binary, started as a user starts it.
+
+#[cfg(test)]
+mod mock_upstream;
+#[cfg(test)]
+mod support;

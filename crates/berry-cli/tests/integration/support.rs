@@ -1,0 +1,89 @@
+//! Starts the binary, and talks HTTP to what it serves.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// A running `berry-cli mock-upstream`, killed when dropped.
+pub(crate) struct MockUpstream {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// The first line it printed.
+    pub(crate) line: String,
+}
+
+impl MockUpstream {
+    /// Starts it on a free port and waits until it listens.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let mut child = cli(options).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        Self {
+            child,
+            stdout,
+            line,
+        }
+    }
+
+    /// Returns the host and port it announced.
+    pub(crate) fn authority(&self) -> &str {
+        let (_, rest) = self.line.split_once("http://").unwrap();
+        rest.trim_end().strip_suffix("/v1").unwrap()
+    }
+
+    /// Sends one request and returns the answer, head and body.
+    pub(crate) fn ask(&self, line: &str, headers: &str, body: &str) -> String {
+        let mut socket = TcpStream::connect(self.authority()).unwrap();
+        let length = body.len();
+        write!(
+            socket,
+            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\
+             {headers}\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Says "hi", without a key.
+    pub(crate) fn chat(&self) -> String {
+        let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}"#;
+        self.ask("POST /v1/chat/completions", "", body)
+    }
+
+    /// Sends a signal, waits for the end, and returns the exit code and what else was printed.
+    pub(crate) fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for MockUpstream {
+    fn drop(&mut self) {
+        // It may have ended already, as it does in the tests of just that.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs `mock-upstream` to its end.
+pub(crate) fn run(options: &[&str]) -> Output {
+    cli(options).output().unwrap()
+}
+
+fn cli(options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_berry-cli"));
+    command.arg("mock-upstream").args(options);
+    command
+}

@@ -1,0 +1,153 @@
+//! What the simulated model says, and its two forms: a JSON completion and a stream of events.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::CREATED;
+use super::error::ApiError;
+use super::events::EventWriter;
+use super::message::Prompt;
+use super::request::ChatRequest;
+use super::tool::ToolCall;
+use crate::reply::Arrival;
+
+/// A completion, in the pieces in which it is streamed.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    content: Content,
+    prompt_tokens: usize,
+}
+
+#[derive(Debug)]
+enum Content {
+    Text(Vec<String>),
+    Call(ToolCall),
+}
+
+impl Completion {
+    /// Decides what to say; `pieces` fixes the number of pieces of a text.
+    pub(crate) fn new(
+        arrival: Arrival<'_>,
+        request: &ChatRequest<'_>,
+        pieces: Option<usize>,
+    ) -> Result<Self, ApiError> {
+        let name = &arrival.persona.name;
+        let text = match Prompt::of(request)? {
+            Prompt::ToolResult(result) => format!("{name} asked its tool, which said: {result}"),
+            Prompt::User(said) => {
+                if let Some(call) = request.first_tool().as_ref().and_then(ToolCall::of) {
+                    return Ok(Self::of(request, Content::Call(call)));
+                }
+                format!("Hello from {name}! You said: {said}")
+            }
+        };
+        Ok(Self::text(request, split(&text, pieces)))
+    }
+
+    /// Says `pieces`, one after the other.
+    pub(crate) fn text(request: &ChatRequest<'_>, pieces: Vec<String>) -> Self {
+        Self::of(request, Content::Text(pieces))
+    }
+
+    fn of(request: &ChatRequest<'_>, content: Content) -> Self {
+        Self {
+            content,
+            prompt_tokens: request.prompt_tokens(),
+        }
+    }
+
+    /// Returns the `chat.completion` object.
+    pub(crate) fn to_json(&self, number: usize, request: &ChatRequest<'_>) -> Value {
+        let message = match &self.content {
+            Content::Text(pieces) => {
+                json!({"role": "assistant", "content": pieces.concat(), "refusal": null})
+            }
+            Content::Call(call) => json!({"role": "assistant", "content": null, "tool_calls": [{
+                "id": format!("call_{number}"),
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }]}),
+        };
+        json!({
+            "id": format!("chatcmpl-{number}"),
+            "object": "chat.completion",
+            "created": CREATED,
+            "model": request.model(),
+            "choices": [{
+                "index": 0,
+                "message": message,
+                "logprobs": null,
+                "finish_reason": self.finish_reason(),
+            }],
+            "usage": self.usage(),
+        })
+    }
+
+    /// Writes the completion as server-sent events, `[DONE]` included.
+    pub(crate) fn events(&self, mut writer: EventWriter) -> Vec<Bytes> {
+        let mut events = Vec::new();
+        match &self.content {
+            Content::Text(pieces) => {
+                events.push(writer.delta(r#"{"role":"assistant","content":""}"#));
+                events.extend(pieces.iter().map(|piece| writer.text(piece)));
+            }
+            Content::Call(call) => {
+                events.push(writer.tool_name(&call.name));
+                events.extend(
+                    call.fragments()
+                        .map(|fragment| writer.tool_arguments(fragment)),
+                );
+            }
+        }
+        events.push(writer.finish(self.finish_reason()));
+        events.extend(writer.usage(&self.usage()));
+        events.push(Bytes::from_static(super::DONE));
+        events
+    }
+
+    fn finish_reason(&self) -> &'static str {
+        match self.content {
+            Content::Text(_) => "stop",
+            Content::Call(_) => "tool_calls",
+        }
+    }
+
+    fn usage(&self) -> Value {
+        let completion = match &self.content {
+            Content::Text(pieces) => pieces.len(),
+            Content::Call(call) => call.arguments.len().div_ceil(4),
+        };
+        json!({
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": self.prompt_tokens + completion,
+        })
+    }
+}
+
+/// Cuts a text into words, or into exactly `count` of them, repeating it if it is too short.
+fn split(text: &str, count: Option<usize>) -> Vec<String> {
+    match count {
+        None => text.split_inclusive(' ').map(str::to_owned).collect(),
+        Some(count) => {
+            let words = text.split_whitespace().cycle().take(count);
+            words.map(|word| format!("{word} ")).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn the_words_of_a_text_make_up_the_text() {
+        assert_eq!(split("so  it\ngoes ", None).concat(), "so  it\ngoes ");
+    }
+
+    #[test]
+    fn a_fixed_number_of_words_is_kept_for_short_and_long_texts() {
+        assert_eq!(split("a b c", Some(2)), ["a ", "b "]);
+        assert_eq!(split("a b", Some(3)), ["a ", "b ", "a "]);
+    }
+}

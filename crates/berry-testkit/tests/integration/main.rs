@@ -1,0 +1,8 @@
+//! A raw client against simulated providers: what arrives, byte for byte, and when.
+
+mod answers;
+mod counts;
+mod faults;
+mod protocols;
+mod streams;
+mod support;
