@@ -1,1 +1,34 @@
-//! berry-loadbalance
+//! Which endpoint a request goes to, and how well each endpoint is.
+//!
+//! A [`Pool`] holds the [`Endpoint`]s of one public model and a [`Strategy`]. A request begins
+//! [`Attempts`] on a pool and gets a [`Lease`]: one use of one endpoint, counted while it lives.
+//! What the use taught is an [`Outcome`], recorded once, by the lease. It changes the
+//! [`EndpointState`], whose [`Breaker`](breaker::Breaker) alone decides whether the endpoint may
+//! be used. State is shared by every pool that uses the endpoint and outlives configurations
+//! through the [`Registry`]. After a failure, [`Attempts`] say where the request goes next.
+//!
+//! Nothing here knows HTTP, JSON or a provider's protocol; time is a
+//! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
+
+mod attempts;
+pub mod breaker;
+mod budget;
+mod clock;
+mod endpoint;
+mod lease;
+mod outcome;
+mod pool;
+mod registry;
+mod state;
+pub mod strategy;
+
+pub use attempts::{Attempts, Next, Repeat, RetryPolicy};
+pub use budget::RetryBudget;
+pub use clock::Clock;
+pub use endpoint::{Endpoint, EndpointKey};
+pub use lease::Lease;
+pub use outcome::{FailureKind, Fault, Outcome, Verdict};
+pub use pool::{Filter, Limits, PickError, Pool, PoolOptions};
+pub use registry::Registry;
+pub use state::{EndpointState, Events, Signals, Tally, Transition};
+pub use strategy::{Candidate, Draw, STRATEGIES, Strategy, StrategyEntry};

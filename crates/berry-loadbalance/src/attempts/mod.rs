@@ -1,0 +1,266 @@
+//! Where a request goes next after a failed attempt.
+//!
+//! 1. An endpoint that was not tried, at once; at most `max_moves` times. The first move to an
+//!    endpoint without recent failures is free, any further retry is paid from the model's
+//!    [`RetryBudget`](crate::RetryBudget).
+//! 2. Where none is left, one that was tried and whose breaker is closed (or ends a cool-down in
+//!    time), after a backoff with full jitter, `rand(0 .. min(2 s, 100 ms × 2^n))`, but not before
+//!    its Retry-After; over [`MAX_WAIT`] the client is better served by an answer. Never after a
+//!    refused credential or a missing model.
+//!
+//! All within `max_retries` of the request and the retries of each provider. After a timeout one
+//! more attempt is made at most: the client has waited, and the upstream may be generating still.
+//!
+//! Full jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berry_core::Tick;
+use smallvec::SmallVec;
+
+use crate::breaker::Admission;
+use crate::clock::Clock;
+use crate::lease::Lease;
+use crate::outcome::{FailureKind, Fault};
+use crate::pool::{Filter, Order, Pick, PickError, Pool};
+
+const BACKOFF_BASE: Duration = Duration::from_millis(100);
+const BACKOFF_CAP: Duration = Duration::from_secs(2);
+/// The longest a request waits for an endpoint to be ready again.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The configured limits of one request's attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts after the first, on whatever endpoint.
+    pub max_retries: u32,
+    /// How many other endpoints the request may move to.
+    pub max_moves: u32,
+}
+
+/// What to do after a failure.
+#[derive(Debug)]
+pub enum Next {
+    /// Attempt again with this lease.
+    Now(Lease),
+    /// Wait, then call [`Attempts::repeat`].
+    After(Repeat),
+    /// Give up: the failure in hand is the answer.
+    Stop,
+}
+
+/// A further attempt on an endpoint that was tried, and how long to wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeat {
+    /// The backoff.
+    pub wait: Duration,
+    index: usize,
+}
+
+#[derive(Debug)]
+struct Tried {
+    index: usize,
+    attempts: u32,
+    /// The same request would fail the same way there.
+    barred: bool,
+}
+
+/// The attempts of one request: what was tried, and what is left.
+#[derive(Debug)]
+pub struct Attempts {
+    pool: Arc<Pool>,
+    filter: Filter,
+    clock: Clock,
+    rng: fastrand::Rng,
+    tried: SmallVec<[Tried; 4]>,
+    retries_left: u32,
+    moves_left: u32,
+    moved: bool,
+    repeats: u32,
+    count: u32,
+}
+
+impl Attempts {
+    /// Begins a request: picks its first endpoint.
+    ///
+    /// # Errors
+    /// No endpoint matches, or none admits.
+    pub fn begin(
+        pool: &Arc<Pool>,
+        filter: Filter,
+        clock: Clock,
+        rng: fastrand::Rng,
+    ) -> Result<(Self, Lease), PickError> {
+        let RetryPolicy {
+            max_retries,
+            max_moves,
+        } = pool.retry_policy();
+        pool.budget().lock().deposit(clock.now());
+        let mut attempts = Self {
+            pool: Arc::clone(pool),
+            filter,
+            clock,
+            rng,
+            tried: SmallVec::new(),
+            retries_left: max_retries,
+            moves_left: max_moves,
+            moved: false,
+            repeats: 0,
+            count: 0,
+        };
+        let lease = attempts.pick(Order::First)?;
+        attempts.note(lease.index());
+        Ok((attempts, lease))
+    }
+
+    /// Returns how many attempts were begun.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Returns whether every endpoint that the request may use was tried.
+    pub fn tried_all(&self) -> bool {
+        !self
+            .pool
+            .any_left(&self.filter, |index| self.was_tried(index))
+    }
+
+    /// Decides what follows the failure of the attempt on the endpoint at `index`. The lease of
+    /// that attempt must have been finished.
+    pub fn after(&mut self, index: usize, fault: Fault) -> Next {
+        if let Some(tried) = self.tried.iter_mut().find(|tried| tried.index == index) {
+            tried.barred |= !fault.kind.may_repeat();
+        }
+        if fault.kind == FailureKind::Timeout {
+            self.retries_left = self.retries_left.min(1);
+        }
+        if self.retries_left == 0 {
+            return Next::Stop;
+        }
+        match self.pick(Order::Later) {
+            Ok(lease) => self.move_to(lease),
+            Err(_) => self.plan_repeat(),
+        }
+    }
+
+    /// Claims the endpoint of a [`Repeat`] after its wait; none where it is ejected by now.
+    pub fn repeat(&mut self, repeat: Repeat) -> Option<Lease> {
+        let skip = |index| index != repeat.index;
+        let pick = Pick {
+            order: Order::Later,
+            rng: &mut self.rng,
+        };
+        let lease = self.pool.pick(&self.filter, skip, self.clock, pick).ok()?;
+        self.note(lease.index());
+        Some(lease)
+    }
+
+    fn move_to(&mut self, lease: Lease) -> Next {
+        if self.moves_left == 0 {
+            return Next::Stop;
+        }
+        let now = self.clock.now();
+        let suspect = lease.endpoint().state.signals(now).consecutive_failures > 0;
+        if (self.moved || suspect) && !self.pool.budget().lock().withdraw(now) {
+            return Next::Stop;
+        }
+        self.moved = true;
+        self.moves_left -= 1;
+        self.retries_left -= 1;
+        self.note(lease.index());
+        Next::Now(lease)
+    }
+
+    fn plan_repeat(&mut self) -> Next {
+        let now = self.clock.now();
+        let Some((index, ready_in)) = self.soonest_ready(now) else {
+            return Next::Stop;
+        };
+        let ceiling = BACKOFF_BASE
+            .saturating_mul(1 << self.repeats.min(8))
+            .min(BACKOFF_CAP);
+        let wait = ceiling.mul_f64(self.rng.f64()).max(ready_in);
+        if wait > MAX_WAIT || !self.pool.budget().lock().withdraw(now) {
+            return Next::Stop;
+        }
+        self.repeats += 1;
+        self.retries_left -= 1;
+        Next::After(Repeat { wait, index })
+    }
+
+    /// Returns the tried endpoint that may be asked again first, and in how long.
+    fn soonest_ready(&self, now: Tick) -> Option<(usize, Duration)> {
+        let candidates = self
+            .tried
+            .iter()
+            .filter(|tried| !tried.barred && !self.is_spent(tried.index));
+        candidates
+            .filter_map(|tried| {
+                let signals = self.pool.endpoint(tried.index).state.signals(now);
+                match signals.admission {
+                    Admission::Closed => Some((tried, signals, Duration::ZERO)),
+                    Admission::CoolingDown { until } => {
+                        Some((tried, signals, until.saturating_since(now)))
+                    }
+                    Admission::Trial | Admission::Ejected { .. } => None,
+                }
+            })
+            .min_by_key(|(tried, signals, ready_in)| {
+                (
+                    *ready_in,
+                    signals.consecutive_failures,
+                    tried.attempts,
+                    tried.index,
+                )
+            })
+            .map(|(tried, _, ready_in)| (tried.index, ready_in))
+    }
+
+    /// Picks an endpoint that was not tried, of a provider that has retries left.
+    fn pick(&mut self, order: Order) -> Result<Lease, PickError> {
+        let mut rng = self.rng.fork();
+        let skip = |index| self.was_tried(index) || self.is_spent(index);
+        self.pool.pick(
+            &self.filter,
+            skip,
+            self.clock,
+            Pick {
+                order,
+                rng: &mut rng,
+            },
+        )
+    }
+
+    fn was_tried(&self, index: usize) -> bool {
+        self.tried.iter().any(|tried| tried.index == index)
+    }
+
+    /// Returns whether the provider of this endpoint has had all its attempts of this request.
+    fn is_spent(&self, index: usize) -> bool {
+        let endpoint = self.pool.endpoint(index);
+        let provider = |index| &self.pool.endpoint(index).key().provider;
+        let used: u32 = self
+            .tried
+            .iter()
+            .filter(|tried| *provider(tried.index) == endpoint.key().provider)
+            .map(|tried| tried.attempts)
+            .sum();
+        used > endpoint.provider_retries
+    }
+
+    fn note(&mut self, index: usize) {
+        self.count += 1;
+        match self.tried.iter_mut().find(|tried| tried.index == index) {
+            Some(tried) => tried.attempts += 1,
+            None => self.tried.push(Tried {
+                index,
+                attempts: 1,
+                barred: false,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Pools for tests: endpoints named by letters, users by tags.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berry_core::config::{AllowedModels, RateLimit};
+use berry_core::{ProviderName, Tag, TokenDigest, User, name::UserName};
+
+use super::*;
+use crate::endpoint::EndpointKey;
+use crate::outcome::{Fault, Outcome};
+use crate::state::{EndpointState, Events};
+use crate::strategy;
+
+pub(crate) const LIMITS: Limits = Limits {
+    breaker: BreakerPolicy {
+        threshold: 5,
+        timeout: Duration::from_secs(60),
+    },
+    retry: RetryPolicy {
+        max_retries: 3,
+        max_moves: 2,
+    },
+    retry_budget_ratio: 0.2,
+};
+
+pub(crate) fn key(provider: &str) -> EndpointKey {
+    EndpointKey {
+        provider: ProviderName::parse(provider).unwrap(),
+        base_url: "http://upstream/v1".into(),
+        protocol: "openai",
+        model: "m".into(),
+        credential: 0,
+    }
+}
+
+pub(crate) fn endpoint(provider: &str) -> Endpoint {
+    Endpoint {
+        weight: 1.0,
+        priority: 0,
+        tags: Box::default(),
+        provider_retries: 3,
+        state: Arc::new(EndpointState::new(key(provider), Events::to(|_| {}))),
+    }
+}
+
+pub(crate) fn tags(tags: &[&str]) -> Vec<Tag> {
+    tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect()
+}
+
+pub(crate) fn pool(strategy: &str, endpoints: Vec<Endpoint>) -> Arc<Pool> {
+    pool_with(strategy, endpoints, LIMITS)
+}
+
+pub(crate) fn pool_with(strategy: &str, endpoints: Vec<Endpoint>, limits: Limits) -> Arc<Pool> {
+    let strategy = strategy::build(strategy).unwrap();
+    Arc::new(Pool::new(PoolOptions {
+        endpoints,
+        strategy,
+        limits,
+    }))
+}
+
+pub(crate) fn user(user_tags: &[&str]) -> Arc<User> {
+    Arc::new(User {
+        id: UserName::parse("u").unwrap(),
+        name: "u".into(),
+        token: TokenDigest::of("token"),
+        enabled: true,
+        tags: tags(user_tags),
+        allowed_models: AllowedModels::All,
+        allowed_ips: Vec::new(),
+        expires_at: None,
+        rate_limit: RateLimit::default(),
+    })
+}
+
+pub(crate) fn everybody() -> Filter {
+    Filter {
+        user: user(&[]),
+        provider: None,
+    }
+}
+
+/// The first pick of a new request.
+pub(crate) fn first_pick(
+    pool: &Arc<Pool>,
+    filter: &Filter,
+    clock: Clock,
+    rng: &mut fastrand::Rng,
+) -> Result<Lease, PickError> {
+    pool.pick(
+        filter,
+        |_| false,
+        clock,
+        Pick {
+            order: Order::First,
+            rng,
+        },
+    )
+}
+
+pub(crate) fn name(lease: &Lease) -> String {
+    lease.endpoint().key().provider.to_string()
+}
+
+pub(crate) fn fail(lease: Lease, fault: Fault) {
+    lease.finish(Outcome::Failure(fault));
+}

@@ -1,0 +1,307 @@
+//! The endpoints of one public model, and which of them a request may use now.
+//!
+//! Candidates are the endpoints that the request's [`Filter`] admits, that it has not tried, and
+//! whose breaker admits; of these the healthy ones if there are any, else all. The strategy
+//! chooses among them, the same rule for every strategy. So that an ejected endpoint returns
+//! although healthy ones exist, every [`TRIAL_EVERY`]th first pick goes to one whose trial is due.
+//!
+//! Looking and claiming are two steps: what [`Signals`](crate::Signals) admit is advice, the claim
+//! is made under the state's lock. Where it is refused, another request was faster, and the choice
+//! is made again without that candidate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use berry_core::{ProviderName, Tick, User};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use crate::attempts::RetryPolicy;
+use crate::breaker::{Admission, BreakerPolicy};
+use crate::budget::RetryBudget;
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::lease::Lease;
+use crate::strategy::{Candidate, Draw, Strategy, Turns};
+
+/// Seldom enough to cost a failing endpoint's users little (its trial is protected by failover),
+/// often enough to bring it back under light traffic.
+const TRIAL_EVERY: u64 = 20;
+
+/// Most models have fewer backends; more than this allocates once per pick.
+type Candidates<'a> = SmallVec<[Candidate<'a>; 16]>;
+
+/// Which endpoints of a pool one request may use.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Whose tags decide.
+    pub user: Arc<User>,
+    /// The provider that the request asks for by name. Its health is then ignored: the caller wants
+    /// this one, and no other.
+    pub provider: Option<ProviderName>,
+}
+
+impl Filter {
+    fn admits(&self, endpoint: &Endpoint) -> bool {
+        let named = self
+            .provider
+            .as_ref()
+            .is_none_or(|name| *name == endpoint.key().provider);
+        named && self.user.may_use_backend(&endpoint.tags)
+    }
+}
+
+/// Why no endpoint was picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PickError {
+    /// The user's tags match no endpoint.
+    #[error("no endpoint matches the request's permissions")]
+    NoMatch,
+    /// The request asked for a provider that has no endpoint here.
+    #[error("the named provider has no endpoint of this model")]
+    NotHere,
+    /// All that match were tried.
+    #[error("every matching endpoint was tried")]
+    Tried,
+    /// Those not tried are ejected.
+    #[error("no endpoint admits requests")]
+    Ejected {
+        /// When the first of them does.
+        retry_at: Tick,
+    },
+}
+
+/// The configured rules of a pool.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// When endpoints are ejected.
+    pub breaker: BreakerPolicy,
+    /// How often a request may be attempted.
+    pub retry: RetryPolicy,
+    /// The share of requests that may be retries.
+    pub retry_budget_ratio: f64,
+}
+
+/// How a pool is made.
+#[derive(Debug)]
+pub struct PoolOptions {
+    /// The endpoints in the order of the file.
+    pub endpoints: Vec<Endpoint>,
+    /// Chooses among them.
+    pub strategy: Box<dyn Strategy>,
+    /// The configured rules.
+    pub limits: Limits,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Pool {
+    endpoints: Box<[Endpoint]>,
+    strategy: Box<dyn Strategy>,
+    limits: Limits,
+    turns: Turns,
+    first_picks: AtomicU64,
+    budget: Mutex<RetryBudget>,
+}
+
+impl Pool {
+    /// Makes a pool.
+    pub fn new(options: PoolOptions) -> Self {
+        Self {
+            endpoints: options.endpoints.into_boxed_slice(),
+            strategy: options.strategy,
+            limits: options.limits,
+            turns: Turns::default(),
+            first_picks: AtomicU64::new(0),
+            budget: Mutex::new(RetryBudget::new(options.limits.retry_budget_ratio)),
+        }
+    }
+
+    /// Returns all endpoints, in the order of the file.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Returns how many endpoints a new request might be given now.
+    pub fn usable(&self, now: Tick) -> usize {
+        self.endpoints
+            .iter()
+            .filter(|endpoint| endpoint.state.signals(now).admits())
+            .count()
+    }
+
+    pub(crate) fn endpoint(&self, index: usize) -> &Endpoint {
+        &self.endpoints[index]
+    }
+
+    pub(crate) fn breaker_policy(&self) -> BreakerPolicy {
+        self.limits.breaker
+    }
+
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        self.limits.retry
+    }
+
+    pub(crate) fn budget(&self) -> &Mutex<RetryBudget> {
+        &self.budget
+    }
+
+    /// Returns whether an endpoint that matches was not tried yet.
+    pub(crate) fn any_left(&self, filter: &Filter, tried: impl Fn(usize) -> bool) -> bool {
+        let mut endpoints = self.endpoints.iter().enumerate();
+        endpoints.any(|(index, endpoint)| filter.admits(endpoint) && !tried(index))
+    }
+
+    /// Chooses and claims an endpoint that `skip` does not name.
+    pub(crate) fn pick(
+        self: &Arc<Self>,
+        filter: &Filter,
+        skip: impl Fn(usize) -> bool,
+        clock: Clock,
+        Pick { order, rng }: Pick<'_>,
+    ) -> Result<Lease, PickError> {
+        let now = clock.now();
+        let mut draw = Draw {
+            now,
+            rng,
+            turns: &self.turns,
+            first: order == Order::First,
+        };
+        let (mut candidates, otherwise) = self.candidates(filter, skip, now);
+        while let Some(place) = self.choose(&candidates, &mut draw) {
+            let index = candidates[place].index;
+            let state = &self.endpoints[index].state;
+            let entry = match filter.provider {
+                Some(_) => Some(state.enter_regardless(now)),
+                None => state.try_enter(now),
+            };
+            if let Some(entry) = entry {
+                return Ok(Lease::new(Arc::clone(self), index, entry, clock));
+            }
+            candidates.remove(place);
+        }
+        Err(otherwise)
+    }
+
+    /// Returns the endpoints that may be chosen, and the reason to give where there are none.
+    fn candidates(
+        &self,
+        filter: &Filter,
+        skip: impl Fn(usize) -> bool,
+        now: Tick,
+    ) -> (Candidates<'_>, PickError) {
+        let mut candidates = Candidates::new();
+        let mut matching = false;
+        let mut retry_at: Option<Tick> = None;
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            if !filter.admits(endpoint) {
+                continue;
+            }
+            matching = true;
+            if skip(index) {
+                continue;
+            }
+            let signals = endpoint.state.signals(now);
+            if filter.provider.is_some() || signals.admits() {
+                candidates.push(Candidate {
+                    index,
+                    endpoint,
+                    signals,
+                });
+            }
+            let due = match signals.admission {
+                Admission::Ejected { until } | Admission::CoolingDown { until } => until,
+                // Claimable when looked at: if the claim is refused after all, it is worth asking
+                // again at once.
+                Admission::Closed | Admission::Trial => now,
+            };
+            retry_at = Some(retry_at.map_or(due, |earliest| earliest.min(due)));
+        }
+        let otherwise = match retry_at {
+            Some(retry_at) => PickError::Ejected { retry_at },
+            None if matching => PickError::Tried,
+            None if self.names_nobody(filter) => PickError::NotHere,
+            None => PickError::NoMatch,
+        };
+        (candidates, otherwise)
+    }
+
+    /// Returns whether the request asks for a provider that is not in this pool at all.
+    fn names_nobody(&self, filter: &Filter) -> bool {
+        filter.provider.as_ref().is_some_and(|name| {
+            self.endpoints
+                .iter()
+                .all(|endpoint| endpoint.key().provider != *name)
+        })
+    }
+
+    fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
+        let healthy_count = candidates.iter().filter(|c| c.signals.healthy()).count();
+        if healthy_count == 0 || healthy_count == candidates.len() {
+            self.count_first_pick(draw);
+            return self.strategy.choose(candidates, draw);
+        }
+        let healthy: Candidates<'_> = candidates
+            .iter()
+            .filter(|c| c.signals.healthy())
+            .copied()
+            .collect();
+        if let Some(place) = self.recovering(candidates, &healthy, draw) {
+            return Some(place);
+        }
+        let chosen = healthy[self.strategy.choose(&healthy, draw)?].index;
+        candidates
+            .iter()
+            .position(|candidate| candidate.index == chosen)
+    }
+
+    /// Returns a candidate whose trial is due, where it is the turn of one.
+    fn recovering(
+        &self,
+        candidates: &[Candidate<'_>],
+        healthy: &[Candidate<'_>],
+        draw: &mut Draw<'_>,
+    ) -> Option<usize> {
+        let count = self.count_first_pick(draw)?;
+        if count % TRIAL_EVERY != TRIAL_EVERY - 1 {
+            return None;
+        }
+        let due: SmallVec<[usize; 16]> = (0..candidates.len())
+            .filter(|&place| {
+                let candidate = &candidates[place];
+                candidate.signals.admission == Admission::Trial
+                    && self
+                        .strategy
+                        .may_try_recovering(candidate.endpoint, healthy)
+            })
+            .collect();
+        let rotation = usize::try_from(count / TRIAL_EVERY).unwrap_or_default();
+        due.get(rotation.checked_rem(due.len())?).copied()
+    }
+
+    fn count_first_pick(&self, draw: &Draw<'_>) -> Option<u64> {
+        draw.first
+            .then(|| self.first_picks.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Whether a pick begins a request or continues it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The request's first attempt.
+    First,
+    /// A retry.
+    Later,
+}
+
+/// What a pick needs besides the pool.
+#[derive(Debug)]
+pub(crate) struct Pick<'a> {
+    pub(crate) order: Order,
+    pub(crate) rng: &'a mut fastrand::Rng,
+}
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+#[cfg(test)]
+mod tests;

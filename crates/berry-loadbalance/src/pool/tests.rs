@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::fixtures::*;
+use super::*;
+use crate::outcome::{FailureKind, Fault, Outcome};
+
+fn eject(pool: &Pool, index: usize, clock: Clock) {
+    pool.endpoint(index)
+        .state
+        .fail(5, clock.now(), LIMITS.breaker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ejected_endpoint_is_not_picked_while_another_is_healthy() {
+    let pool = pool("weighted_failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+
+    for _ in 0..1_000 {
+        let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+        assert_eq!(name(&lease), "b");
+        lease.finish(Outcome::Success);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_twentieth_first_pick_is_the_trial_of_a_recovering_endpoint() {
+    let pool = pool("weighted_failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    advance(Duration::from_secs(60)).await;
+
+    let picks: Vec<String> = (0..20)
+        .map(|_| {
+            let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+            name(&lease)
+        })
+        .collect();
+
+    assert_eq!(picks.iter().filter(|name| *name == "a").count(), 1);
+    assert_eq!(picks[19], "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovering_standby_is_not_tried_in_place_of_its_primary() {
+    let standby = Endpoint {
+        priority: 1,
+        ..endpoint("standby")
+    };
+    let pool = pool("failover", vec![endpoint("primary"), standby]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 1, clock);
+    advance(Duration::from_secs(60)).await;
+
+    for _ in 0..100 {
+        let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+        assert_eq!(name(&lease), "primary");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovered_primary_takes_over_from_its_standby() {
+    let standby = Endpoint {
+        priority: 1,
+        ..endpoint("standby")
+    };
+    let pool = pool("failover", vec![endpoint("primary"), standby]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    advance(Duration::from_secs(60)).await;
+
+    for _ in 0..20 {
+        first_pick(&pool, &everybody(), clock, &mut rng)
+            .unwrap()
+            .finish(Outcome::Success);
+    }
+
+    assert_eq!(
+        name(&first_pick(&pool, &everybody(), clock, &mut rng).unwrap()),
+        "primary"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_are_ejected_the_error_says_when_the_first_returns() {
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    advance(Duration::from_secs(10)).await;
+    eject(&pool, 1, clock);
+
+    let refused = first_pick(&pool, &everybody(), clock, &mut rng).unwrap_err();
+
+    let retry_at = Tick::from(Duration::from_secs(60));
+    assert_eq!(refused, PickError::Ejected { retry_at });
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_who_look_at_a_trial_one_claims_it() {
+    let pool = pool("failover", vec![endpoint("a")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    advance(Duration::from_secs(60)).await;
+
+    let trial = first_pick(&pool, &everybody(), clock, &mut rng);
+    let second = first_pick(&pool, &everybody(), clock, &mut rng);
+
+    assert!(trial.is_ok());
+    assert!(matches!(second, Err(PickError::Ejected { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_lease_frees_its_trial_and_its_place() {
+    let pool = pool("failover", vec![endpoint("a")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    advance(Duration::from_secs(60)).await;
+
+    drop(first_pick(&pool, &everybody(), clock, &mut rng).unwrap());
+
+    assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_ok());
+    assert_eq!(pool.endpoint(0).state.signals(clock.now()).in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_asked_for_by_name_is_used_although_it_is_ejected() {
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 1, clock);
+    let filter = Filter {
+        provider: Some(ProviderName::parse("b").unwrap()),
+        ..everybody()
+    };
+
+    let lease = first_pick(&pool, &filter, clock, &mut rng).unwrap();
+
+    assert_eq!(name(&lease), "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_narrow_the_pool_even_for_a_provider_asked_for_by_name() {
+    let gold = Endpoint {
+        tags: tags(&["gold"]).into(),
+        ..endpoint("gold")
+    };
+    let pool = pool("failover", vec![gold]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let named = |provider: &str, tag| Filter {
+        user: user(&[tag]),
+        provider: Some(ProviderName::parse(provider).unwrap()),
+    };
+    let mut pick = |filter| first_pick(&pool, &filter, clock, &mut rng).err();
+
+    assert_eq!(
+        pick(Filter {
+            user: user(&["basic"]),
+            provider: None
+        }),
+        Some(PickError::NoMatch)
+    );
+    assert_eq!(pick(named("gold", "basic")), Some(PickError::NoMatch));
+    assert_eq!(pick(named("silver", "gold")), Some(PickError::NotHere));
+    assert_eq!(pick(named("gold", "gold")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_break_after_content_is_counted_once() {
+    let pool = pool("failover", vec![endpoint("a")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+
+    let mut lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+    lease.answered();
+    fail(lease, Fault::new(FailureKind::Protocol));
+
+    let tally = pool.endpoint(0).state.tally();
+    assert_eq!((tally.attempts, tally.failures), (1, 1));
+}

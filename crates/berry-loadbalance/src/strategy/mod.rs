@@ -1,0 +1,155 @@
+//! How one of several candidates is chosen.
+//!
+//! A strategy is pure: the same candidates and the same [`Draw`] give the same choice. What may be
+//! chosen at all (health, permissions, what was tried already) is decided before, in the pool, and
+//! the same for all strategies. [`STRATEGIES`] is the vocabulary: configuration errors, the
+//! reference and the command line print names and descriptions from it.
+
+mod failover;
+mod round_robin;
+mod weighted_failover;
+
+use std::fmt;
+
+use berry_core::{Term, Tick};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::endpoint::Endpoint;
+use crate::state::Signals;
+
+/// An endpoint that may be chosen now.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// Its place in the pool, which is the order of the file.
+    pub index: usize,
+    /// What is configured.
+    pub endpoint: &'a Endpoint,
+    /// What is known.
+    pub signals: Signals,
+}
+
+/// Chance and time of one choice.
+#[derive(Debug)]
+pub struct Draw<'a> {
+    /// The present.
+    pub now: Tick,
+    /// Seeded once per process; each request forks its own.
+    pub rng: &'a mut fastrand::Rng,
+    /// Whose turn it is, for strategies that go round.
+    pub turns: &'a Turns,
+    /// Whether this is the request's first attempt; only those advance a turn.
+    pub first: bool,
+}
+
+/// Chooses among candidates that are all allowed.
+pub trait Strategy: fmt::Debug + Send + Sync {
+    /// Returns the place in `candidates` of the one chosen; none only where there are none.
+    fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize>;
+
+    /// Returns whether a recovering endpoint may be given a first pick although healthy ones
+    /// exist. A strategy that keeps endpoints in reserve says no for those.
+    fn may_try_recovering(&self, recovering: &Endpoint, healthy: &[Candidate<'_>]) -> bool {
+        let _ = (recovering, healthy);
+        true
+    }
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct StrategyEntry {
+    /// The name in configuration, logs and metrics.
+    pub name: &'static str,
+    /// What it does, in one phrase.
+    pub description: &'static str,
+    build: fn() -> Box<dyn Strategy>,
+}
+
+/// All strategies there are.
+pub const STRATEGIES: &[StrategyEntry] = &[
+    StrategyEntry {
+        name: "weighted_failover",
+        description: "random in proportion to weight; the others stand in when one fails",
+        build: || Box::new(weighted_failover::WeightedFailover),
+    },
+    StrategyEntry {
+        name: "failover",
+        description: "the lowest priority number that works; file order on ties",
+        build: || Box::new(failover::Failover),
+    },
+    StrategyEntry {
+        name: "round_robin",
+        description: "each in turn, exactly even",
+        build: || Box::new(round_robin::RoundRobin),
+    },
+];
+
+/// Names that the documents promise and this version does not have yet.
+const PLANNED: &[&str] = &[
+    "weighted_random",
+    "random",
+    "least_latency",
+    "smart_weighted_failover",
+    "smart_ai",
+];
+
+/// Returns the names as the configuration checks them.
+pub fn vocabulary() -> Vec<Term> {
+    let term = |name, available| Term {
+        name,
+        aliases: &[],
+        available,
+    };
+    STRATEGIES
+        .iter()
+        .map(|entry| term(entry.name, true))
+        .chain(PLANNED.iter().map(|name| term(name, false)))
+        .collect()
+}
+
+/// Makes the strategy of this name.
+pub fn build(name: &str) -> Option<Box<dyn Strategy>> {
+    STRATEGIES
+        .iter()
+        .find(|entry| entry.name == name)
+        .map(|entry| (entry.build)())
+}
+
+/// One turn counter per set of candidates.
+///
+/// A single counter would be uneven where users with different permissions alternate: one user's
+/// set might be served on the even turns only.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashMap<u64, usize>>);
+
+/// More sets than this are not worth remembering: at that point every set starts again.
+const MAX_SETS: usize = 1024;
+
+impl Turns {
+    /// Returns whose turn it is among these candidates; `advance` passes it on.
+    fn take(&self, candidates: &[Candidate<'_>], advance: bool) -> usize {
+        let mut turns = self.0.lock();
+        if turns.len() >= MAX_SETS {
+            turns.clear();
+        }
+        let turn = turns.entry(fingerprint(candidates)).or_default();
+        let current = *turn;
+        if advance {
+            *turn = current.wrapping_add(1);
+        }
+        current
+    }
+}
+
+/// A hash (FNV-1a) of which endpoints these are. A collision makes two sets share a counter, which
+/// costs evenness and nothing else.
+fn fingerprint(candidates: &[Candidate<'_>]) -> u64 {
+    candidates
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, candidate| {
+            (hash ^ candidate.index as u64).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+}
+
+#[cfg(test)]
+mod tests;
