@@ -1,1 +1,35 @@
-//! berry-relay
+//! One request, one upstream conversation.
+//!
+//! A request is an [`Exchange`]: bytes with a few known places ([`Envelope`]), not a tree. The
+//! [`Relay`] picks an endpoint, sends the request with the upstream's model name spliced in, and
+//! reads until content has come. Before that, any failure moves the request to another endpoint
+//! and the client sees nothing; after it, the [`Answer`] passes on untouched, watched for errors
+//! and its end. A [`Snapshot`] is what one configuration compiles to.
+//!
+//! No routes, users' tokens or metrics here, and no statuses of our own making.
+
+mod adapter;
+mod answer;
+mod chance;
+mod classify;
+mod envelope;
+mod error;
+mod exchange;
+mod json;
+mod quiet;
+mod relay;
+mod snapshot;
+mod sse;
+mod tap;
+mod upstream;
+
+pub use adapter::{PROTOCOLS, Protocol};
+pub use answer::{Answer, Break};
+pub use envelope::{Envelope, EnvelopeError};
+pub use error::{Failed, RelayError};
+pub use exchange::{Dialect, Exchange, Operation};
+pub use quiet::Quiet;
+pub use relay::{Receipt, Relay, Reply, ReplyBody};
+pub use snapshot::{CompileError, Names, Route, Snapshot};
+pub use tap::Usage;
+pub use upstream::{TlsError, Upstream, UpstreamError};

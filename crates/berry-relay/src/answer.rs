@@ -1,0 +1,319 @@
+//! An upstream's answer on its way to the client: the upstream half of the body.
+//!
+//! It owns the lease, the tap and the idle clock. Until content has come ([`Answer::until_content`])
+//! everything is held, so that another endpoint can still answer; afterwards each chunk goes on as
+//! it comes. When the body ends, breaks, or is dropped because the client left, the lease is
+//! finished: the one record of the attempt.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use berry_loadbalance::{FailureKind, Fault, Lease, Outcome};
+use bytes::Bytes;
+use http_body::Body;
+use tokio::time::timeout;
+
+use crate::classify::Failure;
+use crate::quiet::Quiet;
+use crate::sse::Splitter;
+use crate::tap::{StreamFailure, Tap, Usage};
+use crate::upstream::UpstreamBody;
+
+/// The most that is held of a stream before its content.
+const HELD_EVENTS: usize = 64 * 1024;
+/// The most that is held of a whole answer; beyond it the head goes out.
+const HELD_WHOLE: usize = 1024 * 1024;
+
+/// Why an answer broke off after content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream's answer broke off ({kind})")]
+pub struct Break {
+    /// The class of the failure.
+    pub kind: FailureKind,
+    /// The client has been sent the upstream's own error event.
+    pub told: bool,
+    /// The client is in the middle of an event, which must be ended before anything else is said.
+    pub torn: bool,
+}
+
+/// What the bytes are.
+#[derive(Debug)]
+enum Shape {
+    /// Server-sent events.
+    Events(Splitter),
+    /// One object.
+    Whole,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Answer {
+    upstream: Option<UpstreamBody>,
+    shape: Shape,
+    tap: Tap,
+    idle: Quiet,
+    held: VecDeque<Bytes>,
+    /// How the body ended, where that is to be said after what is held.
+    ending: Option<Break>,
+    lease: Option<Lease>,
+}
+
+impl Answer {
+    /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
+    pub(crate) fn events(upstream: UpstreamBody, lease: Lease, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Events(Splitter::default()), lease, idle)
+    }
+
+    /// Begins to read a whole answer. `idle` bounds silence.
+    pub(crate) fn whole(upstream: UpstreamBody, lease: Lease, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Whole, lease, idle)
+    }
+
+    fn new(upstream: UpstreamBody, shape: Shape, lease: Lease, idle: Option<Duration>) -> Self {
+        Self {
+            upstream: Some(upstream),
+            shape,
+            tap: Tap::default(),
+            idle: Quiet::new(idle),
+            held: VecDeque::new(),
+            ending: None,
+            lease: Some(lease),
+        }
+    }
+
+    /// Reads until the client may be answered: a stream to its first content within `limit`, a
+    /// whole answer to its end. From then on no other endpoint can answer.
+    ///
+    /// # Errors
+    /// The answer failed before; the lease comes back with the failure.
+    pub(crate) async fn until_content(
+        mut self,
+        limit: Option<Duration>,
+    ) -> Result<Self, (Failure, Lease)> {
+        let reading = poll_fn(|cx| self.poll_content(cx));
+        let read = match limit {
+            Some(limit) => timeout(limit, reading)
+                .await
+                .unwrap_or(Err(FailureKind::Timeout)),
+            None => reading.await,
+        };
+        let Some(mut lease) = self.lease.take() else {
+            return Ok(self);
+        };
+        match read {
+            Ok(()) => {
+                lease.answered();
+                self.lease = Some(lease);
+                self.idle.broken();
+                Ok(self)
+            }
+            Err(kind) => Err((Failure::new(kind, self.describe(kind)), lease)),
+        }
+    }
+
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
+        let mut held = 0;
+        loop {
+            let enough = match self.shape {
+                Shape::Events(_) => self.tap.content() || held > HELD_EVENTS,
+                Shape::Whole => held > HELD_WHOLE,
+            };
+            if enough {
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(self.poll_upstream(cx)) {
+                Some(Ok(chunk)) => {
+                    self.held.push_back(chunk);
+                    held = self.held.iter().map(Bytes::len).sum();
+                }
+                Some(Err(broken)) if self.tap.content() => {
+                    self.ending = Some(broken);
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Err(broken)) => return Poll::Ready(Err(broken.kind)),
+                None if matches!(self.shape, Shape::Whole) => {
+                    return Poll::Ready(self.check_whole());
+                }
+                None => return Poll::Ready(Err(FailureKind::Protocol)),
+            }
+        }
+    }
+
+    /// Checks a whole answer that is held to its end, and joins it.
+    fn check_whole(&mut self) -> Result<(), FailureKind> {
+        if self.held.len() > 1 {
+            let joined: Vec<u8> = self.held.drain(..).flatten().collect();
+            self.held.push_back(joined.into());
+        }
+        self.tap
+            .observe_whole(self.held.front().map_or(&[], |body| body));
+        if self.tap.failure().is_some() {
+            Err(FailureKind::Protocol)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Returns the answer's bytes where all of them are here.
+    pub fn complete(&mut self) -> Option<Bytes> {
+        let done = self.upstream.is_none() && matches!(self.shape, Shape::Whole);
+        if !done || self.held.len() != 1 {
+            return None;
+        }
+        self.finish(Outcome::Success);
+        self.held.pop_front()
+    }
+
+    /// Returns whether the answer is a stream of events.
+    pub fn is_events(&self) -> bool {
+        matches!(self.shape, Shape::Events(_))
+    }
+
+    /// Returns whether the client is in the middle of an event, where nothing may be put in between.
+    pub fn is_torn(&self) -> bool {
+        matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
+    }
+
+    /// Returns the tokens the upstream has reported so far.
+    pub fn usage(&self) -> Option<Usage> {
+        self.tap.usage()
+    }
+
+    /// Returns the next chunk for the client; none at a whole end. After an error there is nothing.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Break>>> {
+        if let Some(chunk) = self.held.pop_front() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        let chunk = match self.ending.take() {
+            Some(broken) => Some(Err(broken)),
+            None if self.lease.is_none() => None,
+            None => ready!(self.poll_upstream(cx)),
+        };
+        match &chunk {
+            Some(Ok(_)) => {}
+            Some(Err(broken)) => self.finish(Outcome::Failure(Fault::new(broken.kind))),
+            None => self.finish(Outcome::Success),
+        }
+        Poll::Ready(chunk)
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.upstream = None;
+        if let Some(lease) = self.lease.take() {
+            lease.finish(outcome);
+        }
+    }
+
+    /// Reads from the upstream what may go to the client.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Break>>> {
+        loop {
+            let Some(upstream) = &mut self.upstream else {
+                return Poll::Ready(None);
+            };
+            let frame = match Pin::new(upstream).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                // The clock of a stream runs from its content on; before, other limits hold.
+                Poll::Pending if !self.is_events() || self.tap.content() => {
+                    ready!(self.idle.poll(cx));
+                    return self.end(FailureKind::Timeout);
+                }
+                Poll::Pending => return Poll::Pending,
+            };
+            self.idle.broken();
+            let chunk = match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.pass(data),
+                    Err(_trailers) => continue,
+                },
+                Some(Err(_)) => return self.end(FailureKind::Protocol),
+                None => {
+                    self.upstream = None;
+                    let rest = self.pass_rest();
+                    if rest.is_empty() {
+                        return self.end(FailureKind::Protocol);
+                    }
+                    rest
+                }
+            };
+            if !chunk.is_empty() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            if let Some(broken) = self.ending.take() {
+                return Poll::Ready(Some(Err(broken)));
+            }
+        }
+    }
+
+    /// Shows the bytes to the tap and returns what may go on of them.
+    fn pass(&mut self, data: Bytes) -> Bytes {
+        let Shape::Events(splitter) = &mut self.shape else {
+            return data;
+        };
+        let split = splitter.push(&data, |event| self.tap.observe(event));
+        let Some(stopped_by) = split.stopped_by else {
+            return split.complete;
+        };
+        self.upstream = None;
+        let told = self.tap.failure() == Some(StreamFailure::Error);
+        self.ending = Some(Break {
+            kind: FailureKind::Protocol,
+            told,
+            torn: false,
+        });
+        if !told {
+            return split.complete;
+        }
+        [split.complete, stopped_by].concat().into()
+    }
+
+    /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
+    fn pass_rest(&mut self) -> Bytes {
+        let Shape::Events(splitter) = &mut self.shape else {
+            return Bytes::new();
+        };
+        let rest = splitter.finish(|event| self.tap.observe(event));
+        if self.tap.finished() && self.tap.failure().is_none() {
+            rest
+        } else {
+            Bytes::new()
+        }
+    }
+
+    /// Ends the body: well where the answer was finished, else as broken.
+    fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
+        let at_end = self.upstream.take().is_none();
+        let finished = match &self.shape {
+            Shape::Events(_) => self.tap.finished() && self.tap.failure().is_none(),
+            Shape::Whole => at_end,
+        };
+        if finished {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Err(Break {
+            kind,
+            told: false,
+            torn: self.is_torn(),
+        })))
+    }
+
+    fn describe(&self, kind: FailureKind) -> &'static str {
+        match (self.tap.failure(), kind) {
+            (Some(StreamFailure::Error), _) => "an error object in a 200",
+            (Some(StreamFailure::Garbage), _) => "not an answer in this protocol",
+            (None, FailureKind::Timeout) => "no content in time",
+            (None, _) => "the answer ended before its content",
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // A client may stop reading at `[DONE]`, before the upstream's own end.
+        if self.tap.finished() && self.ending.is_none() {
+            self.finish(Outcome::Success);
+        }
+    }
+}

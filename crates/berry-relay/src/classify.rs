@@ -1,0 +1,386 @@
+//! What a failure is: the one table from what was seen to a kind.
+//!
+//! | seen | kind | learned from |
+//! |---|---|---|
+//! | DNS, TCP, TLS, reset before an answer | connect | |
+//! | no headers, no content, or silence in time | timeout | |
+//! | an insufficient quota or credit balance, 402 | auth, 30 min | OpenAI `insufficient_quota`; Anthropic "credit balance is too low" |
+//! | 401; an invalid key in a 400 or 403 | auth | OpenAI `invalid_api_key`; Gemini `API_KEY_INVALID` in a 400 |
+//! | 403 without a reason | auth, when repeated | |
+//! | a missing model in any error, 404 | model | OpenAI `model_not_found`; vLLM "The model … does not exist" |
+//! | 429 | rate limited | RFC 6585; `retry-after` in RFC 9110 10.2.3, `retry-after-ms` as OpenAI's SDKs read it |
+//! | 5xx, 408, 409, 529 | server | OpenAI's SDKs retry these; 529 is Anthropic's overload |
+//! | 1xx, 3xx, not the protocol's shape | protocol | |
+//! | 403 for moderation, any other 4xx | the client's fault | OpenAI `content_filter`, `content_policy_violation` |
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use berry_loadbalance::{FailureKind, Fault, Verdict};
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use serde::Deserialize;
+
+use crate::upstream::TransportError;
+
+/// How long an account without money is left alone: somebody has to pay first.
+const BILLING: Duration = Duration::from_secs(30 * 60);
+
+/// Codes that say that the key is not accepted.
+const INVALID_KEY: &[&str] = &[
+    "invalid_api_key",
+    "API_KEY_INVALID",
+    "invalid_key",
+    "authentication_error",
+];
+/// Codes that say that the account is spent.
+const SPENT: &[&str] = &[
+    "insufficient_quota",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+];
+/// Codes that say that the provider will not answer this prompt.
+const MODERATED: &[&str] = &[
+    "content_filter",
+    "content_policy_violation",
+    "moderation_blocked",
+    "policy_violation",
+];
+
+/// A failed attempt, with what retry, health and the client each need of it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
+    /// How long the provider asks us to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// The upstream's status, where it sent one.
+    pub(crate) status: Option<StatusCode>,
+    /// For the log: it may name hosts.
+    pub(crate) cause: Cow<'static, str>,
+}
+
+/// What an answer that is no success means.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// The endpoint failed.
+    Failed(Failure),
+    /// The client's request is at fault: the answer is for the client as it is.
+    ClientFault,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault: Fault::new(kind),
+            retry_after: None,
+            status: None,
+            cause: cause.into(),
+        }
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        let kind = match &error {
+            TransportError::ConnectTimeout(_)
+            | TransportError::Connect(_)
+            | TransportError::Handshake(_)
+            | TransportError::Broken(_) => FailureKind::Connect,
+            TransportError::HeaderTimeout(_) => FailureKind::Timeout,
+            TransportError::NotHttp(_) => FailureKind::Protocol,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
+/// Judges an answer whose status is no success. `now` is the time of day, for dates in headers.
+pub(crate) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Judgement {
+    let error = UpstreamError::read(body);
+    let verdict = match Seen::of(status, error.as_ref()) {
+        Seen::ClientFault => return Judgement::ClientFault,
+        Seen::Fault(fault) => fault,
+    };
+    let retry_after = retry_after(headers, now);
+    let fault = match (verdict.kind, retry_after) {
+        (FailureKind::RateLimited, Some(wait)) if !wait.is_zero() => Fault::cool_down(wait),
+        _ => verdict,
+    };
+    let code = error.and_then(|error| error.code()).unwrap_or_default();
+    let cause = format!("status {status} {code}").into();
+    Judgement::Failed(Failure {
+        fault,
+        retry_after,
+        status: Some(status),
+        cause,
+    })
+}
+
+enum Seen {
+    Fault(Fault),
+    ClientFault,
+}
+
+impl Seen {
+    fn of(status: StatusCode, error: Option<&UpstreamError>) -> Self {
+        let auth = |verdict| {
+            Self::Fault(Fault {
+                kind: FailureKind::Auth,
+                verdict,
+            })
+        };
+        let open = |at_least| auth(Verdict::Open { at_least });
+        let kind = |kind| Self::Fault(Fault::new(kind));
+        let says = |codes| error.is_some_and(|error| error.has_code(codes));
+        let is_error = status.is_client_error() || status.is_server_error();
+        match status.as_u16() {
+            _ if !is_error => kind(FailureKind::Protocol),
+            _ if says(SPENT) || error.is_some_and(UpstreamError::is_spent) => open(BILLING),
+            402 => open(BILLING),
+            401 => open(Duration::ZERO),
+            400 | 403 if says(INVALID_KEY) => open(Duration::ZERO),
+            400..=499 if error.is_some_and(UpstreamError::is_missing_model) => {
+                kind(FailureKind::Model)
+            }
+            429 => kind(FailureKind::RateLimited),
+            500.. | 408 | 409 => kind(FailureKind::Server),
+            // A proxy's page, or a path that is no API: it was not the provider who answered.
+            _ if error.is_none() => kind(FailureKind::Protocol),
+            404 => kind(FailureKind::Model),
+            403 if !says(MODERATED) => auth(Verdict::OpenIfRepeated),
+            _ => Self::ClientFault,
+        }
+    }
+}
+
+/// An error object, as far as it is looked at. Providers agree on neither shape nor types.
+#[derive(Deserialize)]
+struct UpstreamError {
+    #[serde(default)]
+    error: serde_json::Value,
+    #[serde(default)]
+    message: serde_json::Value,
+    #[serde(default)]
+    detail: serde_json::Value,
+}
+
+impl UpstreamError {
+    fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    fn code(&self) -> Option<String> {
+        let code = [
+            &self.error["code"],
+            &self.error["type"],
+            &self.error["status"],
+        ];
+        code.into_iter()
+            .find_map(|value| value.as_str())
+            .map(str::to_owned)
+    }
+
+    fn has_code(&self, codes: &[&str]) -> bool {
+        let reasons = self.error["details"].as_array().into_iter().flatten();
+        let said = [
+            &self.error["code"],
+            &self.error["type"],
+            &self.error["status"],
+        ];
+        said.into_iter()
+            .chain(reasons.map(|detail| &detail["reason"]))
+            .filter_map(serde_json::Value::as_str)
+            .any(|code| codes.contains(&code))
+    }
+
+    fn is_missing_model(&self) -> bool {
+        let text = self.text();
+        self.has_code(&["model_not_found"])
+            || text.contains("model not found")
+            || (text.contains("the model") && text.contains("does not exist"))
+    }
+
+    fn is_spent(&self) -> bool {
+        self.text().contains("credit balance is too low")
+    }
+
+    fn text(&self) -> String {
+        let texts = [
+            &self.error["message"],
+            &self.error,
+            &self.message,
+            &self.detail,
+        ];
+        texts
+            .into_iter()
+            .find_map(|value| value.as_str())
+            .unwrap_or_default()
+            .to_lowercase()
+    }
+}
+
+/// Returns how long the provider asks us to wait: milliseconds, seconds, or until a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::trim)
+    };
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| *number >= 0.0);
+    let milliseconds = text("retry-after-ms")
+        .and_then(number)
+        .map(|number| number / 1000.0);
+    let seconds = milliseconds.or_else(|| text("retry-after").and_then(number));
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .or_else(|| {
+            let date = rfc2822::DateTimeParser::new()
+                .parse_timestamp(text("retry-after")?)
+                .ok()?;
+            Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+        })
+}
+
+/// Joins an error and its sources for one log field.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-21T08:00:00Z";
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn judged(status: u16, body: &str) -> String {
+        let status = StatusCode::from_u16(status).unwrap();
+        match judge(
+            status,
+            &HeaderMap::new(),
+            body.as_bytes(),
+            NOW.parse().unwrap(),
+        ) {
+            Judgement::ClientFault => "client".to_owned(),
+            Judgement::Failed(failure) => match failure.fault.verdict {
+                Verdict::Open { at_least } => {
+                    format!("{} {}s", failure.fault.kind, at_least.as_secs())
+                }
+                Verdict::OpenIfRepeated => format!("{} if repeated", failure.fault.kind),
+                Verdict::Count | Verdict::CoolDown(_) => failure.fault.kind.to_string(),
+            },
+        }
+    }
+
+    #[test]
+    fn the_table_holds() {
+        let code = |code: &str| format!(r#"{{"error":{{"message":"x","code":"{code}"}}}}"#);
+        let message = |text: &str| format!(r#"{{"error":{{"message":"{text}"}}}}"#);
+        for (status, body, expected) in [
+            (401, message("x"), "auth 0s"),
+            (402, message("x"), "auth 1800s"),
+            (403, message("x"), "auth if repeated"),
+            (403, code("content_policy_violation"), "client"),
+            (403, code("invalid_api_key"), "auth 0s"),
+            (403, code("model_not_found"), "model"),
+            (400, message("x"), "client"),
+            (400, code("context_length_exceeded"), "client"),
+            (400, code("content_filter"), "client"),
+            (400, code("invalid_api_key"), "auth 0s"),
+            (
+                400,
+                r#"{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}"#.to_owned(),
+                "auth 0s",
+            ),
+            (
+                400,
+                message("Your credit balance is too low to access"),
+                "auth 1800s",
+            ),
+            (400, message("The model `x` does not exist"), "model"),
+            (413, message("x"), "client"),
+            (422, r#"{"detail":"x"}"#.to_owned(), "client"),
+            (418, message("x"), "client"),
+            (404, code("model_not_found"), "model"),
+            (404, r#"{"detail":"Not Found"}"#.to_owned(), "model"),
+            (404, "<html>".to_owned(), "protocol"),
+            (400, "<html>".to_owned(), "protocol"),
+            (400, String::new(), "protocol"),
+            (429, message("x"), "rate_limited"),
+            (429, code("insufficient_quota"), "auth 1800s"),
+            (408, message("x"), "server"),
+            (409, message("x"), "server"),
+            (500, "<html>".to_owned(), "server"),
+            (503, String::new(), "server"),
+            (529, message("overloaded"), "server"),
+            (302, String::new(), "protocol"),
+        ] {
+            assert_eq!(judged(status, &body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let now: Timestamp = NOW.parse().unwrap();
+        for (pairs, expected) in [
+            (&[("retry-after", "7")][..], Some(7_000)),
+            (&[("retry-after", "0.5")], Some(500)),
+            (
+                &[("retry-after-ms", "250"), ("retry-after", "7")],
+                Some(250),
+            ),
+            (
+                &[("retry-after", "Sat, 21 Nov 2026 08:00:30 GMT")],
+                Some(30_000),
+            ),
+            (&[("retry-after", "Sat, 21 Nov 2026 07:00:00 GMT")], Some(0)),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "1e300")], None),
+            (&[], None),
+        ] {
+            let found = retry_after(&headers(pairs), now);
+            assert_eq!(found, expected.map(Duration::from_millis), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_with_a_length_is_a_cool_down() {
+        let headers = headers(&[("retry-after", "3")]);
+        let judgement = judge(
+            StatusCode::TOO_MANY_REQUESTS,
+            &headers,
+            b"{}",
+            NOW.parse().unwrap(),
+        );
+
+        let Judgement::Failed(failure) = judgement else {
+            panic!()
+        };
+
+        assert_eq!(
+            failure.fault.verdict,
+            Verdict::CoolDown(Duration::from_secs(3))
+        );
+        assert_eq!(failure.retry_after, Some(Duration::from_secs(3)));
+    }
+}

@@ -1,0 +1,424 @@
+//! One pass over a JSON object: is it well-formed, and where are its members.
+//!
+//! No tree is built. The scanner checks the whole text against RFC 8259 (UTF-8 is checked by the
+//! caller), keeps its nesting as one bit per level, and reports where each top-level member lies.
+//! That is all that splicing a request and watching an answer need, and strings (by far the most
+//! of any body) are passed eight bytes at a time.
+
+use std::ops::Range;
+
+/// The deepest nesting accepted. Real requests stay below a dozen; upstreams' own parsers give up
+/// at depths that differ, and some crash.
+pub(crate) const MAX_DEPTH: usize = 256;
+
+/// One member of the scanned object; positions are bytes in the scanned text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The key between its quotes, as written.
+    pub(crate) key: Range<usize>,
+    /// Whether the key contains an escape, and so may read differently than it is written.
+    pub(crate) escaped: bool,
+    /// The value.
+    pub(crate) value: Range<usize>,
+}
+
+/// Why a text is not an acceptable object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    /// Not JSON; the byte where that shows.
+    #[error("invalid JSON at byte {0}")]
+    Syntax(usize),
+    /// JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// Nested deeper than [`MAX_DEPTH`].
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+/// Scans `text`, which must be one object, and hands each of its members to `visit` in order.
+pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), Malformed> {
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.white_space();
+    if !scanner.eat(b'{') {
+        scanner.value()?;
+        scanner.end()?;
+        return Err(Malformed::NotAnObject);
+    }
+    scanner.white_space();
+    if !scanner.eat(b'}') {
+        loop {
+            let start = scanner.at + 1;
+            let escaped = scanner.string()?;
+            let key = start..scanner.at - 1;
+            scanner.colon()?;
+            let start = scanner.at;
+            scanner.value()?;
+            visit(Member {
+                key,
+                escaped,
+                value: start..scanner.at,
+            });
+            scanner.white_space();
+            if scanner.eat(b'}') {
+                break;
+            }
+            scanner.expect(b',')?;
+            scanner.white_space();
+        }
+    }
+    scanner.end()
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Scanner<'_> {
+    /// Passes one value of any kind, the cursor at its first byte.
+    fn value(&mut self) -> Result<(), Malformed> {
+        let mut open = Nesting::default();
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.string()?;
+                }
+                Some(b'{') => {
+                    self.at += 1;
+                    self.white_space();
+                    open.push(Container::Object)?;
+                    if self.peek() != Some(b'}') {
+                        self.string()?;
+                        self.colon()?;
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    self.white_space();
+                    open.push(Container::Array)?;
+                    if self.peek() != Some(b']') {
+                        continue;
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.literal(b"true")?,
+                Some(b'f') => self.literal(b"false")?,
+                Some(b'n') => self.literal(b"null")?,
+                _ => return self.fail(),
+            }
+            if !self.close(&mut open)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// After a value: leaves the containers that end here. Returns whether another value follows.
+    fn close(&mut self, open: &mut Nesting) -> Result<bool, Malformed> {
+        while let Some(container) = open.innermost() {
+            self.white_space();
+            let more = self.peek() == Some(b',');
+            match container {
+                Container::Object if more => {
+                    self.at += 1;
+                    self.white_space();
+                    self.string()?;
+                    self.colon()?;
+                    return Ok(true);
+                }
+                Container::Array if more => {
+                    self.at += 1;
+                    self.white_space();
+                    return Ok(true);
+                }
+                Container::Object => self.expect(b'}')?,
+                Container::Array => self.expect(b']')?,
+            }
+            open.pop();
+        }
+        Ok(false)
+    }
+
+    /// Passes a string, quotes included; returns whether it contains an escape.
+    fn string(&mut self) -> Result<bool, Malformed> {
+        self.expect(b'"')?;
+        let mut escaped = false;
+        loop {
+            self.at += plain_run(&self.text[self.at..]);
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 1;
+                    self.escape()?;
+                }
+                _ => return self.fail(),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                self.at += 1;
+                for _ in 0..4 {
+                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                        return self.fail();
+                    }
+                    self.at += 1;
+                }
+            }
+            _ => return self.fail(),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Malformed> {
+        self.eat(b'-');
+        if !self.eat(b'0') {
+            self.digits()?;
+        }
+        if self.eat(b'.') {
+            self.digits()?;
+        }
+        if self.eat(b'e') || self.eat(b'E') {
+            let _ = self.eat(b'+') || self.eat(b'-');
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let count = self.text[self.at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        self.at += count;
+        if count == 0 { self.fail() } else { Ok(()) }
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if !self.text[self.at..].starts_with(word) {
+            return self.fail();
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn colon(&mut self) -> Result<(), Malformed> {
+        self.white_space();
+        self.expect(b':')?;
+        self.white_space();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Malformed> {
+        self.white_space();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            self.fail()
+        }
+    }
+
+    fn white_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.eat(byte) { Ok(()) } else { self.fail() }
+    }
+
+    fn fail<T>(&self) -> Result<T, Malformed> {
+        Err(Malformed::Syntax(self.at))
+    }
+}
+
+/// Returns how many bytes pass before a quote, a backslash or a control character.
+///
+/// Eight at a time: for each byte of the word the high bit is raised where the byte is below 0x20,
+/// or equals one of the two (Anderson, "Bit Twiddling Hacks": `hasless`, `haszero`). A false
+/// positive can only follow a true one within the word, so the first raised bit is exact.
+fn plain_run(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES * 0x80;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
+    let mut passed = 0;
+    for word in text.chunks_exact(8) {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(word);
+        let word = u64::from_le_bytes(bytes);
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let special = control
+            | zero(word ^ (ONES * u64::from(b'"')))
+            | zero(word ^ (ONES * u64::from(b'\\')));
+        if special != 0 {
+            return passed + special.trailing_zeros() as usize / 8;
+        }
+        passed += 8;
+    }
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    passed
+        + text[passed..]
+            .iter()
+            .position(special)
+            .unwrap_or(text.len() - passed)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Array,
+    Object,
+}
+
+/// The containers that are open inside one member's value: a bit each.
+#[derive(Default)]
+struct Nesting {
+    bits: [u64; MAX_DEPTH / 64],
+    depth: usize,
+}
+
+impl Nesting {
+    fn push(&mut self, container: Container) -> Result<(), Malformed> {
+        // The object that holds the member is a level too.
+        if self.depth + 1 >= MAX_DEPTH {
+            return Err(Malformed::TooDeep);
+        }
+        let bit = 1 << (self.depth % 64);
+        match container {
+            Container::Array => self.bits[self.depth / 64] &= !bit,
+            Container::Object => self.bits[self.depth / 64] |= bit,
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn innermost(&self) -> Option<Container> {
+        let last = self.depth.checked_sub(1)?;
+        let is_object = self.bits[last / 64] >> (last % 64) & 1 == 1;
+        Some(if is_object {
+            Container::Object
+        } else {
+            Container::Array
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys(text: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        members(text.as_bytes(), |member| {
+            keys.push(format!("{}={}", &text[member.key], &text[member.value]));
+        })
+        .unwrap();
+        keys
+    }
+
+    #[test]
+    fn members_are_found_where_they_are() {
+        let text = r#" { "a" : 1 , "b":[{"a":2},"}"],"c\n":"x\"y" } "#;
+
+        assert_eq!(keys(text), [r"a=1", r#"b=[{"a":2},"}"]"#, r#"c\n="x\"y""#]);
+    }
+
+    #[test]
+    fn an_array_or_a_scalar_is_not_an_object() {
+        for text in ["[]", "1", "\"a\"", "null", " [{\"model\":1}] "] {
+            assert_eq!(
+                members(text.as_bytes(), |_| ()),
+                Err(Malformed::NotAnObject),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_at_its_place() {
+        for (text, at) in [
+            ("", 0),
+            ("{", 1),
+            ("{\"a\"}", 4),
+            ("{\"a\":1,}", 7),
+            ("{\"a\":01}", 6),
+            ("{\"a\":1.}", 7),
+            ("{\"a\":\"\\x\"}", 7),
+            ("{\"a\":\"\t\"}", 6),
+            ("{\"a\":[1 2]}", 8),
+            ("{\"a\":1} x", 8),
+            ("{\"a\":tru}", 5),
+            ("{\"a\":[}", 6),
+        ] {
+            assert_eq!(
+                members(text.as_bytes(), |_| ()),
+                Err(Malformed::Syntax(at)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn nesting_is_accepted_up_to_the_limit() {
+        let nested = |levels: usize| {
+            format!(
+                "{{\"a\":{}{}}}",
+                "[".repeat(levels - 1),
+                "]".repeat(levels - 1)
+            )
+        };
+
+        assert_eq!(members(nested(MAX_DEPTH).as_bytes(), |_| ()), Ok(()));
+        assert_eq!(
+            members(nested(MAX_DEPTH + 1).as_bytes(), |_| ()),
+            Err(Malformed::TooDeep)
+        );
+        assert_eq!(
+            members(nested(200_000).as_bytes(), |_| ()),
+            Err(Malformed::TooDeep)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn the_scanner_and_serde_json_agree(text in r#"[\{\}\[\]":,0-9eE+\-. tfnrulase\\x\n]{0,24}"#) {
+            let text = format!("{{\"a\":{text}}}");
+            let ours = members(text.as_bytes(), |_| ()).is_ok();
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+            prop_assert_eq!(ours, theirs, "{}", text);
+        }
+
+        #[test]
+        fn a_plain_run_ends_at_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let expected = bytes
+                .iter()
+                .position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\'))
+                .unwrap_or(bytes.len());
+            prop_assert_eq!(plain_run(&bytes), expected);
+        }
+    }
+}

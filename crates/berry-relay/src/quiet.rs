@@ -1,0 +1,111 @@
+//! Notices silence: a timer that is told of every sign of life and costs next to nothing then.
+//!
+//! Arming a timer for every chunk of a stream would be most of the work done for it. This one stays
+//! armed for the oldest deadline; only when that passes does it look whether there was life since.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// See the module's documentation. Without a limit it never fires and asks no clock.
+#[derive(Debug)]
+pub struct Quiet {
+    limit: Option<Duration>,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Quiet {
+    /// Begins to wait for a silence of this length.
+    pub fn new(limit: Option<Duration>) -> Self {
+        Self {
+            limit,
+            since: limit.map(|_| Instant::now()),
+            timer: None,
+        }
+    }
+
+    /// Notes a sign of life.
+    pub fn broken(&mut self) {
+        self.since = self.limit.map(|_| Instant::now());
+    }
+
+    /// Is ready when there has been silence for the limit; then waits for the next one.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (Some(limit), Some(since)) = (self.limit, self.since) else {
+            return Poll::Pending;
+        };
+        let deadline = since + limit;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if now >= deadline {
+                self.since = Some(now);
+                timer.as_mut().reset(now + limit);
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_fires_after_silence_and_again() {
+        let start = Instant::now();
+        let mut quiet = Quiet::new(Some(3 * SECOND));
+
+        poll_fn(|cx| quiet.poll(cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 3);
+        poll_fn(|cx| quiet.poll(cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_of_life_puts_it_off() {
+        let mut quiet = Quiet::new(Some(3 * SECOND));
+        for _ in 0..5 {
+            assert!(
+                timeout(2 * SECOND, poll_fn(|cx| quiet.poll(cx)))
+                    .await
+                    .is_err()
+            );
+            quiet.broken();
+        }
+        advance(Duration::from_millis(2_900)).await;
+        let start = Instant::now();
+
+        poll_fn(|cx| quiet.poll(cx)).await;
+
+        assert!(
+            start.elapsed() <= Duration::from_millis(101),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_it_never_fires() {
+        let mut quiet = Quiet::new(None);
+
+        assert!(
+            timeout(1_000_000 * SECOND, poll_fn(|cx| quiet.poll(cx)))
+                .await
+                .is_err()
+        );
+    }
+}

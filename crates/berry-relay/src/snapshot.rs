@@ -1,0 +1,204 @@
+//! Everything a request reads, compiled from one configuration.
+//!
+//! Immutable; a request keeps the one it began with. What was learned at run time is not here: it
+//! is found again through the [`Registry`], so a new snapshot begins where the old one stood.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berry_core::config::Settings;
+use berry_core::{Authenticator, Backend, Config, Model, ModelName, ProviderName, Term};
+use berry_loadbalance::breaker::BreakerPolicy;
+use berry_loadbalance::{
+    Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, RetryPolicy, strategy,
+};
+use hashbrown::HashMap;
+use hyper_util::client::proxy::matcher::Matcher;
+
+use crate::adapter;
+use crate::upstream::{Roots, Surroundings, Upstream, UpstreamError};
+
+/// Why a valid configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// A provider cannot be called.
+    #[error("provider `{provider}` cannot be used")]
+    Provider {
+        /// Which.
+        provider: ProviderName,
+        /// Why.
+        source: UpstreamError,
+    },
+    /// The strategy is not built in; configurations that name it do not get here.
+    #[error("the strategy `{0}` is not available")]
+    Strategy(&'static str),
+}
+
+/// The waits of a request that the relay bounds itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteWaits {
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// A public model, ready to be served.
+#[derive(Debug)]
+pub struct Route {
+    /// What is configured.
+    pub model: Arc<Model>,
+    /// Its endpoints.
+    pub pool: Arc<Pool>,
+    /// The upstream of each endpoint, in the pool's order.
+    pub(crate) upstreams: Box<[Arc<Upstream>]>,
+    pub(crate) waits: RouteWaits,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What it was compiled from.
+    pub config: Arc<Config>,
+    /// Who may send requests.
+    pub authenticator: Authenticator,
+    /// The served models in the order of the file.
+    pub routes: Vec<Arc<Route>>,
+    /// The same, by public name and by key.
+    by_name: HashMap<ModelName, Arc<Route>>,
+}
+
+impl Snapshot {
+    /// Compiles a configuration.
+    ///
+    /// # Errors
+    /// A provider cannot be used, for example because its `ca_file` cannot be read.
+    pub fn compile(config: Arc<Config>, registry: &Registry) -> Result<Self, CompileError> {
+        let compiler = Compiler::new(&config, registry)?;
+        let mut routes = Vec::new();
+        let mut by_name = HashMap::new();
+        for model in config.models.iter().filter(|model| model.enabled) {
+            let route = Arc::new(compiler.route(model)?);
+            by_name.insert(model.key.clone(), Arc::clone(&route));
+            by_name.insert(model.name.clone(), Arc::clone(&route));
+            routes.push(route);
+        }
+        let authenticator = Authenticator::new(&config.users);
+        Ok(Self {
+            config,
+            authenticator,
+            routes,
+            by_name,
+        })
+    }
+
+    /// Finds a model by its public name or its key.
+    pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.by_name.get(name)
+    }
+}
+
+/// The names of protocols and strategies, for [`Config::parse`].
+#[derive(Debug)]
+pub struct Names {
+    /// What `strategy` may be.
+    pub strategies: Vec<Term>,
+    /// What `backend_type` may be.
+    pub protocols: Vec<Term>,
+}
+
+impl Names {
+    /// Collects them from the tables of strategies and protocols.
+    pub fn collect() -> Self {
+        Self {
+            strategies: strategy::vocabulary(),
+            protocols: adapter::vocabulary(),
+        }
+    }
+}
+
+struct Compiler<'a> {
+    settings: &'a Settings,
+    registry: &'a Registry,
+    upstreams: HashMap<ProviderName, Arc<Upstream>>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(config: &'a Config, registry: &'a Registry) -> Result<Self, CompileError> {
+        let surroundings = Surroundings {
+            roots: Roots::load(),
+            proxies: Matcher::from_env(),
+        };
+        let mut upstreams = HashMap::new();
+        for provider in config.providers.iter().filter(|provider| provider.enabled) {
+            let upstream = Upstream::new(Arc::clone(provider), &config.settings, &surroundings)
+                .map_err(|source| CompileError::Provider {
+                    provider: provider.id.clone(),
+                    source,
+                })?;
+            upstreams.insert(provider.id.clone(), Arc::new(upstream));
+        }
+        Ok(Self {
+            settings: &config.settings,
+            registry,
+            upstreams,
+        })
+    }
+
+    fn route(&self, model: &Arc<Model>) -> Result<Route, CompileError> {
+        let mut endpoints = Vec::new();
+        let mut upstreams = Vec::new();
+        for backend in model.backends.iter().filter(|backend| backend.enabled) {
+            let Some(upstream) = self.upstreams.get(&backend.provider.id) else {
+                continue;
+            };
+            endpoints.push(self.endpoint(backend, upstream));
+            upstreams.push(Arc::clone(upstream));
+        }
+        let settings = self.settings;
+        let strategy =
+            strategy::build(model.strategy).ok_or(CompileError::Strategy(model.strategy))?;
+        let limits = Limits {
+            breaker: BreakerPolicy {
+                threshold: settings.circuit_breaker_failure_threshold,
+                timeout: settings.circuit_breaker_timeout,
+            },
+            retry: RetryPolicy {
+                max_retries: settings.max_retries,
+                max_moves: settings.max_internal_retries,
+            },
+            retry_budget_ratio: settings.retry_budget_ratio,
+        };
+        Ok(Route {
+            model: Arc::clone(model),
+            pool: Arc::new(Pool::new(PoolOptions {
+                endpoints,
+                strategy,
+                limits,
+            })),
+            upstreams: upstreams.into(),
+            waits: RouteWaits {
+                first_token: settings.first_token_timeout,
+                idle: settings.stream_idle_timeout,
+                deadline: settings.request_deadline,
+            },
+        })
+    }
+
+    fn endpoint(&self, backend: &Backend, upstream: &Upstream) -> Endpoint {
+        let provider = &backend.provider;
+        let key = EndpointKey {
+            provider: provider.id.clone(),
+            base_url: provider.base_url.to_string().into(),
+            protocol: provider.protocol,
+            model: backend.model.as_ref().into(),
+            credential: upstream.credential(),
+        };
+        Endpoint {
+            weight: backend.weight,
+            priority: backend.priority,
+            tags: backend.tags.clone().into(),
+            provider_retries: provider.max_retries,
+            state: self.registry.adopt(&key),
+        }
+    }
+}

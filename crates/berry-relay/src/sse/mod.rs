@@ -1,0 +1,256 @@
+//! Splits a stream of server-sent events without changing a byte of it.
+//!
+//! Frames arrive cut anywhere. [`Splitter::push`] shows each complete event's data to an observer
+//! and returns the bytes up to the last complete event, to be forwarded as they are; an incomplete
+//! tail stays behind, so that whatever is said after a broken stream begins on a line of its own.
+//! Where a frame ends with an event, which is nearly always, it is returned itself: no copy.
+//!
+//! Line ends are LF, CRLF or CR, in any mixture and cut anywhere; a byte order mark at the start is
+//! passed over; data lines of one event are joined by LF (WHATWG HTML, "Server-sent events",
+//! 9.2.5 and 9.2.6).
+//!
+//! An event longer than [`MAX_EVENT`] is forwarded piece by piece and not observed: memory for a
+//! stream is bounded, whatever the upstream sends.
+
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+
+use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
+use smallvec::SmallVec;
+
+/// The longest event that is held until it is complete.
+pub(crate) const MAX_EVENT: usize = 256 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Splitter {
+    /// The incomplete tail.
+    pending: BytesMut,
+    event: Event,
+}
+
+/// The event being read; positions count from the first byte that was not forwarded.
+#[derive(Debug, Default)]
+struct Event {
+    /// Where the line being read begins.
+    line: usize,
+    /// How far it was searched for its end.
+    searched: usize,
+    data: SmallVec<[Range<usize>; 1]>,
+    /// The last byte was a CR that ended a line: an LF that follows belongs to it.
+    after_cr: bool,
+    /// The stream's first line has been read.
+    begun: bool,
+    cut: Cut,
+}
+
+/// Whether part of an event was forwarded before its end, because it is too long to be held.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    #[default]
+    Nowhere,
+    /// Between two lines, or within one that has ended since.
+    Before,
+    /// Within the line being read.
+    InLine,
+}
+
+/// What a push yields.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Split {
+    /// The events that were observed and may be forwarded; may be empty.
+    pub(crate) complete: Bytes,
+    /// The event at which the observer broke. What follows it is lost.
+    pub(crate) stopped_by: Option<Bytes>,
+}
+
+impl Splitter {
+    /// Takes a frame, shows the data of each event it completes to `observe`, and returns what may
+    /// be forwarded. An observer that breaks ends the stream with the event it has just seen.
+    pub(crate) fn push(
+        &mut self,
+        frame: &Bytes,
+        mut observe: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Split {
+        if self.pending.is_empty() {
+            let read = self.event.advance(frame, &mut observe);
+            if read.complete < frame.len() {
+                self.pending.extend_from_slice(&frame[read.complete..]);
+            }
+            return self.forward(frame.slice(..read.complete), read.stopped_by);
+        }
+        self.pending.extend_from_slice(frame);
+        let read = self.event.advance(&self.pending, &mut observe);
+        let complete = self.pending.split_to(read.complete).freeze();
+        self.forward(complete, read.stopped_by)
+    }
+
+    /// Ends the stream: an event without its closing blank line is shown to `observe` and returned.
+    pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> ControlFlow<()>) -> Bytes {
+        let rest = self.pending.split().freeze();
+        let mut event = std::mem::take(&mut self.event);
+        event.end_of_line(&rest, rest.len());
+        if let Some(data) = event.take_data(&rest) {
+            let _ = observe(&data);
+        }
+        rest
+    }
+
+    /// Returns whether the client is in the middle of an event.
+    pub(crate) fn torn(&self) -> bool {
+        self.event.cut != Cut::Nowhere
+    }
+
+    /// Makes a split of the complete events and, where one stopped the reading, its length.
+    fn forward(&mut self, complete: Bytes, stopped_by: Option<usize>) -> Split {
+        if let Some(length) = stopped_by {
+            let stopped_by = Some(self.pending.split_to(length).freeze());
+            return Split {
+                complete,
+                stopped_by,
+            };
+        }
+        if self.pending.len() <= MAX_EVENT {
+            return Split {
+                complete,
+                stopped_by: None,
+            };
+        }
+        self.event.skip(self.pending.len());
+        let tail = self.pending.split().freeze();
+        let complete = if complete.is_empty() {
+            tail
+        } else {
+            [complete, tail].concat().into()
+        };
+        Split {
+            complete,
+            stopped_by: None,
+        }
+    }
+}
+
+/// How far an event reader came.
+struct Read {
+    /// The end of the last event that may be forwarded, from where positions count afterwards.
+    complete: usize,
+    /// The length of the event after it, at which the observer broke.
+    stopped_by: Option<usize>,
+}
+
+impl Event {
+    /// Reads the lines of `bytes` from where the last call ended.
+    fn advance(
+        &mut self,
+        bytes: &[u8],
+        observe: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Read {
+        let mut complete = 0;
+        let mut stopped_by = None;
+        while let Some(end) = self.next_line(bytes) {
+            if self.end_of_line(bytes, end) {
+                continue;
+            }
+            if self
+                .take_data(bytes)
+                .is_some_and(|data| observe(&data).is_break())
+            {
+                stopped_by = Some(self.line - complete);
+                break;
+            }
+            complete = self.line;
+        }
+        self.rebase(complete);
+        Read {
+            complete,
+            stopped_by,
+        }
+    }
+
+    /// Returns the end of the line being read (its terminator excluded) and passes the terminator.
+    fn next_line(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.after_cr && self.searched < bytes.len() {
+            self.after_cr = false;
+            if bytes[self.searched] == b'\n' {
+                self.searched += 1;
+                self.line = self.searched;
+            }
+        }
+        let Some(found) = memchr2(b'\n', b'\r', &bytes[self.searched..]) else {
+            self.searched = bytes.len();
+            return None;
+        };
+        let end = self.searched + found;
+        self.after_cr = bytes[end] == b'\r';
+        self.searched = end + 1;
+        if self.after_cr && bytes.get(self.searched) == Some(&b'\n') {
+            self.searched += 1;
+            self.after_cr = false;
+        }
+        Some(end)
+    }
+
+    /// Takes the line that ends at `end`; returns false where it is empty and so ends the event.
+    fn end_of_line(&mut self, bytes: &[u8], end: usize) -> bool {
+        let mut start = std::mem::replace(&mut self.line, self.searched);
+        if self.cut == Cut::InLine {
+            self.cut = Cut::Before;
+            return true;
+        }
+        if !std::mem::replace(&mut self.begun, true)
+            && bytes[start..end].starts_with(BYTE_ORDER_MARK)
+        {
+            start += BYTE_ORDER_MARK.len();
+        }
+        if start >= end {
+            return false;
+        }
+        if let Some(value) = bytes[start..end].strip_prefix(b"data:") {
+            let space = usize::from(value.first() == Some(&b' '));
+            self.data.push(end - value.len() + space..end);
+        }
+        true
+    }
+
+    fn take_data<'a>(&mut self, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let data = std::mem::take(&mut self.data);
+        if std::mem::take(&mut self.cut) != Cut::Nowhere {
+            return None;
+        }
+        match data.as_slice() {
+            [] => None,
+            [line] => Some(Cow::Borrowed(&bytes[line.clone()])),
+            lines => {
+                let lines: Vec<&[u8]> = lines.iter().map(|line| &bytes[line.clone()]).collect();
+                Some(Cow::Owned(lines.join(&b'\n')))
+            }
+        }
+    }
+
+    /// Makes positions count from `base`. Data of an event that is not complete lies after it.
+    fn rebase(&mut self, base: usize) {
+        self.line -= base;
+        self.searched -= base;
+        for line in &mut self.data {
+            *line = line.start - base..line.end - base;
+        }
+    }
+
+    /// Forgets the event's bytes, which were forwarded; only its end is still looked for.
+    fn skip(&mut self, forwarded: usize) {
+        self.cut = if self.line < forwarded {
+            Cut::InLine
+        } else {
+            Cut::Before
+        };
+        self.data.clear();
+        self.searched -= forwarded;
+        self.line = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Pushes the frames and returns the events seen and the bytes forwarded.
+fn split<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Vec<u8>) {
+    let mut splitter = Splitter::default();
+    let (mut events, mut forwarded) = (Vec::new(), Vec::new());
+    let mut observe = |data: &[u8]| {
+        events.push(String::from_utf8_lossy(data).into_owned());
+        ControlFlow::Continue(())
+    };
+    for frame in frames {
+        forwarded.extend(
+            splitter
+                .push(&Bytes::copy_from_slice(frame), &mut observe)
+                .complete,
+        );
+    }
+    forwarded.extend(splitter.finish(&mut observe));
+    (events, forwarded)
+}
+
+#[test]
+fn events_are_found_whatever_ends_their_lines() {
+    for (stream, expected) in [
+        ("data: a\n\ndata: b\n\n", vec!["a", "b"]),
+        ("data: a\r\n\r\ndata: b\r\n\r\n", vec!["a", "b"]),
+        ("data: a\r\rdata: b\r\r", vec!["a", "b"]),
+        ("data: a\r\n\ndata: b\n\r\n", vec!["a", "b"]),
+        ("data:a\n\n", vec!["a"]),
+        ("data:  a\n\n", vec![" a"]),
+        ("data: a\ndata: b\n\n", vec!["a\nb"]),
+        ("data\ndata:\n\n", vec![""]),
+        (": ping\n\ndata: a\n\n", vec!["a"]),
+        ("event: x\nid: 1\ndata: a\nretry: 5\n\n", vec!["a"]),
+        ("\u{feff}data: a\n\n", vec!["a"]),
+        ("data: é€😀\n\n", vec!["é€😀"]),
+        ("data: a\n\ndata: [DONE]\n", vec!["a", "[DONE]"]),
+        ("data: a\n\ndata: [DONE]", vec!["a", "[DONE]"]),
+        ("", vec![]),
+        ("\n\n\r\n", vec![]),
+    ] {
+        let (events, forwarded) = split([stream.as_bytes()]);
+
+        assert_eq!(events, expected, "{stream:?}");
+        assert_eq!(forwarded, stream.as_bytes());
+    }
+}
+
+#[test]
+fn every_cut_of_a_stream_gives_the_same_events_and_bytes() {
+    let stream =
+        "\u{feff}data: é\r\n\r\n: c\r\rdata:b\ndata: c\n\n\r\ndata: [DONE]\r\n\r\n".as_bytes();
+    let whole = split([stream]);
+    for first in 0..=stream.len() {
+        for second in first..=stream.len() {
+            let parts = [&stream[..first], &stream[first..second], &stream[second..]];
+            assert_eq!(split(parts), whole, "cut at {first} and {second}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_ends_with_an_event_is_forwarded_without_a_copy() {
+    let frame = Bytes::from_static(b"data: a\n\ndata: b\n\n");
+    let mut splitter = Splitter::default();
+
+    let split = splitter.push(&frame, |_| ControlFlow::Continue(()));
+
+    assert_eq!(split.complete.as_ptr(), frame.as_ptr());
+    assert_eq!(split.complete.len(), frame.len());
+}
+
+#[test]
+fn an_incomplete_event_is_not_forwarded() {
+    let mut splitter = Splitter::default();
+    let mut observe = |_: &[u8]| ControlFlow::Continue(());
+
+    let split = splitter.push(
+        &Bytes::from_static(b"data: a\n\ndata: {\"cho"),
+        &mut observe,
+    );
+
+    assert_eq!(split.complete, "data: a\n\n");
+    assert!(!splitter.torn());
+}
+
+#[test]
+fn an_observer_that_breaks_ends_the_stream_with_that_event() {
+    let mut splitter = Splitter::default();
+    let frame = Bytes::from_static(b"data: a\n\ndata: stop\n\ndata: b\n\n");
+
+    let split = splitter.push(&frame, |data| {
+        if data == b"stop" {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+
+    let stopped_by = Some("data: stop\n\n".into());
+    assert_eq!(
+        split,
+        Split {
+            complete: "data: a\n\n".into(),
+            stopped_by
+        }
+    );
+}
+
+#[test]
+fn an_event_that_is_too_long_is_forwarded_and_not_observed() {
+    let long = format!(
+        "data: {}\ndata: more\n\ndata: next\n\n",
+        "x".repeat(MAX_EVENT * 2)
+    );
+    for size in [1000, MAX_EVENT, MAX_EVENT + 1] {
+        let (events, forwarded) = split(long.as_bytes().chunks(size));
+
+        assert_eq!(events, ["next"], "{size}");
+        assert_eq!(forwarded, long.as_bytes());
+    }
+}
+
+#[test]
+fn what_is_held_is_bounded() {
+    let mut splitter = Splitter::default();
+    for _ in 0..10_000 {
+        splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_| {
+            ControlFlow::Continue(())
+        });
+        assert!(splitter.pending.len() <= MAX_EVENT);
+    }
+    assert!(splitter.torn());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_cut_are_forwarded_unchanged(
+        stream in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'd'), any::<u8>()], 0..200),
+        size in 1..20_usize,
+    ) {
+        let whole = split([stream.as_slice()]);
+        prop_assert_eq!(&whole.1, &stream);
+        prop_assert_eq!(split(stream.chunks(size)), whole);
+    }
+
+    #[test]
+    fn lines_of_data_in_any_cut_give_the_same_events(
+        lines in proptest::collection::vec("(data: ?[a-z]{0,4}|:c|event: x|)(\n|\r|\r\n)", 0..30),
+        size in 1..12_usize,
+    ) {
+        let stream = lines.concat();
+        prop_assert_eq!(split(stream.as_bytes().chunks(size)), split([stream.as_bytes()]));
+    }
+}

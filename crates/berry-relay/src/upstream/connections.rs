@@ -1,0 +1,337 @@
+//! The connections to one upstream, kept for the next request.
+//!
+//! HTTP/1.1 connections carry one exchange at a time and are kept in a stack: the one used last is
+//! the one least likely to have been closed by the peer. HTTP/2 connections are shared; a further
+//! one is opened before a server's usual limit of 100 streams is reached, because requests beyond
+//! it would queue.
+//!
+//! Ours rather than hyper-util's: a request that fails on a reused connection has to be repeated on
+//! a *fresh* one, and nobody but the pool knows which is which. It also halves the instructions
+//! spent per request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::rt::Executor;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::upstream::body::UpstreamBody;
+use crate::upstream::connector::{ConnectFailure, Connection, Connector};
+use crate::upstream::request::{Form, Outgoing, OutgoingBody};
+
+/// Streams per HTTP/2 connection: below the 100 that most servers allow.
+const STREAMS: usize = 80;
+
+/// Why an exchange ended without response headers.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransportError {
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error(transparent)]
+    Connect(#[from] ConnectFailure),
+    #[error("no HTTP session")]
+    Handshake(#[source] hyper::Error),
+    #[error("no response headers within {0:?}")]
+    HeaderTimeout(Duration),
+    #[error("the connection broke before the response headers")]
+    Broken(#[source] hyper::Error),
+    #[error("the response is not HTTP")]
+    NotHttp(#[source] hyper::Error),
+}
+
+/// The waits of an exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waits {
+    /// DNS, TCP, TLS and the HTTP session.
+    pub(crate) connect: Duration,
+    /// From the request to the response's headers.
+    pub(crate) headers: Duration,
+}
+
+/// How the HTTP version is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// HTTP/1.1, or what ALPN says.
+    ByAlpn,
+    /// HTTP/2 without asking.
+    PriorKnowledge,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    connector: Connector,
+    settled: Settled,
+    idle_timeout: Duration,
+    kept: Mutex<Kept>,
+    sweeping: AtomicBool,
+    opened: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    http1: Vec<Idle>,
+    http2: Vec<Shared>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<OutgoingBody>,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<OutgoingBody>,
+    /// One more than the streams in use: each holds a clone.
+    load: Arc<()>,
+    last_used: Instant,
+}
+
+/// A connection taken for one exchange.
+enum Taken {
+    Http1(http1::SendRequest<OutgoingBody>),
+    Http2(http2::SendRequest<OutgoingBody>, Arc<()>),
+}
+
+/// What the body of an answer holds until it ends.
+#[derive(Debug)]
+pub(crate) enum Hold {
+    /// The connection, which goes back when the body has been read to its end.
+    Http1(http1::SendRequest<OutgoingBody>, Arc<Connections>),
+    /// The place of the stream.
+    Http2 {
+        /// Dropped with the stream.
+        _load: Arc<()>,
+    },
+}
+
+impl Connections {
+    pub(crate) fn new(connector: Connector, settled: Settled, idle_timeout: Duration) -> Self {
+        Self {
+            connector,
+            settled,
+            idle_timeout,
+            kept: Mutex::default(),
+            sweeping: AtomicBool::new(false),
+            opened: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns how many connections were opened so far.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// Sends the request and waits for the response's headers.
+    ///
+    /// A reused connection may have been closed by the peer just now: such a failure, before any
+    /// byte of an answer, is repeated once on a fresh connection and is nobody's failure.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        outgoing: &Outgoing,
+        waits: Waits,
+    ) -> Result<Response<UpstreamBody>, TransportError> {
+        if let Some(taken) = self.take().await {
+            match self.exchange(taken, outgoing, waits).await {
+                Err(TransportError::Broken(_)) => {}
+                decided => return decided,
+            }
+        }
+        let fresh = timeout(waits.connect, self.open()).await;
+        let fresh = fresh.map_err(|_| TransportError::ConnectTimeout(waits.connect))??;
+        self.exchange(fresh, outgoing, waits).await
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        taken: Taken,
+        outgoing: &Outgoing,
+        waits: Waits,
+    ) -> Result<Response<UpstreamBody>, TransportError> {
+        let sent = timeout(waits.headers, async {
+            match taken {
+                Taken::Http1(mut sender) => {
+                    let answer = sender.try_send_request(self.message(outgoing)).await?;
+                    Ok((answer, Hold::Http1(sender, Arc::clone(self))))
+                }
+                Taken::Http2(mut sender, load) => {
+                    let message = outgoing.message(Form::Http2);
+                    let answer = sender.try_send_request(message).await?;
+                    Ok((answer, Hold::Http2 { _load: load }))
+                }
+            }
+        });
+        match sent.await {
+            Ok(Ok((answer, hold))) => Ok(answer.map(|body| UpstreamBody::new(body, hold))),
+            Ok(Err(error)) => Err(transport_error(error)),
+            Err(_) => Err(TransportError::HeaderTimeout(waits.headers)),
+        }
+    }
+
+    fn message(&self, outgoing: &Outgoing) -> Request<OutgoingBody> {
+        if self.connector.is_forwarded() {
+            let authorization = self.connector.proxy_authorization();
+            return outgoing.message(Form::Absolute { authorization });
+        }
+        outgoing.message(Form::Origin)
+    }
+
+    /// Takes a kept connection that is alive.
+    async fn take(&self) -> Option<Taken> {
+        if let Some((sender, load)) = self.share() {
+            return Some(Taken::Http2(sender, load));
+        }
+        loop {
+            let Idle { mut sender, since } = self.kept.lock().http1.pop()?;
+            // The driver may be a moment behind the body it has delivered: `ready` waits for it.
+            if since.elapsed() < self.idle_timeout && sender.ready().await.is_ok() {
+                return Some(Taken::Http1(sender));
+            }
+        }
+    }
+
+    fn share(&self) -> Option<(http2::SendRequest<OutgoingBody>, Arc<()>)> {
+        let mut kept = self.kept.lock();
+        if kept.http2.is_empty() {
+            return None;
+        }
+        kept.http2.retain(|shared| !shared.sender.is_closed());
+        let shared = kept
+            .http2
+            .iter_mut()
+            .find(|shared| Arc::strong_count(&shared.load) <= STREAMS)?;
+        shared.last_used = Instant::now();
+        Some((shared.sender.clone(), Arc::clone(&shared.load)))
+    }
+
+    /// Puts a connection back whose exchange has ended.
+    pub(crate) fn put_back(self: &Arc<Self>, sender: http1::SendRequest<OutgoingBody>) {
+        if sender.is_closed() {
+            return;
+        }
+        self.kept.lock().http1.push(Idle {
+            sender,
+            since: Instant::now(),
+        });
+        self.sweep_later();
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<Taken, TransportError> {
+        let connection = self.connector.connect().await?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        match connection {
+            Connection::Plain(stream) => match self.settled {
+                Settled::ByAlpn => http1_session(stream).await,
+                Settled::PriorKnowledge => self.http2_session(stream).await,
+            },
+            Connection::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.http2_session(*stream).await
+            }
+            Connection::Tls(stream) => http1_session(*stream).await,
+        }
+    }
+
+    async fn http2_session(
+        self: &Arc<Self>,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Taken, TransportError> {
+        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .adaptive_window(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(TransportError::Handshake)?;
+        drive(driver);
+        let load = Arc::new(());
+        self.kept.lock().http2.push(Shared {
+            sender: sender.clone(),
+            load: Arc::clone(&load),
+            last_used: Instant::now(),
+        });
+        self.sweep_later();
+        Ok(Taken::Http2(sender, load))
+    }
+
+    /// Sees to it that connections nobody uses are closed in time: a task that lives while there
+    /// are kept connections, and does not keep the upstream alive.
+    fn sweep_later(self: &Arc<Self>) {
+        if self.sweeping.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (connections, idle_timeout) = (Arc::downgrade(self), self.idle_timeout);
+        TokioExecutor::new().execute(async move {
+            let mut next = Instant::now() + idle_timeout;
+            loop {
+                sleep_until(next).await;
+                let Some(connections) = connections.upgrade() else {
+                    return;
+                };
+                let Some(due) = connections.sweep() else {
+                    return;
+                };
+                next = due;
+            }
+        });
+    }
+
+    /// Closes what has been idle for too long; returns when to look again, if anything is left.
+    fn sweep(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let expired = |since: Instant| now.duration_since(since) >= self.idle_timeout;
+        let mut kept = self.kept.lock();
+        kept.http1
+            .retain(|idle| !expired(idle.since) && !idle.sender.is_closed());
+        kept.http2.retain(|shared| {
+            let in_use = Arc::strong_count(&shared.load) > 1;
+            !shared.sender.is_closed() && (in_use || !expired(shared.last_used))
+        });
+        let http1 = kept.http1.iter().map(|idle| idle.since);
+        let http2 = kept
+            .http2
+            .iter()
+            .map(|shared| shared.last_used.max(now - self.idle_timeout / 2));
+        let next = http1
+            .chain(http2)
+            .min()
+            .map(|since| since + self.idle_timeout);
+        if next.is_none() {
+            self.sweeping.store(false, Ordering::Relaxed);
+        }
+        next
+    }
+}
+
+async fn http1_session(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Taken, TransportError> {
+    let (sender, driver) = http1::Builder::new()
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(TransportError::Handshake)?;
+    drive(driver);
+    Ok(Taken::Http1(sender))
+}
+
+/// Runs a connection beside its exchanges. The task ends with the connection, which ends when its
+/// sender is dropped; its error reaches whoever waits for an answer.
+fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
+    TokioExecutor::new().execute(async move {
+        let _ = connection.await;
+    });
+}
+
+fn transport_error(error: TrySendError<Request<OutgoingBody>>) -> TransportError {
+    let error = error.into_error();
+    if error.is_parse() {
+        TransportError::NotHttp(error)
+    } else {
+        TransportError::Broken(error)
+    }
+}

@@ -1,0 +1,176 @@
+//! Opens a connection to one upstream: through a proxy or not, encrypted or not.
+//!
+//! Name resolution, both address families and the CONNECT tunnel are hyper-util's. `TCP_NODELAY`
+//! is set on every socket: with Nagle's algorithm a small write waits up to 40 ms for the peer's
+//! delayed acknowledgement.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+use http::header::HeaderValue;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower_service::Service;
+
+/// Dead peers are noticed by the kernel after this long without traffic.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Why no connection was made. Its text is for the log only: it may name hosts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectFailure {
+    /// DNS or TCP, or the proxy refused.
+    #[error("no connection")]
+    Tcp(#[source] Box<dyn StdError + Send + Sync>),
+    /// The handshake, or a certificate that is not trusted.
+    #[error("no TLS session")]
+    Tls(#[source] std::io::Error),
+    /// The host cannot be a server name.
+    #[error("the host is not a valid TLS server name")]
+    ServerName,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    /// Clear text.
+    Plain(TcpStream),
+    /// Encrypted; ALPN may have agreed on HTTP/2.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// How the target is reached.
+#[derive(Debug, Clone)]
+enum Way {
+    Direct,
+    /// Clear text through a proxy: the request itself names the target.
+    Forwarded {
+        proxy: Uri,
+        authorization: Option<HeaderValue>,
+    },
+    /// Encrypted through a proxy, which is asked for a tunnel.
+    Tunnelled {
+        proxy: Uri,
+        authorization: Option<HeaderValue>,
+    },
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub(crate) struct Connector {
+    target: Uri,
+    way: Way,
+    tcp: HttpConnector,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Connector {
+    /// Prepares connections to `target`. `tls` is used where its scheme is https; `proxies` says
+    /// which proxy is in the way.
+    pub(crate) fn new(
+        target: Uri,
+        tls: Option<Arc<ClientConfig>>,
+        proxies: Option<&Matcher>,
+    ) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(TCP_KEEPALIVE));
+        tcp.enforce_http(false);
+        let way = match proxies.and_then(|proxies| proxies.intercept(&target)) {
+            None => Way::Direct,
+            Some(proxy) => {
+                let authorization = proxy.basic_auth().cloned();
+                let proxy = proxy.uri().clone();
+                match tls {
+                    Some(_) => Way::Tunnelled {
+                        proxy,
+                        authorization,
+                    },
+                    None => Way::Forwarded {
+                        proxy,
+                        authorization,
+                    },
+                }
+            }
+        };
+        Self {
+            target,
+            way,
+            tcp,
+            tls,
+        }
+    }
+
+    /// Returns whether requests must name the target in full, for a forwarding proxy.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        matches!(self.way, Way::Forwarded { .. })
+    }
+
+    /// Returns the credential for a forwarding proxy, which is sent with each request.
+    pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
+        match &self.way {
+            Way::Forwarded { authorization, .. } => authorization.as_ref(),
+            Way::Direct | Way::Tunnelled { .. } => None,
+        }
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn connect(&self) -> Result<Connection, ConnectFailure> {
+        let tcp = self.reach().await?;
+        let Some(tls) = &self.tls else {
+            return Ok(Connection::Plain(tcp));
+        };
+        let host = self
+            .target
+            .host()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let name = ServerName::try_from(host).map_err(|_| ConnectFailure::ServerName)?;
+        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await;
+        stream
+            .map(|stream| Connection::Tls(Box::new(stream)))
+            .map_err(ConnectFailure::Tls)
+    }
+
+    async fn reach(&self) -> Result<TcpStream, ConnectFailure> {
+        let mut tcp = self.tcp.clone();
+        let stream = match &self.way {
+            Way::Direct => open(&mut tcp, self.target.clone()).await,
+            Way::Forwarded { proxy, .. } => open(&mut tcp, proxy.clone()).await,
+            Way::Tunnelled {
+                proxy,
+                authorization,
+            } => {
+                let mut tunnel = Tunnel::new(proxy.clone(), tcp);
+                if let Some(authorization) = authorization {
+                    tunnel = tunnel.with_auth(authorization.clone());
+                }
+                open(&mut tunnel, self.target.clone()).await
+            }
+        };
+        stream.map(TokioIo::into_inner).map_err(ConnectFailure::Tcp)
+    }
+}
+
+async fn open<S>(
+    connector: &mut S,
+    target: Uri,
+) -> Result<TokioIo<TcpStream>, Box<dyn StdError + Send + Sync>>
+where
+    S: Service<Uri, Response = TokioIo<TcpStream>>,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    std::future::poll_fn(|cx| connector.poll_ready(cx))
+        .await
+        .map_err(Into::into)?;
+    connector.call(target).await.map_err(Into::into)
+}
