@@ -1,1 +1,87 @@
-fn main(){}
+//! `berry-api`: reads its arguments and environment, and runs the gateway.
+
+mod arguments;
+mod check;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use berry_api::config_file::ConfigFile;
+use berry_api::telemetry::LogOptions;
+use berry_api::{App, Options};
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
+
+use crate::arguments::Arguments;
+use crate::check::Checked;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing can be done about a stderr that is closed.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let file = ConfigFile::find(arguments.config)?;
+    let checked = match Checked::load(&file)? {
+        Ok(checked) => checked,
+        Err(report) => {
+            write!(std::io::stderr(), "{report}")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    if arguments.check_config {
+        checked.report(&mut std::io::stdout())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Checked {
+        config, warnings, ..
+    } = checked;
+    LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
+    if file.is_example {
+        warn!(path = %file.path.display(), "no configuration of your own was found: serving an EXAMPLE");
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let options = Options {
+        address: arguments::bind_address(&config.server)?,
+        max_connections: arguments::max_connections()?,
+        seed: fastrand::u64(..),
+        config,
+    };
+    let runtime = runtime(&options)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
+        let app = App::build(options)?;
+        app.run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn runtime(options: &Options) -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(threads) = options.config.server.worker_threads {
+        builder.worker_threads(threads.get());
+    }
+    builder
+        .enable_all()
+        .thread_name("berry")
+        .build()
+        .context("no runtime")
+}

@@ -1,0 +1,124 @@
+//! The one line per request, written when its answer has ended.
+
+use std::time::Duration;
+
+use berry_loadbalance::EndpointKey;
+use berry_relay::{Receipt, Usage};
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use crate::frame::RequestId;
+
+/// What nginx answers, to nobody, when the client has left.
+const CLIENT_LEFT: u16 = 499;
+
+/// Writes the line of a request that no endpoint was asked for.
+pub(crate) fn finished(
+    id: &RequestId,
+    method: &Method,
+    path: &str,
+    status: StatusCode,
+    latency: Duration,
+) {
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                target: "berry_api::http",
+                request_id = id.as_str(),
+                %method,
+                path,
+                status = status.as_u16(),
+                latency_ms = milliseconds(latency),
+                "Request finished"
+            )
+        };
+    }
+    if status.is_server_error() {
+        line!(error);
+    } else {
+        line!(info);
+    }
+}
+
+/// What is known of a relayed request. Its line is written when this is dropped, which is when the
+/// last byte has been sent or the client has left.
+#[derive(Debug)]
+pub(crate) struct AccessRecord {
+    pub(crate) request_id: RequestId,
+    pub(crate) user_id: Box<str>,
+    pub(crate) model: Box<str>,
+    pub(crate) strategy: &'static str,
+    pub(crate) began: Instant,
+    pub(crate) first_byte: Option<Duration>,
+    /// None while nothing has been decided: the client left.
+    pub(crate) status: Option<StatusCode>,
+    /// Berry's own error, not the upstream's answer.
+    pub(crate) own_error: bool,
+    /// The answer went out to its end.
+    pub(crate) ended: bool,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) receipt: Receipt,
+}
+
+impl AccessRecord {
+    /// Notes that the first content is here.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.first_byte = Some(self.began.elapsed());
+    }
+
+    /// Notes that the answer is out to its end.
+    pub(crate) fn ended(&mut self, usage: Option<Usage>) {
+        self.ended = true;
+        self.usage = usage;
+    }
+
+    /// Notes that the answer is an error of Berry's own.
+    pub(crate) fn failed(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.own_error = true;
+    }
+}
+
+impl Drop for AccessRecord {
+    fn drop(&mut self) {
+        let endpoint = self.receipt.endpoint.as_ref();
+        let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
+        let is_error = self.own_error && status >= 500;
+        macro_rules! line {
+            ($level:ident, $message:literal) => {
+                $level!(
+                    target: "berry_api::loadbalance",
+                    event = endpoint.map(|_| "selected backend"),
+                    request_id = self.request_id.as_str(),
+                    user_id = &*self.user_id,
+                    model = &*self.model,
+                    provider = endpoint.map(|key| key.provider.as_str()),
+                    backend = endpoint.map(EndpointKey::to_string),
+                    strategy = self.strategy,
+                    attempts = self.receipt.attempts,
+                    failure = self.receipt.failure.map(|kind| kind.as_str()),
+                    status,
+                    client_left = (!self.ended).then_some(true),
+                    first_byte_ms = self.first_byte.map(milliseconds),
+                    latency_ms = milliseconds(self.began.elapsed()),
+                    tokens_in = self.usage.map(|usage| usage.input),
+                    tokens_out = self.usage.map(|usage| usage.output),
+                    $message
+                )
+            };
+        }
+        match (endpoint.is_some(), is_error) {
+            (true, false) => line!(info, "Backend selected"),
+            (true, true) => line!(error, "Backend selected"),
+            (false, false) => line!(info, "Request finished"),
+            (false, true) => line!(error, "Request finished"),
+        }
+    }
+}
+
+/// Milliseconds to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}

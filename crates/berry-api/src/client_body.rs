@@ -1,0 +1,180 @@
+//! An answer on its way out: the client half of the body.
+//!
+//! It keeps a silent stream alive with comments, also while the relay is still looking for an
+//! endpoint, and says so when an answer breaks: as an error event, never as a clean end. It owns
+//! the request's record, so the log line is written when the last byte is out or the client left.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use berry_relay::{Answer, Break, Dialect, Quiet, RelayError, Reply, ReplyBody};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame};
+use serde_json::{Value, json};
+
+use crate::access_log::AccessRecord;
+use crate::error::ApiError;
+
+/// The relay's work, where it outlasts the head of the answer.
+pub(crate) type Work =
+    Pin<Box<dyn Future<Output = (Result<Reply, RelayError>, AccessRecord)> + Send>>;
+
+enum State {
+    /// The head and comments are out; the relay is at work. The record is with it.
+    Waiting(Work),
+    /// Content is passing.
+    Passing(Box<Answer>, AccessRecord),
+    /// The last event.
+    Last(Bytes, AccessRecord),
+    /// All is said; none holds the record.
+    Ended,
+}
+
+/// See the module's documentation.
+pub(crate) struct ClientBody {
+    state: State,
+    dialect: Dialect,
+    quiet: Quiet,
+    /// The silence that made a comment due was before this body began.
+    comment_due: bool,
+}
+
+impl ClientBody {
+    /// Passes an answer whose head is out.
+    pub(crate) fn passing(
+        answer: Box<Answer>,
+        record: AccessRecord,
+        dialect: Dialect,
+        quiet: Quiet,
+    ) -> Self {
+        // Only a stream of events has room for comments.
+        let quiet = if answer.is_events() {
+            quiet
+        } else {
+            Quiet::new(None)
+        };
+        Self {
+            state: State::Passing(answer, record),
+            dialect,
+            quiet,
+            comment_due: false,
+        }
+    }
+
+    /// Waits for the relay, keeping the client company. The first comment is due at once.
+    pub(crate) fn waiting(work: Work, dialect: Dialect, quiet: Quiet) -> Self {
+        Self {
+            state: State::Waiting(work),
+            dialect,
+            quiet,
+            comment_due: true,
+        }
+    }
+
+    /// What the relay came to, where a comment has been sent before it.
+    fn arrived(&self, result: Result<Reply, RelayError>, mut record: AccessRecord) -> State {
+        match result {
+            Ok(Reply {
+                status,
+                body: ReplyBody::Coming(answer),
+                ..
+            }) => {
+                record.answered(status);
+                State::Passing(answer, record)
+            }
+            Ok(Reply {
+                status,
+                body: ReplyBody::Complete(body),
+                ..
+            }) => {
+                record.answered(status);
+                State::Last(refusal_event(status, &body), record)
+            }
+            Err(error) => {
+                let error = ApiError::from(error);
+                record.failed(error.status());
+                State::Last(error.into_event(self.dialect), record)
+            }
+        }
+    }
+
+    /// What is said when an answer breaks off.
+    fn broken(&self, broken: Break, mut record: AccessRecord) -> State {
+        let error = ApiError::from(broken);
+        record.failed(error.status());
+        if broken.told {
+            return State::Ended;
+        }
+        let event = error.into_event(self.dialect);
+        let event = if broken.torn {
+            [&b"\n\n"[..], &event].concat().into()
+        } else {
+            event
+        };
+        State::Last(event, record)
+    }
+}
+
+/// An upstream's refusal of the client's request, as an event.
+fn refusal_event(status: StatusCode, body: &[u8]) -> Bytes {
+    let mut error = serde_json::from_slice(body).unwrap_or_else(|_| json!({ "error": {} }));
+    if let Some(Value::Object(error)) = error.get_mut("error") {
+        error.insert("status".to_owned(), status.as_u16().into());
+    }
+    format!("data: {error}\n\n").into()
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = Break;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
+        let this = &mut *self;
+        if std::mem::take(&mut this.comment_due) {
+            return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
+        }
+        loop {
+            match std::mem::replace(&mut this.state, State::Ended) {
+                State::Waiting(mut work) => match work.as_mut().poll(cx) {
+                    Poll::Ready((result, record)) => this.state = this.arrived(result, record),
+                    Poll::Pending => {
+                        this.state = State::Waiting(work);
+                        ready!(this.quiet.poll(cx));
+                        return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
+                    }
+                },
+                State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
+                    Poll::Ready(Some(Ok(chunk))) => {
+                        this.state = State::Passing(answer, record);
+                        this.quiet.broken();
+                        return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                    }
+                    Poll::Ready(Some(Err(broken))) if !answer.is_events() => {
+                        record.failed(StatusCode::BAD_GATEWAY);
+                        return Poll::Ready(Some(Err(broken)));
+                    }
+                    Poll::Ready(Some(Err(broken))) => this.state = this.broken(broken, record),
+                    Poll::Ready(None) => record.ended(answer.usage()),
+                    Poll::Pending => {
+                        let torn = answer.is_torn();
+                        this.state = State::Passing(answer, record);
+                        ready!(this.quiet.poll(cx));
+                        if torn {
+                            continue;
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
+                    }
+                },
+                State::Last(event, mut record) => {
+                    record.ended(None);
+                    return Poll::Ready(Some(Ok(Frame::data(event))));
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}

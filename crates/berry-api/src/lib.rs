@@ -1,0 +1,23 @@
+//! The process: listener, routes, errors, logs, shutdown.
+//!
+//! [`App`] is built from a configuration and run until told to stop. It knows neither provider
+//! protocols nor how endpoints are chosen; what happens to a request is told by the files in the
+//! order it meets them: `server`, `frame`, `router`, `routes`, `client_body`, `access_log`.
+
+mod access_log;
+mod app;
+mod client_body;
+pub mod config_file;
+pub mod env;
+mod error;
+mod frame;
+mod gateway;
+mod headers;
+mod request_body;
+mod router;
+mod routes;
+mod server;
+mod tasks;
+pub mod telemetry;
+
+pub use app::{App, Options, StartError};

@@ -1,0 +1,103 @@
+//! Reads a request's body: JSON, whole, not too large, and not too slowly.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use crate::error::ApiError;
+
+/// Refuses a body that is said to be something else than JSON. Without a word it counts as JSON.
+pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(kind) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let essence = kind
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    if essence == "application/json" || essence.ends_with("+json") {
+        return Ok(());
+    }
+    Err(ApiError::unsupported_media_type())
+}
+
+/// Reads the body, at most `limit` bytes, with at most `idle` between two pieces of it.
+pub(crate) async fn read(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, ApiError> {
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Err(ApiError::request_too_large(limit));
+    }
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    loop {
+        let frame = timeout(idle, body.frame())
+            .await
+            .map_err(|_| ApiError::request_timeout())?;
+        let Some(frame) = frame else { break };
+        let Ok(piece) = frame.map_err(|_| ApiError::body_broken())?.into_data() else {
+            continue;
+        };
+        if first.len() + joined.len() + piece.len() > limit {
+            return Err(ApiError::request_too_large(limit));
+        }
+        if first.is_empty() && joined.is_empty() {
+            // Most bodies come in one piece, which is then used as it is.
+            first = piece;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.reserve(
+                usize::try_from(announced)
+                    .unwrap_or_default()
+                    .max(first.len() + piece.len()),
+            );
+            joined.extend_from_slice(&std::mem::take(&mut first));
+        }
+        joined.extend_from_slice(&piece);
+    }
+    Ok(if joined.is_empty() {
+        first
+    } else {
+        joined.freeze()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepted(kind: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        check_json(&headers).is_ok()
+    }
+
+    #[test]
+    fn json_in_every_spelling_is_accepted_and_other_types_are_not() {
+        assert!(check_json(&HeaderMap::new()).is_ok());
+        for kind in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/x+json",
+        ] {
+            assert!(accepted(kind), "{kind}");
+        }
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/jsonp",
+            "",
+        ] {
+            assert!(!accepted(kind), "{kind}");
+        }
+    }
+}

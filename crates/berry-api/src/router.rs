@@ -1,0 +1,78 @@
+//! The routes, readable as documentation.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Uri;
+use axum::routing::{MethodRouter, get, post};
+use http::Method;
+use http::header::{HeaderName, RETRY_AFTER};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+use crate::error::ApiError;
+use crate::gateway::Gateway;
+use crate::routes::{chat, health, index, models};
+
+/// Makes the router.
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    v1().merge(ours()).fallback(unknown).with_state(gateway)
+}
+
+/// Makes the router for requests that say which web page they come from.
+pub(crate) fn browser_router(gateway: Arc<Gateway>) -> Router {
+    v1().layer(cors())
+        .merge(ours())
+        .fallback(unknown)
+        .with_state(gateway)
+}
+
+/// OpenAI's API.
+fn v1() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/v1/chat/completions", only_post(post(chat::create)))
+        .route("/v1/models", only_get(get(models::list)))
+        .route("/v1/models/{*id}", only_get(get(models::retrieve)))
+        .route("/v1/health", only_get(get(health::v1)))
+}
+
+/// Our own pages.
+fn ours() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/", only_get(get(index::page)))
+        .route("/models", only_get(get(models::list)))
+        .route("/health", only_get(get(health::summary)))
+        .route("/health/live", only_get(get(health::live)))
+        .route("/health/ready", only_get(get(health::ready)))
+}
+
+async fn unknown(uri: Uri) -> ApiError {
+    ApiError::unknown_url(uri.path())
+}
+
+/// axum answers HEAD wherever it answers GET.
+fn only_get(route: MethodRouter<Arc<Gateway>>) -> MethodRouter<Arc<Gateway>> {
+    route.fallback(async || ApiError::method_not_allowed("GET, HEAD"))
+}
+
+fn only_post(route: MethodRouter<Arc<Gateway>>) -> MethodRouter<Arc<Gateway>> {
+    route.fallback(async || ApiError::method_not_allowed("POST"))
+}
+
+/// Any origin may call the API, with a token but without cookies.
+fn cors() -> CorsLayer {
+    let exposed = [
+        HeaderName::from_static("x-request-id"),
+        RETRY_AFTER,
+        HeaderName::from_static("x-ratelimit-limit-requests"),
+        HeaderName::from_static("x-ratelimit-limit-tokens"),
+        HeaderName::from_static("x-ratelimit-remaining-requests"),
+        HeaderName::from_static("x-ratelimit-remaining-tokens"),
+        HeaderName::from_static("x-ratelimit-reset-requests"),
+        HeaderName::from_static("x-ratelimit-reset-tokens"),
+    ];
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(exposed)
+}

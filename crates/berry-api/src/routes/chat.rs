@@ -1,0 +1,214 @@
+//! `POST /v1/chat/completions`: from a client's request to an answer on its way.
+//!
+//! The order is that of SPEC 2.4: credential, body, model, relay. What a client gets wrong costs
+//! no upstream a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use berry_core::{ProviderName, User};
+use berry_loadbalance::Filter;
+use berry_relay::{
+    Dialect, Envelope, Exchange, Operation, Quiet, Receipt, RelayError, Reply, ReplyBody, Route,
+};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::Full;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::access_log::AccessRecord;
+use crate::client_body::{ClientBody, Work};
+use crate::error::ApiError;
+use crate::frame::{Began, LogsItself, Peer, RequestId};
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::request_body;
+
+const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Users with this tag are told which backend answered.
+const DEBUG_TAG: &str = "debug";
+
+/// A request that may be relayed.
+struct Accepted {
+    user: Arc<User>,
+    route: Arc<Route>,
+    filter: Filter,
+    exchange: Exchange,
+}
+
+/// The route's handler.
+pub(crate) async fn create(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
+    Extension(began): Extension<Began>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let Accepted {
+        user,
+        route,
+        filter,
+        exchange,
+    } = accept(&gateway, peer, request).await?;
+    if let Some(backend) = exchange.envelope.backend() {
+        info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
+    }
+    let record = AccessRecord {
+        request_id: id,
+        user_id: user.id.as_str().into(),
+        model: route.model.name.as_str().into(),
+        strategy: route.model.strategy,
+        began: began.0,
+        first_byte: None,
+        status: None,
+        own_error: false,
+        ended: false,
+        usage: None,
+        receipt: Receipt::default(),
+    };
+    let out = Out {
+        dialect: exchange.dialect,
+        keep_alive: gateway
+            .snapshot
+            .config
+            .settings
+            .stream_keepalive
+            .filter(|_| exchange.envelope.stream()),
+        names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
+    };
+    let mut work: Work = Box::pin(async move {
+        let mut record = record;
+        let result = gateway
+            .relay
+            .run(&route, filter, &exchange, &mut record.receipt)
+            .await;
+        (result, record)
+    });
+    let Some(limit) = out.keep_alive else {
+        let (result, record) = work.await;
+        return Ok(out.answer(result, record));
+    };
+    match timeout(limit, &mut work).await {
+        Ok((result, record)) => Ok(out.answer(result, record)),
+        Err(_) => Ok(out.wait(work)),
+    }
+}
+
+/// Takes a request in, or says what is wrong with it.
+async fn accept(
+    gateway: &Gateway,
+    peer: Peer,
+    request: Request<Body>,
+) -> Result<Accepted, ApiError> {
+    let (head, body) = request.into_parts();
+    let user = gateway.authenticate(&head.headers, peer)?;
+    let config = &gateway.snapshot.config;
+    request_body::check_json(&head.headers)?;
+    let limit = config.settings.max_body_bytes;
+    let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
+    let envelope = Envelope::parse(body)?;
+    let route = Arc::clone(gateway.route(&user, envelope.model())?);
+    let filter = filter(Arc::clone(&user), envelope.backend())?;
+    let exchange = Exchange {
+        dialect: Dialect::OpenAi,
+        operation: Operation::ChatCompletions,
+        envelope,
+        headers: headers::to_upstream(&head.headers),
+    };
+    Ok(Accepted {
+        user,
+        route,
+        filter,
+        exchange,
+    })
+}
+
+/// Returns which endpoints the request may use.
+fn filter(user: Arc<User>, backend: Option<&str>) -> Result<Filter, ApiError> {
+    // What cannot be a name is nobody's name.
+    let provider = backend.map(ProviderName::parse).transpose();
+    let provider = provider.map_err(|_| RelayError::BackendNotFound)?;
+    Ok(Filter { user, provider })
+}
+
+/// How this client is answered.
+struct Out {
+    dialect: Dialect,
+    /// The silence after which a comment is sent; none for whole answers.
+    keep_alive: Option<Duration>,
+    names_backend: bool,
+}
+
+impl Out {
+    /// Answers with what the relay came to.
+    fn answer(&self, result: Result<Reply, RelayError>, mut record: AccessRecord) -> Response {
+        let backend = record
+            .receipt
+            .endpoint
+            .as_ref()
+            .filter(|_| self.names_backend);
+        let backend = backend.and_then(|key| HeaderValue::try_from(key.to_string()).ok());
+        let mut response = match result {
+            Ok(reply) => self.reply(reply, record),
+            Err(error) => {
+                let error = ApiError::from(error);
+                record.failed(error.status());
+                record.ended(None);
+                error.into_response()
+            }
+        };
+        if let Some(backend) = backend {
+            response.headers_mut().insert(X_BERRY_BACKEND, backend);
+        }
+        response.extensions_mut().insert(LogsItself);
+        response
+    }
+
+    fn reply(&self, reply: Reply, mut record: AccessRecord) -> Response {
+        record.answered(reply.status);
+        let (body, events) = match reply.body {
+            ReplyBody::Complete(body) => {
+                record.ended(reply.usage);
+                (Body::new(Full::new(body)), false)
+            }
+            ReplyBody::Coming(answer) => {
+                let events = answer.is_events();
+                let quiet = Quiet::new(self.keep_alive);
+                (
+                    Body::new(ClientBody::passing(answer, record, self.dialect, quiet)),
+                    events,
+                )
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = reply.status;
+        *response.headers_mut() = headers::to_client(&reply.headers);
+        if events {
+            set_event_stream(response.headers_mut());
+        }
+        response
+    }
+
+    /// Answers that the answer will come: the head and comments, while the relay is at work.
+    fn wait(&self, work: Work) -> Response {
+        let quiet = Quiet::new(self.keep_alive);
+        let mut response = Response::new(Body::new(ClientBody::waiting(work, self.dialect, quiet)));
+        *response.status_mut() = StatusCode::OK;
+        set_event_stream(response.headers_mut());
+        response.extensions_mut().insert(LogsItself);
+        response
+    }
+}
+
+/// A stream of events passes every proxy at once, and no cache keeps it.
+fn set_event_stream(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+}

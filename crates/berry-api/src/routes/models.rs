@@ -1,0 +1,40 @@
+//! The models a user may use.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Json;
+use berry_core::{ModelList, ModelObject};
+use http::HeaderMap;
+
+use crate::error::ApiError;
+use crate::frame::Peer;
+use crate::gateway::Gateway;
+
+/// `GET /v1/models`
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<ModelList>, ApiError> {
+    let user = gateway.authenticate(&headers, peer)?;
+    let allowed = gateway
+        .snapshot
+        .routes
+        .iter()
+        .filter(|route| user.may_use(&route.model));
+    Ok(Json(ModelList::new(allowed.map(|route| &route.model.name))))
+}
+
+/// `GET /v1/models/{id}`. An id may contain slashes, escaped or not.
+pub(crate) async fn retrieve(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<Peer>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<ModelObject>, ApiError> {
+    let user = gateway.authenticate(&headers, peer)?;
+    let route = gateway.route(&user, &id)?;
+    Ok(Json(ModelObject::new(&route.model.name)))
+}

@@ -1,0 +1,84 @@
+//! What one client connection is doing, shared between its socket and its requests.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http_body::{Body, Frame, SizeHint};
+
+/// Counts the requests of a connection. The socket reads it to know whether silence is an idle
+/// connection, a slow request head, or an answer being waited for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Activity(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    begun: AtomicU64,
+    in_flight: AtomicUsize,
+}
+
+impl Activity {
+    /// Counts a request until the guard is dropped.
+    pub(super) fn begin(&self) -> InFlight {
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(&self.0))
+    }
+
+    /// Returns how many requests began so far.
+    pub(super) fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether a request has begun and not been answered to its end.
+    pub(super) fn busy(&self) -> bool {
+        self.0.in_flight.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Counts>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body that keeps its request in flight until it ends.
+    #[derive(Debug)]
+    pub(super) struct CountedBody<B> {
+        #[pin]
+        body: B,
+        in_flight: InFlight,
+    }
+}
+
+impl<B> CountedBody<B> {
+    pub(super) fn new(body: B, in_flight: InFlight) -> Self {
+        Self { body, in_flight }
+    }
+}
+
+impl<B: Body> Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

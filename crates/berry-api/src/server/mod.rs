@@ -1,0 +1,168 @@
+//! The accept loop: connections in, at most so many, each served until it ends or is drained.
+//!
+//! Ours rather than `axum::serve`, which bounds neither connections nor heads. HTTP/1.1 and HTTP/2
+//! with prior knowledge are told apart by their first bytes. `TCP_NODELAY` is set: with Nagle's
+//! algorithm each small write waits up to 40 ms for the peer's delayed acknowledgement.
+
+mod activity;
+mod socket;
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use berry_core::config::ServerSettings;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use crate::frame::Frame;
+use crate::server::activity::{Activity, CountedBody};
+use crate::server::socket::{ClientWaits, Socket};
+use crate::tasks::Tasks;
+
+/// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
+/// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+/// Requests at once on one HTTP/2 connection.
+const HTTP2_STREAMS: u32 = 1000;
+/// Out of file descriptors or the like: trying again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds the address.
+///
+/// # Errors
+/// The address is taken, or not ours.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts connections until told to stop, and then drains them.
+#[derive(Debug)]
+pub(crate) struct Server {
+    listener: TcpListener,
+    frame: Arc<Frame>,
+    waits: ClientWaits,
+    slots: Arc<Semaphore>,
+    tasks: Tasks,
+}
+
+impl Server {
+    pub(crate) fn new(
+        listener: TcpListener,
+        frame: Frame,
+        settings: &ServerSettings,
+        max_connections: usize,
+        tasks: Tasks,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        Self {
+            listener,
+            frame: Arc::new(frame),
+            waits: settings.into(),
+            slots,
+            tasks,
+        }
+    }
+
+    /// Serves until `stopping`; then finishes the requests in flight, but not longer than `grace`.
+    /// Returns whether all of them ended.
+    pub(crate) async fn run(self, grace: Duration) -> bool {
+        let Self {
+            listener,
+            frame,
+            waits,
+            slots,
+            tasks,
+        } = self;
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = tasks.stopping().cancelled() => break,
+                accepted = accept(&listener, &slots) => accepted,
+            };
+            let (stream, peer, slot) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "connection not accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let frame = Arc::clone(&frame);
+            tasks.spawn(serve(stream, peer, frame, waits, graceful.watcher(), slot));
+        }
+        drop(listener);
+        timeout(grace, graceful.shutdown()).await.is_ok()
+    }
+}
+
+/// Waits for a free slot and a connection to fill it.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, peer, slot))
+}
+
+/// Serves one connection to its end.
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    frame: Arc<Frame>,
+    waits: ClientWaits,
+    watcher: Watcher,
+    _slot: OwnedSemaphorePermit,
+) {
+    let activity = Activity::default();
+    let socket = Socket::new(stream, waits, activity.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let in_flight = activity.begin();
+        let frame = Arc::clone(&frame);
+        async move {
+            let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
+            Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight)))
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // The socket bounds heads and idle times itself.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS);
+    let connection = builder
+        .serve_connection(TokioIo::new(socket), service)
+        .into_owned();
+    // What goes wrong on a connection is the client's doing and seen by it; requests in flight
+    // write their own lines.
+    let _ = watcher.watch(connection).await;
+}

@@ -1,0 +1,325 @@
+//! A client's socket that does not wait for ever.
+//!
+//! hyper reads the HTTP/2 preface without a timer, and its header timer is its idle timer as well;
+//! so the three waits that a peer can prolong by silence are bounded here, below both protocols:
+//!
+//! - a request's head, from its first byte (on a new connection, from the start);
+//! - an idle connection, from the end of its last answer;
+//! - bytes of an answer that the client does not take.
+//!
+//! While a request is in flight and nothing is to be written, silence is normal: the upstream is
+//! thinking. On HTTP/2, bytes between requests may be pings, so they count as life and not as the
+//! beginning of a head.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use berry_core::config::ServerSettings;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::server::activity::Activity;
+
+/// How HTTP/2 with prior knowledge begins (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
+
+/// The waits of a client connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientWaits {
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+    pub(super) write: Duration,
+}
+
+impl From<&ServerSettings> for ClientWaits {
+    fn from(settings: &ServerSettings) -> Self {
+        Self {
+            head: settings.header_timeout,
+            idle: settings.client_idle_timeout,
+            write: settings.client_write_timeout,
+        }
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Socket<T> {
+    io: T,
+    waits: ClientWaits,
+    activity: Activity,
+    /// How many requests had begun when the socket was read last.
+    seen: u64,
+    http2: bool,
+    reading: Deadline,
+    writing: Deadline,
+}
+
+impl<T> Socket<T> {
+    pub(super) fn new(io: T, waits: ClientWaits, activity: Activity) -> Self {
+        let mut reading = Deadline::default();
+        reading.set(waits.head);
+        Self {
+            io,
+            waits,
+            activity,
+            seen: 0,
+            http2: false,
+            reading,
+            writing: Deadline::default(),
+        }
+    }
+
+    /// Notes that bytes were read.
+    fn has_read(&mut self, bytes: &[u8]) {
+        if self.seen == 0 && !self.http2 && bytes.starts_with(HTTP2_PREFACE) {
+            self.http2 = true;
+        }
+        if self.http2 {
+            self.reading.set(self.waits.idle);
+        } else if !self.reading.is_set() || self.reading.length != self.waits.head {
+            self.reading.set(self.waits.head);
+        }
+    }
+
+    /// Fails when the client has been silent for too long where it should speak.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.activity.busy() {
+            return Poll::Pending;
+        }
+        let begun = self.activity.begun();
+        if begun != self.seen {
+            self.seen = begun;
+            self.reading.set(self.waits.idle);
+        }
+        self.reading.poll(cx).map(|()| ErrorKind::TimedOut.into())
+    }
+
+    /// Fails when the client has not taken a byte for too long.
+    fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.writing.is_set() {
+            self.writing.set(self.waits.write);
+        }
+        self.writing.poll(cx).map(|()| ErrorKind::TimedOut.into())
+    }
+
+    fn written<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if poll.is_pending() {
+            return self.poll_stall(cx).map(Err);
+        }
+        self.writing.clear();
+        poll
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if poll.is_pending() {
+            return self.poll_silence(cx).map(Err);
+        }
+        if buffer.filled().len() > before {
+            self.has_read(&buffer.filled()[before..]);
+        }
+        poll
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.written(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.written(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(cx, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.written(cx, poll)
+    }
+}
+
+/// A point in time that something must happen by. The timer is made when it is first waited for,
+/// and stays armed for an older point until that has passed: setting costs no timer operation.
+#[derive(Debug, Default)]
+struct Deadline {
+    since: Option<Instant>,
+    length: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    fn set(&mut self, length: Duration) {
+        self.since = Some(Instant::now());
+        self.length = length;
+    }
+
+    fn clear(&mut self) {
+        self.since = None;
+    }
+
+    fn is_set(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(since) = self.since else {
+            return Poll::Pending;
+        };
+        let due = since + self.length;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const WAITS: ClientWaits = ClientWaits {
+        head: Duration::from_secs(30),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(60),
+    };
+
+    fn socket(buffer: usize) -> (Socket<DuplexStream>, DuplexStream, Activity) {
+        let (ours, theirs) = duplex(buffer);
+        let activity = Activity::default();
+        (Socket::new(ours, WAITS, activity.clone()), theirs, activity)
+    }
+
+    /// How long the socket waits for more bytes before it gives up.
+    async fn gives_up_after(socket: &mut Socket<DuplexStream>) -> u64 {
+        let start = Instant::now();
+        let error = socket.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        start.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_comes_is_given_up() {
+        let (mut socket, _client, _) = socket(64);
+
+        assert_eq!(gives_up_after(&mut socket).await, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_trickles_is_given_up_all_the_same() {
+        let (mut socket, mut client, _) = socket(64);
+        for _ in 0..29 {
+            advance(SECOND).await;
+            client.write_all(b"x").await.unwrap();
+            socket.read_u8().await.unwrap();
+        }
+
+        assert_eq!(gives_up_after(&mut socket).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_answer_the_connection_may_be_idle_for_longer() {
+        let (mut socket, mut client, activity) = socket(64);
+        client.write_all(b"x").await.unwrap();
+        socket.read_u8().await.unwrap();
+        drop(activity.begin());
+        advance(29 * SECOND).await;
+
+        assert_eq!(gives_up_after(&mut socket).await, 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_byte_after_an_idle_time_begins_a_head() {
+        let (mut socket, mut client, activity) = socket(64);
+        drop(activity.begin());
+        assert!(timeout(70 * SECOND, socket.read_u8()).await.is_err());
+
+        client.write_all(b"x").await.unwrap();
+        socket.read_u8().await.unwrap();
+
+        assert_eq!(gives_up_after(&mut socket).await, 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_allowed_while_a_request_is_in_flight() {
+        let (mut socket, _client, activity) = socket(64);
+        let _in_flight = activity.begin();
+
+        assert!(timeout(100_000 * SECOND, socket.read_u8()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_keep_an_http2_connection_and_silence_ends_it() {
+        let (mut socket, mut client, _) = socket(64);
+        client.write_all(b"PRI * HTTP/2.0").await.unwrap();
+        let mut preface = [0; 14];
+        socket.read_exact(&mut preface).await.unwrap();
+        for _ in 0..5 {
+            advance(70 * SECOND).await;
+            client.write_all(b"x").await.unwrap();
+            socket.read_u8().await.unwrap();
+        }
+
+        assert_eq!(gives_up_after(&mut socket).await, 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        let (mut socket, mut client, _) = socket(1);
+        for _ in 0..5 {
+            socket.write_all(b"x").await.unwrap();
+            advance(50 * SECOND).await;
+            client.read_u8().await.unwrap();
+        }
+        socket.write_all(b"x").await.unwrap();
+        let start = Instant::now();
+
+        let error = socket.write_all(b"y").await.unwrap_err();
+
+        assert_eq!(
+            (error.kind(), start.elapsed().as_secs()),
+            (ErrorKind::TimedOut, 60)
+        );
+    }
+}

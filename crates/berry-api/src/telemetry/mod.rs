@@ -1,0 +1,137 @@
+//! Logs: text or JSON lines on stdout, and JSON lines in a file.
+
+mod json;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, fmt};
+
+use crate::env;
+
+/// What is logged where nothing is said.
+const DEFAULT_FILTER: &str = "info";
+/// A name that configurations of `RUST_LOG` use for this crate.
+const ALIAS: (&str, &str) = ("berry_api_api", "berry_api");
+
+/// How lines on stdout look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people; in colour on a terminal.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Where logs go and what is in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The form on stdout.
+    pub format: Format,
+    /// Directives as in `RUST_LOG`.
+    pub filter: String,
+    /// A file for JSON lines.
+    pub file: Option<PathBuf>,
+}
+
+/// Why logging could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// `LOG_FORMAT` is neither of the two.
+    #[error("`{}` is `{found}`; it must be `text` or `json`", env::LOG_FORMAT)]
+    Format {
+        /// What it is.
+        found: String,
+    },
+    /// `RUST_LOG` cannot be read.
+    #[error("`{}` is not valid", env::RUST_LOG)]
+    Filter(#[from] ParseError),
+    /// The file cannot be opened.
+    #[error("the log file `{}` cannot be opened", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else logs already.
+    #[error("logging has begun before")]
+    Twice(#[from] TryInitError),
+}
+
+impl LogOptions {
+    /// Reads them from the environment; `file` is the configured log file, which the environment
+    /// wins over.
+    ///
+    /// # Errors
+    /// `LOG_FORMAT` has another value than `text` and `json`.
+    pub fn from_env(file: Option<PathBuf>) -> Result<Self, LogError> {
+        let format = match env::read(env::LOG_FORMAT) {
+            None => Format::Text,
+            Some(format) if format.eq_ignore_ascii_case("text") => Format::Text,
+            Some(format) if format.eq_ignore_ascii_case("json") => Format::Json,
+            Some(found) => return Err(LogError::Format { found }),
+        };
+        let filter = env::read(env::RUST_LOG).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+        let filter = filter.replace(ALIAS.0, ALIAS.1);
+        let file = env::read_path(env::LOG_FILE).map(PathBuf::from).or(file);
+        Ok(Self {
+            format,
+            filter,
+            file,
+        })
+    }
+
+    /// Begins to log, for the whole process.
+    ///
+    /// # Errors
+    /// The filter is not valid, or the file cannot be opened.
+    pub fn init(&self) -> Result<(), LogError> {
+        let filter = EnvFilter::builder().parse(&self.filter)?;
+        let stdout = match self.format {
+            Format::Text => fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
+            Format::Json => fmt::layer().event_format(json::JsonLines).boxed(),
+        };
+        let file = match &self.file {
+            Some(path) => {
+                let writer = Arc::new(open(path)?);
+                Some(
+                    fmt::layer()
+                        .event_format(json::JsonLines)
+                        .with_writer(writer),
+                )
+            }
+            None => None,
+        };
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(stdout)
+            .with(file)
+            .try_init()?;
+        Ok(())
+    }
+}
+
+/// Opens a log file to append to, and makes its folder.
+fn open(path: &Path) -> Result<File, LogError> {
+    let wrong = |source| LogError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder).map_err(wrong)?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(wrong)
+}
