@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Prepares a machine for work on Berry: installs what is missing, and is quick when nothing is.
+#
+# System packages come from apt (as root, or through sudo) or Homebrew; Python and Node packages go into the checkout
+# (.venv, tests/sdk/node/node_modules), cargo's tools into target/tools.
+#
+#   dev-setup.sh [--coverage]   with --coverage also cargo-tarpaulin
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+cd "$ROOT"
+
+# Installs system packages, or says which ones are wanted.
+install_packages() {
+    local as_root=()
+    if [[ $(id -u) != 0 ]]; then as_root=(sudo); fi
+    echo "installing $*"
+    if have apt-get; then
+        ${as_root[@]+"${as_root[@]}"} apt-get update -qq
+        ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null
+    elif have brew; then
+        brew install --quiet "$@"
+    else
+        fail "please install $* and run this again"
+    fi
+}
+
+# Adds a package to `missing` unless its command is there.
+want() {
+    have "$1" || missing+=("$2")
+}
+
+system_packages() {
+    local missing=()
+    want cc build-essential
+    want curl curl
+    want jq jq
+    want node nodejs
+    want npm npm
+    want python3 python3
+    want shellcheck shellcheck
+    # Debian ships Python without the part that makes environments.
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
+}
+
+rust_components() {
+    require_compiler
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+}
+
+# Tools are built without optimisation: they compile in a third of the time and are fast enough.
+cargo_tool() {
+    have "$1" && return
+    echo "building $1"
+    cargo install --quiet --locked --debug --config profile.dev.debug=0 --root "$TOOLS" "$1"
+}
+
+python_packages() {
+    local wanted=tests/sdk/requirements.txt
+    cmp -s "$wanted" .venv/installed.txt && return
+    echo 'installing Python packages into .venv'
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$wanted"
+    cp "$wanted" .venv/installed.txt
+}
+
+node_packages() {
+    local folder=tests/sdk/node
+    cmp -s "$folder/package-lock.json" "$folder/node_modules/installed.json" && return
+    echo "installing Node packages into $folder/node_modules"
+    npm ci --prefix "$folder" --silent --no-audit --no-fund
+    cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
+}
+
+system_packages
+rust_components
+cargo_tool cargo-nextest
+cargo_tool cargo-deny
+python_packages
+node_packages
+case ${1:-} in
+    '') ;;
+    --coverage) cargo_tool cargo-tarpaulin ;;
+    *) fail "unknown argument \`$1\`" ;;
+esac

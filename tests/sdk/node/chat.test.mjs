@@ -1,0 +1,134 @@
+// What the official Node SDK does, through the gateway.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { accessLine, client, collect, restricted } from './support.mjs';
+
+const messages = [{ role: 'user', content: 'Say the magic word: abracadabra' }];
+const tools = [
+  {
+    type: 'function',
+    function: {
+      name: 'weather',
+      description: 'Tells the weather',
+      parameters: {
+        type: 'object',
+        properties: { city: { type: 'string' }, days: { type: 'integer' } },
+        required: ['city'],
+      },
+    },
+  },
+];
+
+const ask = (request) => client.chat.completions.create({ model: 'chat', messages, ...request });
+const textOf = (chunks) => chunks.map((chunk) => chunk.choices[0].delta.content ?? '').join('');
+
+test('a chat is answered', async () => {
+  const completion = await ask();
+
+  assert.match(completion.choices[0].message.content, /abracadabra/);
+  assert.equal(completion.choices[0].finish_reason, 'stop');
+  assert(completion.usage.total_tokens > 0);
+});
+
+test('a stream arrives in pieces', async () => {
+  const chunks = await collect(await ask({ stream: true }));
+
+  assert(chunks.filter((chunk) => chunk.choices[0].delta.content).length > 3);
+  assert.match(textOf(chunks), /abracadabra/);
+  assert.equal(chunks.at(-1).choices[0].finish_reason, 'stop');
+});
+
+test('the streaming helper accumulates the answer', async () => {
+  const completion = await client.chat.completions.stream({ model: 'chat', messages }).finalChatCompletion();
+
+  assert.match(completion.choices[0].message.content, /abracadabra/);
+});
+
+test('a tool call makes the round trip', async () => {
+  const asked = await ask({ tools });
+
+  const [call] = asked.choices[0].message.tool_calls;
+  assert.equal(asked.choices[0].finish_reason, 'tool_calls');
+  assert.equal(call.function.name, 'weather');
+  assert.equal(typeof JSON.parse(call.function.arguments).city, 'string');
+
+  const result = { role: 'tool', tool_call_id: call.id, content: '21 degrees' };
+  const answered = await ask({ messages: [...messages, asked.choices[0].message, result], tools });
+
+  assert.match(answered.choices[0].message.content, /21 degrees/);
+});
+
+test('a tool call is streamed in pieces', async () => {
+  const chunks = await collect(await ask({ tools, stream: true }));
+
+  const calls = chunks.flatMap((chunk) => chunk.choices[0].delta.tool_calls ?? []);
+  const pieces = calls.map((call) => call.function.arguments).filter(Boolean);
+  assert(calls[0].id);
+  assert.equal(calls[0].function.name, 'weather');
+  assert(pieces.length > 1);
+  assert.equal(JSON.parse(pieces.join('')).days, 1);
+  assert.equal(chunks.at(-1).choices[0].finish_reason, 'tool_calls');
+});
+
+test('usage ends a stream that asks for it', async () => {
+  const chunks = await collect(await ask({ stream: true, stream_options: { include_usage: true } }));
+
+  const last = chunks.pop();
+  assert.deepEqual(last.choices, []);
+  assert(last.usage.total_tokens > 0);
+  assert(chunks.every((chunk) => !chunk.usage));
+});
+
+test('a stream that does not ask gets no usage', async () => {
+  const chunks = await collect(await ask({ stream: true }));
+
+  assert(chunks.every((chunk) => chunk.choices.length === 1 && !chunk.usage));
+});
+
+test('an abort ends the request at once', async () => {
+  // At 200 ms a word, the whole answer would take 20 s.
+  const long = [{ role: 'user', content: 'word '.repeat(100) }];
+  const { data, request_id } = await ask({ model: 'paced', messages: long, stream: true }).withResponse();
+  for await (const _ of data) break;
+
+  await accessLine(request_id, 3);
+  assert((await ask()).choices.length > 0);
+});
+
+test('a failing backend is not noticed', async () => {
+  const completion = await ask({ model: 'failover' });
+
+  assert.match(completion.choices[0].message.content, /Hello from good/);
+});
+
+test('a failing backend is not noticed in a stream', async () => {
+  const chunks = await collect(await ask({ model: 'failover', stream: true }));
+
+  assert.match(textOf(chunks), /Hello from good/);
+});
+
+test('a provider is asked for by name', async () => {
+  const completion = await ask({ model: 'failover', backend: 'good' });
+
+  assert.match(completion.choices[0].message.content, /Hello from good/);
+});
+
+test('the models are listed', async () => {
+  const names = (await collect(await client.models.list())).map((model) => model.id);
+
+  assert.deepEqual(names, ['broken', 'chat', 'failover', 'limited', 'limited-stream', 'paced', 'strict']);
+});
+
+test('a model is retrieved', async () => {
+  const { id, object, owned_by } = await client.models.retrieve('chat');
+
+  assert.deepEqual([id, object, owned_by], ['chat', 'model', 'berry-api']);
+});
+
+test('a restricted user is shown only what it may use', async () => {
+  const names = (await collect(await restricted.models.list())).map((model) => model.id);
+
+  assert.deepEqual(names, ['chat']);
+});
