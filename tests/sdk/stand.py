@@ -107,10 +107,11 @@ def start_gateway(stack, configuration, log):
         process = start(stack, [BINARIES / "berry-api", "--config", configuration], stdout=out, env=environment)
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        for line in log.read_text().splitlines():
-            fields = json.loads(line)["fields"]
-            if fields["message"] == "Starting Berry API":
-                return f"http://{fields['address']}/v1"
+        # What follows the last line end is a line that is being written.
+        for line in log.read_text().split("\n")[:-1]:
+            event = json.loads(line)
+            if event["message"] == "Starting Berry API":
+                return f"http://{event['fields']['address']}/v1"
         time.sleep(0.02)
     sys.exit(f"error: the gateway does not become ready:\n{log.read_text()}")
 

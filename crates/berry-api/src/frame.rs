@@ -55,13 +55,13 @@ impl RequestId {
     }
 }
 
-/// Whom a request comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
-/// When a request began.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Began(pub(crate) Instant);
+/// Where a request comes from, when, and what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) id: RequestId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) began: Instant,
+}
 
 /// Marks an answer whose log line is written when its body ends.
 #[derive(Debug, Clone, Copy)]
@@ -91,9 +91,11 @@ impl Frame {
     ) -> Response<Body> {
         let began = Instant::now();
         let id = RequestId::of(request.headers());
-        request.extensions_mut().insert(id.clone());
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(Began(began));
+        request.extensions_mut().insert(Arrival {
+            id: id.clone(),
+            peer,
+            began,
+        });
         let line = (request.method().clone(), request.uri().clone());
         let from_page = request.headers().contains_key(ORIGIN);
         let mut router = if from_page {

@@ -1,5 +1,6 @@
 //! What every handler sees of the process.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::User;
@@ -12,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
-use crate::frame::Peer;
 
 /// Lives as long as the process; handlers share it.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ impl Gateway {
     pub(crate) fn authenticate(
         &self,
         headers: &HeaderMap,
-        peer: Peer,
+        peer: SocketAddr,
     ) -> Result<Arc<User>, ApiError> {
-        let address = peer.0.ip();
+        let address = peer.ip();
         let refused = |reason: &dyn std::fmt::Display| {
             warn!(%reason, peer = %address, "Authentication failed");
         };

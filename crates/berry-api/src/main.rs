@@ -59,7 +59,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         config,
     };
     let runtime = runtime(&options)?;
-    runtime.block_on(async {
+    let code = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
         let app = App::build(options)?;
@@ -71,7 +71,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         })
         .await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A name look-up that hangs on its thread must not hold the exit up.
+    runtime.shutdown_background();
+    code
 }
 
 fn runtime(options: &Options) -> anyhow::Result<Runtime> {

@@ -311,8 +311,10 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        // A client may stop reading at `[DONE]`, before the upstream's own end.
-        if self.tap.finished() && self.ending.is_none() {
+        if let Some(broken) = self.ending.take() {
+            self.finish(Outcome::Failure(Fault::new(broken.kind)));
+        } else if self.tap.finished() {
+            // A client may stop reading at `[DONE]`, before the upstream's own end.
             self.finish(Outcome::Success);
         }
     }

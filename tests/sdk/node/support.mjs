@@ -30,10 +30,11 @@ export async function collect(stream) {
 export async function accessLine(requestId, seconds) {
   const deadline = Date.now() + seconds * 1000;
   while (Date.now() < deadline) {
-    const lines = (await readFile(BERRY_LOG, 'utf8')).split('\n').filter(Boolean);
-    const events = lines.map((line) => JSON.parse(line).fields);
-    const found = events.find((event) => event.request_id === requestId && event.message === 'Backend selected');
-    if (found) return found;
+    // What follows the last line end is a line that is being written.
+    const lines = (await readFile(BERRY_LOG, 'utf8')).split('\n').slice(0, -1);
+    const events = lines.map((line) => JSON.parse(line));
+    const found = events.find(({ message, fields }) => message === 'Backend selected' && fields.request_id === requestId);
+    if (found) return found.fields;
     await sleep(20);
   }
   throw new Error(`request \`${requestId}\` has not ended within ${seconds} s`);

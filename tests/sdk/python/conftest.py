@@ -42,10 +42,11 @@ def access_line():
     def wait(request_id, seconds):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for line in Path(os.environ["BERRY_LOG"]).read_text().splitlines():
-                event = json.loads(line)["fields"]
-                if event.get("request_id") == request_id and event["message"] == "Backend selected":
-                    return event
+            # What follows the last line end is a line that is being written.
+            for line in Path(os.environ["BERRY_LOG"]).read_text().split("\n")[:-1]:
+                event = json.loads(line)
+                if event["fields"].get("request_id") == request_id and event["message"] == "Backend selected":
+                    return event["fields"]
             time.sleep(0.02)
         raise AssertionError(f"request `{request_id}` has not ended within {seconds} s")
 

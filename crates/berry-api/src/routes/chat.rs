@@ -3,6 +3,7 @@
 //! The order is that of SPEC 2.4: credential, body, model, relay. What a client gets wrong costs
 //! no upstream a request.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tracing::info;
 use crate::access_log::AccessRecord;
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
-use crate::frame::{Began, LogsItself, Peer, RequestId};
+use crate::frame::{Arrival, LogsItself};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::request_body;
@@ -45,9 +46,7 @@ struct Accepted {
 /// The route's handler.
 pub(crate) async fn create(
     State(gateway): State<Arc<Gateway>>,
-    Extension(peer): Extension<Peer>,
-    Extension(id): Extension<RequestId>,
-    Extension(began): Extension<Began>,
+    Extension(Arrival { id, peer, began }): Extension<Arrival>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let Accepted {
@@ -64,7 +63,7 @@ pub(crate) async fn create(
         user_id: user.id.as_str().into(),
         model: route.model.name.as_str().into(),
         strategy: route.model.strategy,
-        began: began.0,
+        began,
         first_byte: None,
         status: None,
         own_error: false,
@@ -103,7 +102,7 @@ pub(crate) async fn create(
 /// Takes a request in, or says what is wrong with it.
 async fn accept(
     gateway: &Gateway,
-    peer: Peer,
+    peer: SocketAddr,
     request: Request<Body>,
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();

@@ -9,16 +9,16 @@ use berry_core::{ModelList, ModelObject};
 use http::HeaderMap;
 
 use crate::error::ApiError;
-use crate::frame::Peer;
+use crate::frame::Arrival;
 use crate::gateway::Gateway;
 
 /// `GET /v1/models`
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
-    Extension(peer): Extension<Peer>,
+    Extension(arrival): Extension<Arrival>,
     headers: HeaderMap,
 ) -> Result<Json<ModelList>, ApiError> {
-    let user = gateway.authenticate(&headers, peer)?;
+    let user = gateway.authenticate(&headers, arrival.peer)?;
     let allowed = gateway
         .snapshot
         .routes
@@ -30,11 +30,11 @@ pub(crate) async fn list(
 /// `GET /v1/models/{id}`. An id may contain slashes, escaped or not.
 pub(crate) async fn retrieve(
     State(gateway): State<Arc<Gateway>>,
-    Extension(peer): Extension<Peer>,
+    Extension(arrival): Extension<Arrival>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<ModelObject>, ApiError> {
-    let user = gateway.authenticate(&headers, peer)?;
+    let user = gateway.authenticate(&headers, arrival.peer)?;
     let route = gateway.route(&user, &id)?;
     Ok(Json(ModelObject::new(&route.model.name)))
 }
