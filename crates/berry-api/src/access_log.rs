@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use crate::frame::RequestId;
+use crate::arrival::RequestId;
 
 /// What nginx answers, to nobody, when the client has left.
 const CLIENT_LEFT: u16 = 499;

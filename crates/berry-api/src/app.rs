@@ -129,10 +129,8 @@ impl App {
         if drained {
             info!("stopped");
         } else {
-            warn!(
-                connections = tasks.stop(Duration::ZERO).await,
-                "stopped before all requests ended"
-            );
+            let connections = tasks.stop(Duration::ZERO).await;
+            warn!(connections, "stopped before all requests ended");
         }
     }
 }

@@ -5,6 +5,8 @@
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 
+use crate::arrival::X_REQUEST_ID;
+
 /// From the client to the upstream.
 static TO_UPSTREAM: [HeaderName; 6] = [
     HeaderName::from_static("openai-beta"),
@@ -23,7 +25,6 @@ static TO_CLIENT: [HeaderName; 4] = [
     HeaderName::from_static("openai-version"),
 ];
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 
 /// Returns the client's headers that go on.

@@ -6,6 +6,7 @@
 
 mod access_log;
 mod app;
+mod arrival;
 mod client_body;
 pub mod config_file;
 pub mod env;

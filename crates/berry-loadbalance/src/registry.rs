@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::endpoint::EndpointKey;
+use crate::key::EndpointKey;
 use crate::state::{EndpointState, Events};
 
 /// Finds or begins the state of an endpoint.

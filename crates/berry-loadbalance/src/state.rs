@@ -11,7 +11,7 @@ use berry_core::Tick;
 use parking_lot::Mutex;
 
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Entry};
-use crate::endpoint::EndpointKey;
+use crate::key::EndpointKey;
 use crate::outcome::{FailureKind, Outcome};
 
 /// A breaker that changed its state, as told to logs, metrics and whoever else listens.

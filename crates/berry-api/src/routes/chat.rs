@@ -23,9 +23,9 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::access_log::AccessRecord;
+use crate::arrival::{Arrival, LogsItself};
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
-use crate::frame::{Arrival, LogsItself};
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::request_body;

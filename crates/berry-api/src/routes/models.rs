@@ -8,8 +8,8 @@ use axum::response::Json;
 use berry_core::{ModelList, ModelObject};
 use http::HeaderMap;
 
+use crate::arrival::Arrival;
 use crate::error::ApiError;
-use crate::frame::Arrival;
 use crate::gateway::Gateway;
 
 /// `GET /v1/models`

@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 use crate::breaker::Admission;
 use crate::clock::Clock;
 use crate::lease::Lease;
+use crate::limits::RetryPolicy;
 use crate::outcome::{FailureKind, Fault};
 use crate::pool::{Filter, Order, Pick, PickError, Pool};
 
@@ -29,15 +30,6 @@ const BACKOFF_BASE: Duration = Duration::from_millis(100);
 const BACKOFF_CAP: Duration = Duration::from_secs(2);
 /// The longest a request waits for an endpoint to be ready again.
 const MAX_WAIT: Duration = Duration::from_secs(5);
-
-/// The configured limits of one request's attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// Attempts after the first, on whatever endpoint.
-    pub max_retries: u32,
-    /// How many other endpoints the request may move to.
-    pub max_moves: u32,
-}
 
 /// What to do after a failure.
 #[derive(Debug)]

@@ -2,8 +2,8 @@ use tokio::time::advance;
 
 use super::*;
 use crate::endpoint::Endpoint;
+use crate::limits::{Limits, RetryPolicy};
 use crate::outcome::Outcome;
-use crate::pool::Limits;
 use crate::pool::fixtures::*;
 
 fn begin(pool: &Arc<Pool>, clock: Clock) -> (Attempts, Lease) {

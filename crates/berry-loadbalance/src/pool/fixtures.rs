@@ -7,7 +7,8 @@ use berry_core::config::{AllowedModels, RateLimit};
 use berry_core::{ProviderName, Tag, TokenDigest, User, name::UserName};
 
 use super::*;
-use crate::endpoint::EndpointKey;
+use crate::key::EndpointKey;
+use crate::limits::RetryPolicy;
 use crate::outcome::{Fault, Outcome};
 use crate::state::{EndpointState, Events};
 use crate::strategy;

@@ -16,12 +16,12 @@ use berry_core::{ProviderName, Tick, User};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::attempts::RetryPolicy;
 use crate::breaker::{Admission, BreakerPolicy};
 use crate::budget::RetryBudget;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::lease::Lease;
+use crate::limits::{Limits, RetryPolicy};
 use crate::strategy::{Candidate, Draw, Strategy, Turns};
 
 /// Seldom enough to cost a failing endpoint's users little (its trial is protected by failover),
@@ -69,17 +69,6 @@ pub enum PickError {
         /// When the first of them does.
         retry_at: Tick,
     },
-}
-
-/// The configured rules of a pool.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
-    /// When endpoints are ejected.
-    pub breaker: BreakerPolicy,
-    /// How often a request may be attempted.
-    pub retry: RetryPolicy,
-    /// The share of requests that may be retries.
-    pub retry_budget_ratio: f64,
 }
 
 /// How a pool is made.

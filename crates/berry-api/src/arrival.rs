@@ -1,0 +1,82 @@
+//! Where a request comes from, when, and what it is called.
+
+use std::net::SocketAddr;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// The header that names a request in both directions.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken over from a client.
+const LONGEST_ID: usize = 128;
+
+/// A request's name in logs and answers.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// Takes the client's own id if it is a sane one, else makes one that sorts by time.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let sane = |id: &&HeaderValue| {
+            let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
+            (1..=LONGEST_ID).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+        };
+        headers
+            .get(X_REQUEST_ID)
+            .filter(sane)
+            .cloned()
+            .map_or_else(Self::new, Self)
+    }
+
+    fn new() -> Self {
+        let mut buffer = Uuid::encode_buffer();
+        let text = Uuid::now_v7().as_hyphenated().encode_lower(&mut buffer);
+        Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown")))
+    }
+
+    /// Returns the id as a header.
+    pub(crate) fn into_header(self) -> HeaderValue {
+        self.0
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Where a request comes from, when, and what it is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    pub(crate) id: RequestId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) began: Instant,
+}
+
+/// Marks an answer whose log line is written when its body ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogsItself;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(sent: &str) -> String {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_REQUEST_ID, HeaderValue::from_str(sent).unwrap());
+        RequestId::of(&headers).as_str().to_owned()
+    }
+
+    #[test]
+    fn a_sane_id_of_the_client_is_kept() {
+        assert_eq!(id("req-1_2.3:4"), "req-1_2.3:4");
+    }
+
+    #[test]
+    fn any_other_id_is_replaced() {
+        for sent in ["", "a b", "{\"x\":1}", &"x".repeat(129)] {
+            assert_eq!(id(sent).len(), 36, "{sent}");
+        }
+    }
+}
