@@ -17,7 +17,7 @@ const LONGEST_ID: usize = 128;
 pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// Takes the client's own id if it is a sane one, else makes one that sorts by time.
+    /// Takes the client's own id if it is a sane one, else makes one.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let sane = |id: &&HeaderValue| {
             let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
@@ -30,7 +30,8 @@ impl RequestId {
             .map_or_else(Self::new, Self)
     }
 
-    fn new() -> Self {
+    /// Makes an id that sorts by time.
+    pub(crate) fn new() -> Self {
         let mut buffer = Uuid::encode_buffer();
         let text = Uuid::now_v7().as_hyphenated().encode_lower(&mut buffer);
         Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown")))
@@ -41,6 +42,7 @@ impl RequestId {
         self.0
     }
 
+    /// Returns the id as text.
     pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }

@@ -55,7 +55,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let options = Options {
         address: arguments::bind_address(&config.server)?,
         max_connections: arguments::max_connections()?,
-        seed: fastrand::u64(..),
+        seed: seed(),
         config,
     };
     let runtime = runtime(&options)?;
@@ -75,6 +75,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // A name look-up that hangs on its thread must not hold the exit up.
     runtime.shutdown_background();
     code
+}
+
+/// Returns the one number from which all chance in the process is made.
+#[expect(clippy::disallowed_methods, reason = "this is where chance comes from")]
+fn seed() -> u64 {
+    fastrand::u64(..)
 }
 
 fn runtime(options: &Options) -> anyhow::Result<Runtime> {

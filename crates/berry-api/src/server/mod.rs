@@ -5,6 +5,7 @@
 //! algorithm each small write waits up to 40 ms for the peer's delayed acknowledgement.
 
 mod activity;
+mod refusal;
 mod socket;
 
 use std::convert::Infallible;
@@ -153,8 +154,7 @@ async fn serve(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .pipeline_flush(true);
+        .header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

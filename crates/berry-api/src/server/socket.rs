@@ -13,14 +13,16 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use berry_core::config::ServerSettings;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::server::activity::Activity;
+use crate::server::refusal;
 
 /// How HTTP/2 with prior knowledge begins (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
@@ -54,6 +56,8 @@ pub(super) struct Socket<T> {
     http2: bool,
     reading: Deadline,
     writing: Deadline,
+    /// What is still to be written in place of a refusal of hyper's own.
+    refusal: Bytes,
 }
 
 impl<T> Socket<T> {
@@ -68,6 +72,7 @@ impl<T> Socket<T> {
             http2: false,
             reading,
             writing: Deadline::default(),
+            refusal: Bytes::new(),
         }
     }
 
@@ -117,6 +122,33 @@ impl<T> Socket<T> {
     }
 }
 
+impl<T: AsyncWrite + Unpin> Socket<T> {
+    /// Takes note of a refusal of hyper's own; returns whether the bytes are one.
+    fn replaces(&mut self, bytes: &[u8]) -> bool {
+        if self.http2 || self.activity.busy() {
+            return false;
+        }
+        match refusal::replacement(bytes) {
+            Some(refusal) => self.refusal = refusal,
+            None => return false,
+        }
+        true
+    }
+
+    /// Writes what is left of the refusal.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.refusal.is_empty() {
+            let poll = Pin::new(&mut self.io).poll_write(cx, &self.refusal);
+            let written = ready!(self.written(cx, poll))?;
+            if written == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.refusal.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -141,6 +173,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.replaces(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.written(cx, poll)
     }
@@ -150,6 +185,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if slices.first().is_some_and(|head| self.replaces(head)) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.written(cx, poll)
     }
@@ -159,11 +197,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_refusal(cx))?;
         let poll = Pin::new(&mut self.io).poll_flush(cx);
         self.written(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_refusal(cx))?;
         let poll = Pin::new(&mut self.io).poll_shutdown(cx);
         self.written(cx, poll)
     }
