@@ -86,7 +86,8 @@ impl From<TransportError> for Failure {
             TransportError::ConnectTimeout(_)
             | TransportError::Connect(_)
             | TransportError::Handshake(_)
-            | TransportError::Broken(_) => FailureKind::Connect,
+            | TransportError::Broken(_)
+            | TransportError::Stale(_) => FailureKind::Connect,
             TransportError::HeaderTimeout(_) => FailureKind::Timeout,
             TransportError::NotHttp(_) => FailureKind::Protocol,
         };

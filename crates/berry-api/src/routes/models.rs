@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Json;
 use berry_core::{ModelList, ModelObject};
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
@@ -31,10 +32,13 @@ pub(crate) async fn list(
 pub(crate) async fn retrieve(
     State(gateway): State<Arc<Gateway>>,
     Extension(arrival): Extension<Arrival>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<ModelObject>, ApiError> {
     let user = gateway.authenticate(&headers, arrival.peer)?;
+    // What is not text is nobody's name.
+    let Path(id) = id.map_err(|_| ApiError::unknown_url(uri.path()))?;
     let route = gateway.route(&user, &id)?;
     Ok(Json(ModelObject::new(&route.model.name)))
 }

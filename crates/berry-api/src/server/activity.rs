@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 
 /// Counts the requests of a connection. The socket reads it to know whether silence is an idle
@@ -16,13 +17,16 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     begun: AtomicU64,
     in_flight: AtomicUsize,
+    /// Woken when no request is in flight any more. hyper does not read again by itself when an
+    /// answer has ended, and a clock that nobody looks at measures no idle time.
+    reader: AtomicWaker,
 }
 
 impl Activity {
     /// Counts a request until the guard is dropped.
     pub(super) fn begin(&self) -> InFlight {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
-        self.0.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.0.in_flight.fetch_add(1, Ordering::Release);
         InFlight(Arc::clone(&self.0))
     }
 
@@ -33,7 +37,19 @@ impl Activity {
 
     /// Returns whether a request has begun and not been answered to its end.
     pub(super) fn busy(&self) -> bool {
-        self.0.in_flight.load(Ordering::Relaxed) > 0
+        self.0.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    /// Is ready when no request is in flight.
+    pub(super) fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.busy() {
+            self.0.reader.register(cx.waker());
+            // The last one may have ended just before.
+            if self.busy() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -43,7 +59,9 @@ pub(super) struct InFlight(Arc<Counts>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.reader.wake();
+        }
     }
 }
 

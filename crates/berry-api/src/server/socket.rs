@@ -90,9 +90,7 @@ impl<T> Socket<T> {
 
     /// Fails when the client has been silent for too long where it should speak.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.activity.busy() {
-            return Poll::Pending;
-        }
+        ready!(self.activity.poll_rest(cx));
         let begun = self.activity.begun();
         if begun != self.seen {
             self.seen = begun;

@@ -92,6 +92,8 @@ impl Splitter {
     pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> ControlFlow<()>) -> Bytes {
         let rest = self.pending.split().freeze();
         let mut event = std::mem::take(&mut self.event);
+        // Whatever is said after the end still begins in the middle of what was forwarded.
+        self.event.cut = event.cut;
         event.end_of_line(&rest, rest.len());
         if let Some(data) = event.take_data(&rest) {
             let _ = observe(&data);

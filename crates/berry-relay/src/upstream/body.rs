@@ -32,8 +32,8 @@ impl UpstreamBody {
     }
 
     fn release(&mut self) {
-        if let Some(Hold::Http1(sender, connections)) = self.hold.take() {
-            connections.put_back(sender);
+        if let Some(Hold::Http1(session, connections)) = self.hold.take() {
+            connections.put_back(session);
         }
     }
 }

@@ -9,11 +9,12 @@
 //! a *fresh* one, and nobody but the pool knows which is which. It also halves the instructions
 //! spent per request.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,10 +24,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connector::{ConnectFailure, Connection, Connector};
+use crate::upstream::listening::{Heard, Listening};
 use crate::upstream::request::{Form, Outgoing, OutgoingBody};
 
 /// Streams per HTTP/2 connection: below the 100 that most servers allow.
 const STREAMS: usize = 80;
+/// The driver of a connection may be a moment behind the body it has delivered. One that is not
+/// ready by then is still busy with the last request and of no use.
+const READY_WITHIN: Duration = Duration::from_millis(10);
 
 /// Why an exchange ended without response headers.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,8 @@ pub(crate) enum TransportError {
     HeaderTimeout(Duration),
     #[error("the connection broke before the response headers")]
     Broken(#[source] hyper::Error),
+    #[error("the connection broke before any answer")]
+    Stale(#[source] hyper::Error),
     #[error("the response is not HTTP")]
     NotHttp(#[source] hyper::Error),
 }
@@ -82,8 +89,15 @@ struct Kept {
 
 #[derive(Debug)]
 struct Idle {
-    sender: http1::SendRequest<OutgoingBody>,
+    session: Session,
     since: Instant,
+}
+
+/// An HTTP/1.1 connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    sender: http1::SendRequest<OutgoingBody>,
+    heard: Heard,
 }
 
 #[derive(Debug)]
@@ -96,7 +110,7 @@ struct Shared {
 
 /// A connection taken for one exchange.
 enum Taken {
-    Http1(http1::SendRequest<OutgoingBody>),
+    Http1(Session),
     Http2(http2::SendRequest<OutgoingBody>, Arc<()>),
 }
 
@@ -104,7 +118,7 @@ enum Taken {
 #[derive(Debug)]
 pub(crate) enum Hold {
     /// The connection, which goes back when the body has been read to its end.
-    Http1(http1::SendRequest<OutgoingBody>, Arc<Connections>),
+    Http1(Session, Arc<Connections>),
     /// The place of the stream.
     Http2 {
         /// Dropped with the stream.
@@ -140,7 +154,7 @@ impl Connections {
     ) -> Result<Response<UpstreamBody>, TransportError> {
         if let Some(taken) = self.take().await {
             match self.exchange(taken, outgoing, waits).await {
-                Err(TransportError::Broken(_)) => {}
+                Err(TransportError::Stale(_)) => {}
                 decided => return decided,
             }
         }
@@ -157,22 +171,29 @@ impl Connections {
     ) -> Result<Response<UpstreamBody>, TransportError> {
         let sent = timeout(waits.headers, async {
             match taken {
-                Taken::Http1(mut sender) => {
-                    let answer = sender.try_send_request(self.message(outgoing)).await?;
-                    Ok((answer, Hold::Http1(sender, Arc::clone(self))))
+                Taken::Http1(mut session) => {
+                    session.heard.reset();
+                    let sent = session
+                        .sender
+                        .try_send_request(self.message(outgoing))
+                        .await;
+                    let answer = sent.map_err(|error| {
+                        transport_error(error.into_error(), |_| session.heard.anything())
+                    })?;
+                    Ok((answer, Hold::Http1(session, Arc::clone(self))))
                 }
                 Taken::Http2(mut sender, load) => {
-                    let message = outgoing.message(Form::Http2);
-                    let answer = sender.try_send_request(message).await?;
+                    let sent = sender.try_send_request(outgoing.message(Form::Http2)).await;
+                    let answer =
+                        sent.map_err(|error| transport_error(error.into_error(), is_reset))?;
                     Ok((answer, Hold::Http2 { _load: load }))
                 }
             }
         });
-        match sent.await {
-            Ok(Ok((answer, hold))) => Ok(answer.map(|body| UpstreamBody::new(body, hold))),
-            Ok(Err(error)) => Err(transport_error(error)),
-            Err(_) => Err(TransportError::HeaderTimeout(waits.headers)),
-        }
+        let (answer, hold) = sent
+            .await
+            .unwrap_or(Err(TransportError::HeaderTimeout(waits.headers)))?;
+        Ok(answer.map(|body| UpstreamBody::new(body, hold)))
     }
 
     fn message(&self, outgoing: &Outgoing) -> Request<OutgoingBody> {
@@ -189,10 +210,12 @@ impl Connections {
             return Some(Taken::Http2(sender, load));
         }
         loop {
-            let Idle { mut sender, since } = self.kept.lock().http1.pop()?;
-            // The driver may be a moment behind the body it has delivered: `ready` waits for it.
-            if since.elapsed() < self.idle_timeout && sender.ready().await.is_ok() {
-                return Some(Taken::Http1(sender));
+            let Idle { mut session, since } = self.kept.lock().http1.pop()?;
+            if since.elapsed() >= self.idle_timeout {
+                continue;
+            }
+            if let Ok(Ok(())) = timeout(READY_WITHIN, session.sender.ready()).await {
+                return Some(Taken::Http1(session));
             }
         }
     }
@@ -212,12 +235,12 @@ impl Connections {
     }
 
     /// Puts a connection back whose exchange has ended.
-    pub(crate) fn put_back(self: &Arc<Self>, sender: http1::SendRequest<OutgoingBody>) {
-        if sender.is_closed() {
+    pub(crate) fn put_back(self: &Arc<Self>, session: Session) {
+        if session.sender.is_closed() {
             return;
         }
         self.kept.lock().http1.push(Idle {
-            sender,
+            session,
             since: Instant::now(),
         });
         self.sweep_later();
@@ -287,7 +310,7 @@ impl Connections {
         let expired = |since: Instant| now.duration_since(since) >= self.idle_timeout;
         let mut kept = self.kept.lock();
         kept.http1
-            .retain(|idle| !expired(idle.since) && !idle.sender.is_closed());
+            .retain(|idle| !expired(idle.since) && !idle.session.sender.is_closed());
         kept.http2.retain(|shared| {
             let in_use = Arc::strong_count(&shared.load) > 1;
             !shared.sender.is_closed() && (in_use || !expired(shared.last_used))
@@ -311,12 +334,14 @@ impl Connections {
 async fn http1_session(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<Taken, TransportError> {
+    let heard = Heard::default();
+    let stream = Listening::new(stream, heard.clone());
     let (sender, driver) = http1::Builder::new()
         .handshake(TokioIo::new(stream))
         .await
         .map_err(TransportError::Handshake)?;
     drive(driver);
-    Ok(Taken::Http1(sender))
+    Ok(Taken::Http1(Session { sender, heard }))
 }
 
 /// Runs a connection beside its exchanges. The task ends with the connection, which ends when its
@@ -327,11 +352,27 @@ fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     });
 }
 
-fn transport_error(error: TrySendError<Request<OutgoingBody>>) -> TransportError {
-    let error = error.into_error();
+/// Says what an error before the response's headers means; `answered` tells whether the upstream
+/// had begun to work on the request.
+fn transport_error(
+    error: hyper::Error,
+    answered: impl FnOnce(&hyper::Error) -> bool,
+) -> TransportError {
     if error.is_parse() {
-        TransportError::NotHttp(error)
-    } else {
-        TransportError::Broken(error)
+        return TransportError::NotHttp(error);
     }
+    if answered(&error) {
+        TransportError::Broken(error)
+    } else {
+        TransportError::Stale(error)
+    }
+}
+
+/// Returns whether an HTTP/2 upstream ended this stream itself, after it had accepted it.
+fn is_reset(error: &hyper::Error) -> bool {
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>());
+    source
+        .is_some_and(|error| error.is_reset() && error.reason() != Some(h2::Reason::REFUSED_STREAM))
 }

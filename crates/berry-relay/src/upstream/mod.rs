@@ -3,6 +3,7 @@
 mod body;
 mod connections;
 mod connector;
+mod listening;
 mod request;
 mod tls;
 

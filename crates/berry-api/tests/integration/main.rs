@@ -1,0 +1,59 @@
+//! The whole system: the gateway on a real socket, between real clients and simulated providers.
+//!
+//! What is tested here is what a user of the gateway can see. How a part comes to its decision is
+//! tested beside it.
+
+/// Clients that leave cancel the upstream, and blame nobody.
+#[cfg(test)]
+mod abort;
+/// Who is let in, and what the others are told.
+#[cfg(test)]
+mod auth;
+/// The `backend` member, tags, and who is told which backend answered.
+#[cfg(test)]
+mod backend;
+/// Whole answers, and what crosses the gateway with them.
+#[cfg(test)]
+mod chat;
+/// The real binary: where its configuration comes from, and what it says of it.
+#[cfg(test)]
+mod config;
+/// Connections to upstreams: reuse, TLS, HTTP versions, proxies.
+#[cfg(test)]
+mod connections;
+/// Requests that are refused, and the one shape of all errors.
+#[cfg(test)]
+mod errors;
+/// What is known of providers and models, for people and for load balancers.
+#[cfg(test)]
+mod health;
+/// What a silent stream is told, and what may still happen then.
+#[cfg(test)]
+mod keep_alive;
+/// What a client may cost: bytes, time, connections.
+#[cfg(test)]
+mod limits;
+/// Many requests at once, with and without broken backends.
+#[cfg(test)]
+mod loadbalance;
+/// The list of models.
+#[cfg(test)]
+mod models;
+/// The real binary while it runs: environment, logs, signals.
+#[cfg(test)]
+mod process;
+/// HTTP as clients speak it: versions, methods, CORS, pipelining.
+#[cfg(test)]
+mod protocol;
+/// Failures before content, which no client sees.
+#[cfg(test)]
+mod retry;
+/// How a gateway stops.
+#[cfg(test)]
+mod shutdown;
+/// Streams of events: byte for byte, and how they break.
+#[cfg(test)]
+mod stream;
+/// What the tests are written with.
+#[cfg(test)]
+mod support;

@@ -1,0 +1,104 @@
+//! How a gateway stops.
+
+use std::time::Duration;
+
+use berry_testkit::{Behaviour, Upstream};
+use tokio::net::TcpStream;
+
+use crate::support::{Client, Gateway, Setup, chat, get, hello, hello_stream, within};
+
+const PACE: Duration = Duration::from_millis(50);
+
+async fn serve(behaviour: Behaviour, grace: u64) -> (Gateway, Upstream) {
+    let upstream = Upstream::builder().behaviour(behaviour).start().await;
+    let settings = format!("shutdown_grace_seconds = {grace}");
+    (Setup::over(&upstream).settings(&settings).start(), upstream)
+}
+
+/// Waits until nobody listens any more.
+async fn refuses_connections(gateway: &Gateway) {
+    within(async {
+        while TcpStream::connect(gateway.address()).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_in_flight_finishes_and_new_connections_are_refused() {
+    let (mut gateway, _upstream) = serve(Behaviour::echo().chunk_interval(PACE), 10).await;
+    let mut stream = gateway.stream(&hello_stream()).await;
+    stream.event().await;
+
+    gateway.shut_down();
+    refuses_connections(&gateway).await;
+    let rest = stream.rest().await;
+
+    assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
+    gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_upstream_finishes() {
+    let (mut gateway, upstream) = serve(Behaviour::echo().delay(PACE * 10), 10).await;
+    let mut client = gateway.connect().await;
+    let answer = client.send(chat(hello().to_string()));
+
+    let (answer, ()) = tokio::join!(answer, async {
+        upstream.wait_for_requests(1).await;
+        gateway.shut_down();
+    });
+
+    assert!(answer.said().ends_with("hello"));
+    gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_a_gateway_up() {
+    let (mut gateway, _upstream) = serve(Behaviour::echo(), 3_600).await;
+    let mut client = gateway.connect().await;
+    client.send(get("/health/live")).await;
+    let _unused = TcpStream::connect(gateway.address()).await.unwrap();
+
+    gateway.shut_down();
+
+    client.closed().await;
+    gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn a_gateway_does_not_wait_beyond_its_grace() {
+    let (mut gateway, upstream) = serve(Behaviour::echo().hang(), 1).await;
+    let mut client = gateway.connect().await;
+    let request = client.exchange(chat(hello().to_string()));
+
+    tokio::select! {
+        _ = request => panic!("an answer"),
+        () = async {
+            upstream.wait_for_requests(1).await;
+            gateway.shut_down();
+            gateway.stopped().await;
+        } => {}
+    }
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_while_a_stream_goes_on() {
+    let (mut gateway, _upstream) = serve(Behaviour::echo().chunk_interval(PACE), 10).await;
+    let mut http1 = gateway.connect().await;
+    let mut http2 = Client::connect_h2c(gateway.address()).await;
+    for client in [&mut http1, &mut http2] {
+        client.send(get("/health/ready")).await;
+    }
+    let mut stream = gateway.stream(&hello_stream()).await;
+    stream.event().await;
+
+    gateway.shut_down();
+
+    http1.closed().await;
+    http2.closed().await;
+    let rest = stream.rest().await;
+    assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
+    gateway.stopped().await;
+}

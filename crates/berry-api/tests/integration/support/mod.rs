@@ -1,0 +1,29 @@
+//! What the tests are written with: a gateway from TOML, clients, a proxy, the real binary.
+
+mod answer;
+mod client;
+mod gateway;
+mod process;
+mod proxy;
+mod raw;
+mod setup;
+
+use std::time::Duration;
+
+pub(crate) use answer::{Answer, Streaming, error_event};
+pub(crate) use client::{Client, Request, chat, get, hello, hello_stream, request};
+pub(crate) use gateway::Gateway;
+pub(crate) use process::{Finished, Process, run, scratch};
+pub(crate) use proxy::Proxy;
+pub(crate) use raw::Raw;
+pub(crate) use setup::{Setup, TOKEN};
+
+/// Longer than any test may take: a hang is to fail where it happens.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what must happen, but not for ever.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it happens in time")
+}
