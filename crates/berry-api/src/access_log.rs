@@ -24,7 +24,7 @@ pub(crate) fn finished(
     macro_rules! line {
         ($level:ident) => {
             $level!(
-                target: "berry_api::http",
+                target: "berry_api::loadbalance",
                 request_id = id.as_str(),
                 %method,
                 path,

@@ -129,7 +129,7 @@ impl App {
         if drained {
             info!("stopped");
         } else {
-            let connections = tasks.stop(Duration::ZERO).await;
+            let connections = tasks.cut_off().await;
             warn!(connections, "stopped before all requests ended");
         }
     }

@@ -1,12 +1,14 @@
 //! Loads a configuration, and says what was found.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
 use berry_api::env;
 use berry_core::{Config, Diagnostics, Source, Vocabulary};
-use berry_relay::Names;
+use berry_loadbalance::{Events, Registry};
+use berry_relay::{Names, Snapshot};
 
 /// A configuration without errors.
 pub(crate) struct Checked {
@@ -34,30 +36,27 @@ impl Checked {
             Ok(loaded) => loaded,
             Err(diagnostics) => return Ok(Err(diagnostics.render(&source, color))),
         };
-        let rendered = if loaded.warnings.is_empty() {
-            String::new()
-        } else {
-            loaded.warnings.render(&source, color)
-        };
-        let warnings = lines(&loaded.warnings, &source);
         Ok(Ok(Self {
             config: loaded.config,
-            warnings,
-            rendered,
+            warnings: lines(&loaded.warnings, &source),
+            rendered: loaded.warnings.render(&source, color),
         }))
     }
 
-    /// Prints what `--check-config` prints: warnings to stderr, the result to `out`.
-    pub(crate) fn report(&self, out: &mut impl Write) -> io::Result<()> {
+    /// Prints what `--check-config` prints: warnings to stderr, the result to `out`. The
+    /// configuration is compiled as serving it would, so that what is approved can start.
+    ///
+    /// # Errors
+    /// The configuration cannot be served.
+    pub(crate) fn report(self, out: &mut impl Write) -> anyhow::Result<()> {
         write!(io::stderr(), "{}", self.rendered)?;
+        let registry = Registry::new(Events::to(|_| {}));
+        let config = Snapshot::compile(Arc::new(self.config), &registry)?.config;
         writeln!(out, "✅ Configuration is valid")?;
-        writeln!(
-            out,
-            "  - {} providers configured",
-            self.config.providers.len()
-        )?;
-        writeln!(out, "  - {} models configured", self.config.models.len())?;
-        writeln!(out, "  - {} users configured", self.config.users.len())
+        writeln!(out, "  - {} providers configured", config.providers.len())?;
+        writeln!(out, "  - {} models configured", config.models.len())?;
+        writeln!(out, "  - {} users configured", config.users.len())?;
+        Ok(())
     }
 }
 

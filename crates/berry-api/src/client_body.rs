@@ -11,7 +11,7 @@ use berry_relay::{Answer, Break, Dialect, Quiet, RelayError, Reply, ReplyBody};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::access_log::AccessRecord;
 use crate::error::ApiError;
@@ -85,12 +85,15 @@ impl ClientBody {
             }
             Ok(Reply {
                 status,
-                body: ReplyBody::Complete(body),
+                body: ReplyBody::Refusal(body),
                 ..
             }) => {
                 record.answered(status);
-                State::Last(refusal_event(status, &body), record)
+                let event = refusal_event(status, body.as_ref(), self.dialect);
+                State::Last(event, record)
             }
+            // A stream is never complete before it is passed on.
+            Ok(Reply { .. }) => State::Ended,
             Err(error) => {
                 let error = ApiError::from(error);
                 record.failed(error.status());
@@ -103,7 +106,9 @@ impl ClientBody {
     fn broken(&self, broken: Break, mut record: AccessRecord) -> State {
         let error = ApiError::from(broken);
         record.failed(error.status());
+        record.receipt.failure = Some(broken.kind);
         if broken.told {
+            record.ended(None);
             return State::Ended;
         }
         let event = error.into_event(self.dialect);
@@ -116,13 +121,17 @@ impl ClientBody {
     }
 }
 
-/// An upstream's refusal of the client's request, as an event.
-fn refusal_event(status: StatusCode, body: &[u8]) -> Bytes {
-    let mut error = serde_json::from_slice(body).unwrap_or_else(|_| json!({ "error": {} }));
-    if let Some(Value::Object(error)) = error.get_mut("error") {
+/// An upstream's refusal of the client's request, as an event: its own error object with the status
+/// put in, or ours where it has none.
+fn refusal_event(status: StatusCode, body: Option<&Bytes>, dialect: Dialect) -> Bytes {
+    let body = body.and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    if let Some(mut body) = body
+        && let Some(Value::Object(error)) = body.get_mut("error")
+    {
         error.insert("status".to_owned(), status.as_u16().into());
+        return format!("data: {body}\n\n").into();
     }
-    format!("data: {error}\n\n").into()
+    ApiError::refused(status).into_event(dialect)
 }
 
 impl Body for ClientBody {
@@ -155,6 +164,8 @@ impl Body for ClientBody {
                     }
                     Poll::Ready(Some(Err(broken))) if !answer.is_events() => {
                         record.failed(StatusCode::BAD_GATEWAY);
+                        record.receipt.failure = Some(broken.kind);
+                        record.ended(None);
                         return Poll::Ready(Some(Err(broken)));
                     }
                     Poll::Ready(Some(Err(broken))) => this.state = this.broken(broken, record),

@@ -139,6 +139,15 @@ impl ApiError {
         Self::invalid(StatusCode::BAD_REQUEST, "invalid_body", message)
     }
 
+    /// An upstream refused what the client sent, in words that are not for the client.
+    pub(crate) fn refused(status: StatusCode) -> Self {
+        Self::invalid(
+            status,
+            "request_refused",
+            "the upstream refused the request",
+        )
+    }
+
     /// A bug of ours.
     pub(crate) fn internal() -> Self {
         Self::server(

@@ -52,6 +52,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     for warning in warnings {
         warn!("{warning}");
     }
+    raise_file_limit();
     let options = Options {
         address: arguments::bind_address(&config.server)?,
         max_connections: arguments::max_connections()?,
@@ -62,11 +63,16 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let code = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
+        let mut hangup = signal(SignalKind::hangup()).context("no signal handler")?;
         let app = App::build(options)?;
         app.run(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    // Without a handler it would end the process and every request in it.
+                    _ = hangup.recv() => warn!("SIGHUP ignored: restart to apply a configuration"),
+                }
             }
         })
         .await;
@@ -75,6 +81,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // A name look-up that hangs on its thread must not hold the exit up.
     runtime.shutdown_background();
     code
+}
+
+/// Raises the soft limit of open files to the hard one: each request may take two descriptors, and
+/// the usual soft limit of 1,024 is a convention for programs that use `select`.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        warn!(%error, "the limit of open files cannot be raised");
+    }
 }
 
 /// Returns the one number from which all chance in the process is made.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Uri;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use http::Method;
 use http::header::{HeaderName, RETRY_AFTER};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
@@ -33,6 +33,7 @@ fn v1() -> Router<Arc<Gateway>> {
         .route("/v1/models", only_get(get(models::list)))
         .route("/v1/models/{*id}", only_get(get(models::retrieve)))
         .route("/v1/health", only_get(get(health::v1)))
+        .route("/v1/{*rest}", any(unknown))
 }
 
 /// Our own pages.

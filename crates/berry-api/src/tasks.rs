@@ -6,17 +6,25 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long tasks that were cut off have for their last words, which are log lines.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Owns the tasks of one process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     stopping: CancellationToken,
+    cut: CancellationToken,
 }
 
 impl Tasks {
-    /// Runs a task beside the others. It must end soon after [`Tasks::stopping`] says so.
+    /// Runs a task beside the others. It must end soon after [`Tasks::stopping`] says so, or it is
+    /// cut off: dropped where it waits.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(task);
+        let cut = self.cut.clone();
+        self.tracker.spawn(async move {
+            cut.run_until_cancelled(task).await;
+        });
     }
 
     /// Returns what tells tasks to stop.
@@ -24,14 +32,13 @@ impl Tasks {
         &self.stopping
     }
 
-    /// Tells all tasks to stop and waits for them, but not longer than `grace`. Returns how many
-    /// had not ended by then.
-    pub(crate) async fn stop(&self, grace: Duration) -> usize {
-        self.stopping.cancel();
+    /// Cuts off the tasks that have not ended; returns how many.
+    pub(crate) async fn cut_off(&self) -> usize {
         self.tracker.close();
-        match timeout(grace, self.tracker.wait()).await {
-            Ok(()) => 0,
-            Err(_) => self.tracker.len(),
-        }
+        let left = self.tracker.len();
+        self.cut.cancel();
+        // What does not wait cannot be dropped; the end of the process ends it.
+        let _ = timeout(LAST_WORDS, self.tracker.wait()).await;
+        left
     }
 }

@@ -68,7 +68,7 @@ impl Lease {
     pub fn answered(&mut self) {
         if !self.answered {
             self.answered = true;
-            self.endpoint().state.answered(self.entry, self.clock.now());
+            self.endpoint().state.answered(self.entry);
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use berry_core::Tick;
 use parking_lot::Mutex;
 
-use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Entry};
+use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::key::EndpointKey;
 use crate::outcome::{FailureKind, Outcome};
 
@@ -142,21 +142,25 @@ impl EndpointState {
 
     /// Claims a use, or refuses.
     pub(crate) fn try_enter(&self, now: Tick) -> Option<Entry> {
-        let entry = self.learned.lock().breaker.try_enter(now)?;
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        Some(entry)
+        let claim = self.learned.lock().breaker.try_enter(now)?;
+        Some(self.enter(claim))
     }
 
     /// Claims a use that was asked for by name.
     pub(crate) fn enter_regardless(&self, now: Tick) -> Entry {
-        let entry = self.learned.lock().breaker.enter_regardless(now);
+        let claim = self.learned.lock().breaker.enter_regardless(now);
+        self.enter(claim)
+    }
+
+    fn enter(&self, claim: Claim) -> Entry {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        entry
+        self.announce(claim.change, None);
+        claim.entry
     }
 
     /// Records that content came.
-    pub(crate) fn answered(&self, entry: Entry, now: Tick) {
-        let change = self.learned.lock().breaker.answered(entry, now);
+    pub(crate) fn answered(&self, entry: Entry) {
+        let change = self.learned.lock().breaker.answered(entry);
         self.announce(change, None);
     }
 

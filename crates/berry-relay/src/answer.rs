@@ -56,6 +56,7 @@ pub struct Answer {
     tap: Tap,
     idle: Quiet,
     held: VecDeque<Bytes>,
+    held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
     ending: Option<Break>,
     lease: Option<Lease>,
@@ -63,36 +64,31 @@ pub struct Answer {
 
 impl Answer {
     /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
-    pub(crate) fn events(upstream: UpstreamBody, lease: Lease, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Events(Splitter::default()), lease, idle)
+    pub(crate) fn events(upstream: UpstreamBody, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Events(Splitter::default()), idle)
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
-    pub(crate) fn whole(upstream: UpstreamBody, lease: Lease, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Whole, lease, idle)
+    pub(crate) fn whole(upstream: UpstreamBody, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Whole, idle)
     }
 
-    fn new(upstream: UpstreamBody, shape: Shape, lease: Lease, idle: Option<Duration>) -> Self {
+    fn new(upstream: UpstreamBody, shape: Shape, idle: Option<Duration>) -> Self {
         Self {
             upstream: Some(upstream),
             shape,
             tap: Tap::default(),
             idle: Quiet::new(idle),
             held: VecDeque::new(),
+            held_bytes: 0,
             ending: None,
-            lease: Some(lease),
+            lease: None,
         }
     }
 
     /// Reads until the client may be answered: a stream to its first content within `limit`, a
     /// whole answer to its end. From then on no other endpoint can answer.
-    ///
-    /// # Errors
-    /// The answer failed before; the lease comes back with the failure.
-    pub(crate) async fn until_content(
-        mut self,
-        limit: Option<Duration>,
-    ) -> Result<Self, (Failure, Lease)> {
+    pub(crate) async fn read_content(&mut self, limit: Option<Duration>) -> Result<(), Failure> {
         let reading = poll_fn(|cx| self.poll_content(cx));
         let read = match limit {
             Some(limit) => timeout(limit, reading)
@@ -100,34 +96,30 @@ impl Answer {
                 .unwrap_or(Err(FailureKind::Timeout)),
             None => reading.await,
         };
-        let Some(mut lease) = self.lease.take() else {
-            return Ok(self);
-        };
-        match read {
-            Ok(()) => {
-                lease.answered();
-                self.lease = Some(lease);
-                self.idle.broken();
-                Ok(self)
-            }
-            Err(kind) => Err((Failure::new(kind, self.describe(kind)), lease)),
-        }
+        read.map_err(|kind| Failure::new(kind, self.describe(kind)))
+    }
+
+    /// Takes the lease of the attempt whose content has come: from here the answer records how the
+    /// use ends.
+    pub(crate) fn take_over(&mut self, mut lease: Lease) {
+        lease.answered();
+        self.lease = Some(lease);
+        self.idle.broken();
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
-        let mut held = 0;
         loop {
             let enough = match self.shape {
-                Shape::Events(_) => self.tap.content() || held > HELD_EVENTS,
-                Shape::Whole => held > HELD_WHOLE,
+                Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
+                Shape::Whole => self.held_bytes > HELD_WHOLE,
             };
             if enough {
                 return Poll::Ready(Ok(()));
             }
             match ready!(self.poll_upstream(cx)) {
                 Some(Ok(chunk)) => {
+                    self.held_bytes += chunk.len();
                     self.held.push_back(chunk);
-                    held = self.held.iter().map(Bytes::len).sum();
                 }
                 Some(Err(broken)) if self.tap.content() => {
                     self.ending = Some(broken);
@@ -282,11 +274,15 @@ impl Answer {
         }
     }
 
-    /// Ends the body: well where the answer was finished, else as broken.
+    /// Ends the body: well where the answer had come to its end, else as broken. At the upstream's
+    /// own end every choice must have its finish reason; a body that breaks or stalls must have come
+    /// as far as `[DONE]`, or more was to come.
     fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
         let at_end = self.upstream.take().is_none();
         let finished = match &self.shape {
-            Shape::Events(_) => self.tap.finished() && self.tap.failure().is_none(),
+            Shape::Events(_) if self.tap.failure().is_some() => false,
+            Shape::Events(_) if at_end => self.tap.finished(),
+            Shape::Events(_) => self.tap.done(),
             Shape::Whole => at_end,
         };
         if finished {

@@ -10,10 +10,14 @@
 //! | a missing model in any error, 404 | model | OpenAI `model_not_found`; vLLM "The model … does not exist" |
 //! | 429 | rate limited | RFC 6585; `retry-after` in RFC 9110 10.2.3, `retry-after-ms` as OpenAI's SDKs read it |
 //! | 5xx, 408, 409, 529 | server | OpenAI's SDKs retry these; 529 is Anthropic's overload |
-//! | 1xx, 3xx, not the protocol's shape | protocol | |
+//! | 1xx, 3xx, a web page or the like as a 400, 403 or 404 | protocol | |
 //! | 403 for moderation, any other 4xx | the client's fault | OpenAI `content_filter`, `content_policy_violation` |
+//!
+//! A message is only believed where it begins as the provider's own words do: validation errors
+//! quote what the client sent, and a client must not be able to eject an endpoint by a quotation.
 
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use berry_loadbalance::{FailureKind, Fault, Verdict};
@@ -26,6 +30,9 @@ use crate::upstream::TransportError;
 
 /// How long an account without money is left alone: somebody has to pay first.
 const BILLING: Duration = Duration::from_secs(30 * 60);
+
+/// The longest wait that is taken from a provider, and told to a client.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Codes that say that the key is not accepted.
 const INVALID_KEY: &[&str] = &[
@@ -58,6 +65,8 @@ pub(crate) struct Failure {
     pub(crate) status: Option<StatusCode>,
     /// For the log: it may name hosts.
     pub(crate) cause: Cow<'static, str>,
+    /// We failed, not the endpoint: it says nothing about its health.
+    pub(crate) ours: bool,
 }
 
 /// What an answer that is no success means.
@@ -76,6 +85,7 @@ impl Failure {
             retry_after: None,
             status: None,
             cause: cause.into(),
+            ours: false,
         }
     }
 }
@@ -91,7 +101,10 @@ impl From<TransportError> for Failure {
             TransportError::HeaderTimeout(_) => FailureKind::Timeout,
             TransportError::NotHttp(_) => FailureKind::Protocol,
         };
-        Self::new(kind, chain(&error))
+        Self {
+            ours: is_ours(&error),
+            ..Self::new(kind, chain(&error))
+        }
     }
 }
 
@@ -119,6 +132,7 @@ pub(crate) fn judge(
         retry_after,
         status: Some(status),
         cause,
+        ours: false,
     })
 }
 
@@ -151,7 +165,7 @@ impl Seen {
             429 => kind(FailureKind::RateLimited),
             500.. | 408 | 409 => kind(FailureKind::Server),
             // A proxy's page, or a path that is no API: it was not the provider who answered.
-            _ if error.is_none() => kind(FailureKind::Protocol),
+            400 | 403 | 404 if error.is_none() => kind(FailureKind::Protocol),
             404 => kind(FailureKind::Model),
             403 if !says(MODERATED) => auth(Verdict::OpenIfRepeated),
             _ => Self::ClientFault,
@@ -160,7 +174,7 @@ impl Seen {
 }
 
 /// An error object, as far as it is looked at. Providers agree on neither shape nor types.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct UpstreamError {
     #[serde(default)]
     error: serde_json::Value,
@@ -171,7 +185,11 @@ struct UpstreamError {
 }
 
 impl UpstreamError {
+    /// Reads a body; none where it is something else than an object. No body says nothing.
     fn read(body: &[u8]) -> Option<Self> {
+        if body.is_empty() {
+            return Some(Self::default());
+        }
         serde_json::from_slice(body).ok()
     }
 
@@ -202,12 +220,12 @@ impl UpstreamError {
     fn is_missing_model(&self) -> bool {
         let text = self.text();
         self.has_code(&["model_not_found"])
-            || text.contains("model not found")
-            || (text.contains("the model") && text.contains("does not exist"))
+            || text.starts_with("model not found")
+            || (text.starts_with("the model `") && text.contains("` does not exist"))
     }
 
     fn is_spent(&self) -> bool {
-        self.text().contains("credit balance is too low")
+        self.text().starts_with("your credit balance is too low")
     }
 
     fn text(&self) -> String {
@@ -238,14 +256,32 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         .and_then(number)
         .map(|number| number / 1000.0);
     let seconds = milliseconds.or_else(|| text("retry-after").and_then(number));
-    seconds
+    let wait = seconds
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .or_else(|| {
             let date = rfc2822::DateTimeParser::new()
                 .parse_timestamp(text("retry-after")?)
                 .ok()?;
             Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
-        })
+        });
+    wait.map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// Returns whether we lack what a connection needs: descriptors, ports, memory.
+fn is_ours(error: &(dyn std::error::Error + 'static)) -> bool {
+    /// `EMFILE`, `ENFILE`, `EADDRNOTAVAIL`, `ENOBUFS`, `ENOMEM` on Linux.
+    const OURS: [i32; 5] = [24, 23, 99, 105, 12];
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        let code = cause
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
+        if code.is_some_and(|code| OURS.contains(&code)) {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
 }
 
 /// Joins an error and its sources for one log field.
@@ -324,8 +360,22 @@ mod tests {
             (404, code("model_not_found"), "model"),
             (404, r#"{"detail":"Not Found"}"#.to_owned(), "model"),
             (404, "<html>".to_owned(), "protocol"),
+            (403, "<html>".to_owned(), "protocol"),
+            (403, String::new(), "auth if repeated"),
             (400, "<html>".to_owned(), "protocol"),
-            (400, String::new(), "protocol"),
+            (413, "<html>".to_owned(), "client"),
+            (400, String::new(), "client"),
+            (
+                400,
+                message("Invalid value: 'your credit balance is too low'"),
+                "client",
+            ),
+            (400, message("Invalid value: 'model not found'"), "client"),
+            (
+                422,
+                message("Input 'the model `x` does not exist' is too long"),
+                "client",
+            ),
             (429, message("x"), "rate_limited"),
             (429, code("insufficient_quota"), "auth 1800s"),
             (408, message("x"), "server"),
@@ -354,6 +404,7 @@ mod tests {
                 Some(30_000),
             ),
             (&[("retry-after", "Sat, 21 Nov 2026 07:00:00 GMT")], Some(0)),
+            (&[("retry-after", "86400")], Some(3_600_000)),
             (&[("retry-after", "soon")], None),
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "1e300")], None),

@@ -1,6 +1,5 @@
 //! The loop: pick, attempt, and after a failure pick again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::{
@@ -13,7 +12,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use crate::answer::Answer;
@@ -21,12 +20,13 @@ use crate::chance::Chance;
 use crate::classify::{Failure, Judgement, judge};
 use crate::error::{Failed, RelayError};
 use crate::exchange::Exchange;
+use crate::json;
 use crate::snapshot::Route;
 use crate::tap::Usage;
 use crate::upstream::UpstreamBody;
 
-/// The most that is read of an answer that is no success: enough for any error object.
-const ERROR_BODY: usize = 64 * 1024;
+/// The most that is read of an answer that is no success: some quote the whole request.
+const ERROR_BODY: usize = 1024 * 1024;
 /// An error's body may take this long after its head.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
 
@@ -48,6 +48,8 @@ pub struct Reply {
 pub enum ReplyBody {
     /// All of it is here.
     Complete(Bytes),
+    /// The upstream's refusal of what the client sent; none where it is not a JSON object.
+    Refusal(Option<Bytes>),
     /// It is still coming.
     Coming(Box<Answer>),
 }
@@ -70,12 +72,6 @@ pub struct Relay {
     chance: Chance,
 }
 
-/// How an attempt ended without an answer.
-struct Setback {
-    failure: Failure,
-    lease: Lease,
-}
-
 impl Relay {
     /// Makes a relay; `seed` determines all its choices.
     pub fn new(clock: Clock, seed: u64) -> Self {
@@ -96,53 +92,53 @@ impl Relay {
         exchange: &Exchange,
         receipt: &mut Receipt,
     ) -> Result<Reply, RelayError> {
-        let attempts = self.attempt_all(route, filter, exchange, receipt);
-        match route.waits.deadline {
-            Some(deadline) => timeout(deadline, attempts)
-                .await
-                .unwrap_or(Err(RelayError::Deadline)),
-            None => attempts.await,
-        }
-    }
-
-    async fn attempt_all(
-        &self,
-        route: &Route,
-        filter: Filter,
-        exchange: &Exchange,
-        receipt: &mut Receipt,
-    ) -> Result<Reply, RelayError> {
         let begun = Attempts::begin(&route.pool, filter, self.clock, self.chance.fork());
         let (mut attempts, mut lease) = begun.map_err(|error| self.refused(error))?;
+        let deadline = route
+            .waits
+            .deadline
+            .map(|deadline| Instant::now() + deadline);
         let mut failures = SmallVec::new();
         loop {
             receipt.attempts = attempts.count();
             receipt.endpoint = Some(lease.endpoint().key().clone());
-            let Setback {
-                failure,
-                lease: failed,
-            } = match attempt(route, lease, exchange).await {
-                Ok(reply) => return Ok(reply),
-                Err(setback) => *setback,
+            let asked = until(deadline, attempt(route, &lease, exchange)).await;
+            let failure = match asked {
+                Some(Ok(answered)) => return Ok(answered.reply(lease)),
+                Some(Err(failure)) => failure,
+                None => {
+                    let waited = lease.elapsed();
+                    // An attempt that got only the rest of the time proves nothing.
+                    let fair = route
+                        .waits
+                        .deadline
+                        .is_some_and(|deadline| waited >= deadline / 2);
+                    let cause = "no answer within the request's deadline";
+                    let failure = Failure {
+                        ours: !fair,
+                        ..Failure::new(FailureKind::Timeout, cause)
+                    };
+                    note(receipt, &lease, &failure);
+                    record(lease, &failure);
+                    return Err(RelayError::Deadline);
+                }
             };
-            receipt.failure = Some(failure.fault.kind);
-            debug!(
-                endpoint = %failed.endpoint().key(),
-                kind = %failure.fault.kind,
-                cause = %failure.cause,
-                status = failure.status.map(|status| status.as_u16()),
-                "attempt failed"
-            );
+            note(receipt, &lease, &failure);
             failures.push(Failed {
                 kind: failure.fault.kind,
                 retry_after: failure.retry_after,
             });
-            let index = failed.index();
-            failed.finish(Outcome::Failure(failure.fault));
+            let index = lease.index();
+            record(lease, &failure);
             let next = match attempts.after(index, failure.fault) {
                 Next::Now(lease) => Some(lease),
                 Next::After(repeat) => {
-                    tokio::time::sleep(repeat.wait).await;
+                    if until(deadline, tokio::time::sleep(repeat.wait))
+                        .await
+                        .is_none()
+                    {
+                        return Err(RelayError::Deadline);
+                    }
                     attempts.repeat(repeat)
                 }
                 Next::Stop => None,
@@ -173,46 +169,116 @@ impl Relay {
     }
 }
 
-/// One attempt: sends the request and reads the answer until the client may have it.
-async fn attempt(route: &Route, lease: Lease, exchange: &Exchange) -> Result<Reply, Box<Setback>> {
-    let upstream = Arc::clone(&route.upstreams[lease.index()]);
-    let model = Arc::clone(&lease.endpoint().key().model);
-    let setback = |failure, lease| Err(Box::new(Setback { failure, lease }));
-    let (head, body) = match upstream.send(exchange, &model).await {
-        Ok(response) => response.into_parts(),
-        Err(error) => return setback(error.into(), lease),
-    };
-    if !head.status.is_success() {
-        return refusal(head, body, lease).await;
+/// Waits, but not beyond the deadline.
+async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
     }
-    if let Some(cause) = wrong_kind(&head.headers, exchange.envelope.stream()) {
-        return setback(Failure::new(FailureKind::Protocol, cause), lease);
+}
+
+/// Notes a failed attempt for the request's line and the debug log.
+fn note(receipt: &mut Receipt, lease: &Lease, failure: &Failure) {
+    receipt.failure = Some(failure.fault.kind);
+    debug!(
+        endpoint = %lease.endpoint().key(),
+        kind = %failure.fault.kind,
+        cause = %failure.cause,
+        status = failure.status.map(|status| status.as_u16()),
+        "attempt failed"
+    );
+}
+
+/// Ends a failed attempt's use of its endpoint.
+fn record(lease: Lease, failure: &Failure) {
+    if failure.ours {
+        drop(lease);
+    } else {
+        lease.finish(Outcome::Failure(failure.fault));
+    }
+}
+
+/// An upstream's answer that the client may have.
+struct Answered {
+    head: Parts,
+    body: AnsweredBody,
+}
+
+enum AnsweredBody {
+    /// What was asked for.
+    Answer(Box<Answer>),
+    /// The client's request is at fault.
+    Refusal(Option<Bytes>),
+}
+
+impl Answered {
+    /// Makes the reply; from here the lease is the answer's.
+    fn reply(self, lease: Lease) -> Reply {
+        let Parts {
+            status, headers, ..
+        } = self.head;
+        match self.body {
+            AnsweredBody::Answer(mut answer) => {
+                answer.take_over(lease);
+                let usage = answer.usage();
+                let body = match answer.complete() {
+                    Some(body) => ReplyBody::Complete(body),
+                    None => ReplyBody::Coming(answer),
+                };
+                Reply {
+                    status,
+                    headers,
+                    usage,
+                    body,
+                }
+            }
+            AnsweredBody::Refusal(body) => {
+                lease.finish(Outcome::ClientFault);
+                Reply {
+                    status,
+                    headers,
+                    usage: None,
+                    body: ReplyBody::Refusal(body),
+                }
+            }
+        }
+    }
+}
+
+/// One attempt: sends the request and reads the answer until the client may have it.
+async fn attempt(route: &Route, lease: &Lease, exchange: &Exchange) -> Result<Answered, Failure> {
+    let upstream = &route.upstreams[lease.index()];
+    let response = upstream
+        .send(exchange, &lease.endpoint().key().model)
+        .await?;
+    let (head, body) = response.into_parts();
+    if !head.status.is_success() {
+        let body = refusal(&head, body).await?;
+        return Ok(Answered {
+            head,
+            body: AnsweredBody::Refusal(body),
+        });
+    }
+    let stream = exchange.envelope.stream();
+    if let Some(cause) = wrong_kind(&head.headers, stream) {
+        return Err(Failure::new(FailureKind::Protocol, cause));
     }
     let waits = &route.waits;
-    let (answer, limit) = if exchange.envelope.stream() {
-        (Answer::events(body, lease, waits.idle), waits.first_token)
+    let (mut answer, limit) = if stream {
+        (Answer::events(body, waits.idle), waits.first_token)
     } else {
-        (Answer::whole(body, lease, waits.idle), None)
+        (Answer::whole(body, waits.idle), None)
     };
-    let mut answer = match answer.until_content(limit).await {
-        Ok(answer) => answer,
-        Err((failure, lease)) => return setback(failure, lease),
-    };
-    let usage = answer.usage();
-    let body = match answer.complete() {
-        Some(body) => ReplyBody::Complete(body),
-        None => ReplyBody::Coming(Box::new(answer)),
-    };
-    Ok(Reply {
-        status: head.status,
-        headers: head.headers,
-        usage,
-        body,
+    answer.read_content(limit).await?;
+    Ok(Answered {
+        head,
+        body: AnsweredBody::Answer(Box::new(answer)),
     })
 }
 
-/// Reads an answer that is no success and judges whose fault it is.
-async fn refusal(head: Parts, body: UpstreamBody, lease: Lease) -> Result<Reply, Box<Setback>> {
+/// Reads an answer that is no success and judges whose fault it is. The body of one that is the
+/// client's comes back where it is a JSON object.
+async fn refusal(head: &Parts, body: UpstreamBody) -> Result<Option<Bytes>, Failure> {
     let body = timeout(ERROR_BODY_WAIT, Limited::new(body, ERROR_BODY).collect()).await;
     // An error whose body does not come is judged by its status.
     let body = body
@@ -221,17 +287,8 @@ async fn refusal(head: Parts, body: UpstreamBody, lease: Lease) -> Result<Reply,
         .map(Collected::to_bytes)
         .unwrap_or_default();
     match judge(head.status, &head.headers, &body, Timestamp::now()) {
-        Judgement::Failed(failure) => Err(Box::new(Setback { failure, lease })),
-        Judgement::ClientFault => {
-            lease.finish(Outcome::ClientFault);
-            let body = ReplyBody::Complete(body);
-            Ok(Reply {
-                status: head.status,
-                headers: head.headers,
-                usage: None,
-                body,
-            })
-        }
+        Judgement::Failed(failure) => Err(failure),
+        Judgement::ClientFault => Ok(Some(body).filter(|body| json::members(body, |_| ()).is_ok())),
     }
 }
 

@@ -29,8 +29,11 @@ pub struct Usage {
 pub(crate) struct Tap {
     /// Text, reasoning, a tool call, a refusal, audio or a finish reason has come.
     content: bool,
-    /// The last event that a complete stream sends has come: a finish reason or `[DONE]`.
-    finished: bool,
+    /// Which choices have begun, and which of them have their finish reason: a bit each.
+    begun: u64,
+    ended: u64,
+    /// `[DONE]` has come.
+    done: bool,
     failure: Option<StreamFailure>,
     usage: Option<Usage>,
 }
@@ -48,7 +51,7 @@ impl Tap {
     /// Takes the data of one event; breaks where the stream must not go on.
     pub(crate) fn observe(&mut self, data: &[u8]) -> ControlFlow<()> {
         if data.trim_ascii() == b"[DONE]" {
-            self.finished = true;
+            self.done = true;
             return ControlFlow::Continue(());
         }
         let mut parts = Parts::default();
@@ -63,8 +66,7 @@ impl Tap {
             self.usage = serde_json::from_slice(usage).ok().or(self.usage);
         }
         if let Some(choices) = parts.choices {
-            self.content = self.content || has_content(choices);
-            self.finished = self.finished || has_finish_reason(choices);
+            self.observe_choices(choices);
         }
         ControlFlow::Continue(())
     }
@@ -79,7 +81,7 @@ impl Tap {
             self.failure = Some(StreamFailure::Error);
         } else {
             self.content = true;
-            self.finished = true;
+            self.done = true;
             self.usage = parts
                 .usage
                 .and_then(|usage| serde_json::from_slice(usage).ok());
@@ -91,9 +93,14 @@ impl Tap {
         self.content
     }
 
-    /// Returns whether the answer may end here.
+    /// Returns whether the answer may end here: every choice has ended, or `[DONE]` has come.
     pub(crate) fn finished(&self) -> bool {
-        self.finished
+        self.done || (self.begun != 0 && self.begun == self.ended)
+    }
+
+    /// Returns whether nothing is to come any more.
+    pub(crate) fn done(&self) -> bool {
+        self.done
     }
 
     /// Returns how the answer failed by its own events.
@@ -104,6 +111,26 @@ impl Tap {
     /// Returns the tokens the upstream reported last.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.usage
+    }
+
+    fn observe_choices(&mut self, choices: &[u8]) {
+        if self.content && is_middle_of_first(choices) {
+            self.begun |= 1;
+            return;
+        }
+        let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
+            // Choices of a shape we do not know are the client's to judge.
+            self.content = true;
+            return;
+        };
+        for choice in choices {
+            let bit = 1_u64.checked_shl(choice.index).unwrap_or(1 << 63);
+            self.begun |= bit;
+            if choice.has_ended() {
+                self.ended |= bit;
+            }
+            self.content = self.content || choice.has_content();
+        }
     }
 
     fn fail(&mut self, failure: StreamFailure) -> ControlFlow<()> {
@@ -137,10 +164,35 @@ impl<'a> Parts<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    #[serde(default)]
+    index: u32,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
     #[serde(borrow, default)]
     finish_reason: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    /// Returns whether it has a finish reason. Some upstreams send an empty one with every chunk.
+    fn has_ended(&self) -> bool {
+        self.finish_reason.is_some_and(carries)
+    }
+
+    /// Returns whether it carries something; a role alone, or an empty text, does not.
+    fn has_content(&self) -> bool {
+        let parts = self.delta.as_ref().map(|delta| {
+            [
+                delta.content,
+                delta.reasoning_content,
+                delta.reasoning,
+                delta.tool_calls,
+                delta.function_call,
+                delta.refusal,
+                delta.audio,
+            ]
+        });
+        self.has_ended() || parts.into_iter().flatten().flatten().any(carries)
+    }
 }
 
 #[derive(Deserialize)]
@@ -161,43 +213,26 @@ struct Delta<'a> {
     audio: Option<&'a RawValue>,
 }
 
-/// Returns whether a choice carries something; a role alone, or an empty text, does not.
-fn has_content(choices: &[u8]) -> bool {
-    let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
-        // Choices of a shape we do not know are the client's to judge.
-        return true;
-    };
-    choices.iter().any(|choice| {
-        let delta = choice.delta.as_ref();
-        let parts = delta.map(|delta| {
-            [
-                delta.content,
-                delta.reasoning_content,
-                delta.reasoning,
-                delta.tool_calls,
-                delta.function_call,
-                delta.refusal,
-                delta.audio,
-            ]
-        });
-        choice.finish_reason.is_some() || parts.into_iter().flatten().flatten().any(carries)
-    })
-}
-
 fn carries(value: &RawValue) -> bool {
     let text: Cow<'_, str> = value.get().into();
     !matches!(text.as_ref(), "\"\"" | "[]" | "{}")
 }
 
-/// Returns whether a choice has a finish reason. A quoted `finish_reason` before a colon can only be
-/// a key: inside a JSON string its quotes would be escaped.
-fn has_finish_reason(choices: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"finish_reason\"";
-    memmem::find_iter(choices, KEY).any(|at| {
-        let after = choices[at + KEY.len()..].trim_ascii_start();
-        let value = after.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
-        value.is_some_and(|value| !value.starts_with(b"null"))
-    })
+/// Recognises, without parsing it, what nearly every chunk is: one choice, the first, not ended.
+///
+/// A quoted `finish_reason` before a colon can only be a key: inside a JSON string its quotes would
+/// be escaped. So a text that begins with the first index and has one such key, and that null, is
+/// one choice.
+fn is_middle_of_first(choices: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"finish_reason\":";
+    if !choices.starts_with(b"[{\"index\":0,") {
+        return false;
+    }
+    let mut keys = memmem::find_iter(choices, KEY);
+    let Some(first) = keys.next() else {
+        return false;
+    };
+    keys.next().is_none() && choices[first + KEY.len()..].starts_with(b"null")
 }
 
 #[cfg(test)]
@@ -226,6 +261,8 @@ mod tests {
             delta(r#"{"role":"assistant","content":null,"refusal":null,"tool_calls":[]}"#),
             delta("{}"),
             r#"{"choices":[],"prompt_filter_results":[{}]}"#.to_owned(),
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":""}]}"#
+                .to_owned(),
             r#"{"choices":[],"usage":{"prompt_tokens":1}}"#.to_owned(),
             "{}".to_owned(),
         ] {
@@ -255,9 +292,44 @@ mod tests {
         let text = delta(r#"{"content":"the \"finish_reason\": is"}"#);
 
         assert!(!tap(&[&text]).finished());
+        assert!(
+            !tap(&[
+                &text,
+                r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#
+            ])
+            .finished()
+        );
         assert!(tap(&[&text, r#"{"choices":[{"finish_reason" : "stop"}]}"#]).finished());
         assert!(tap(&[&text, "[DONE]"]).finished());
         assert!(tap(&[&text, " [DONE] "]).finished());
+    }
+
+    #[test]
+    fn a_stream_of_several_choices_is_finished_when_each_is() {
+        let text =
+            |index| format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
+        let end = |index| format!(r#"{{"choices":[{{"index":{index},"finish_reason":"stop"}}]}}"#);
+
+        assert!(!tap(&[&text(0), &text(1), &end(0)]).finished());
+        assert!(!tap(&[&text(0), &end(0), &text(70)]).finished());
+        assert!(tap(&[&text(0), &text(1), &end(0), &end(1)]).finished());
+    }
+
+    #[test]
+    fn the_usual_chunk_is_recognised_without_parsing() {
+        let usual =
+            r#"[{"index":0,"delta":{"content":"a \"finish_reason\":"},"finish_reason":null}]"#;
+        let others = [
+            r#"[{"index":0,"delta":{},"finish_reason":"stop"}]"#,
+            r#"[{"index":1,"delta":{},"finish_reason":null}]"#,
+            r#"[{"index":0,"finish_reason":null},{"index":1,"finish_reason":null}]"#,
+            r#"[{"delta":{},"finish_reason":null}]"#,
+        ];
+
+        assert!(is_middle_of_first(usual.as_bytes()));
+        for other in others {
+            assert!(!is_middle_of_first(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

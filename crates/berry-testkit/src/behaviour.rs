@@ -24,6 +24,7 @@ pub struct Behaviour {
     pub(crate) error_code: Option<String>,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) status: Option<StatusCode>,
     pub(crate) stall_after: Option<usize>,
     pub(crate) error_event_after: Option<usize>,
     pub(crate) without_done: bool,
@@ -153,6 +154,7 @@ impl Behaviour {
             error_code: None,
             retry_after: None,
             headers: Vec::new(),
+            status: None,
             stall_after: None,
             error_event_after: None,
             without_done: false,
@@ -255,6 +257,13 @@ impl Behaviour {
         let name = name.parse().expect("a valid header name");
         let value = value.parse().expect("a valid header value");
         self.headers.push((name, value));
+        self
+    }
+
+    /// Sends this status with whatever the answer is made of.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = Some(status_code(status));
         self
     }
 

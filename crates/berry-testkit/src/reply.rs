@@ -47,6 +47,7 @@ impl Reply {
     /// Decides the answer to `arrival`.
     pub(crate) fn new(behaviour: &Behaviour, arrival: Arrival<'_>) -> Self {
         let mut reply = Self::undecorated(behaviour, arrival);
+        reply.status = behaviour.status.unwrap_or(reply.status);
         reply.headers.insert(
             HeaderName::from_static("x-request-id"),
             header_value(&format!("req_{}", arrival.number)),

@@ -172,6 +172,14 @@ impl Out {
     fn reply(&self, reply: Reply, mut record: AccessRecord) -> Response {
         record.answered(reply.status);
         let (body, events) = match reply.body {
+            ReplyBody::Refusal(None) => {
+                record.ended(None);
+                return ApiError::refused(reply.status).into_response();
+            }
+            ReplyBody::Refusal(Some(body)) => {
+                record.ended(None);
+                (Body::new(Full::new(body)), false)
+            }
             ReplyBody::Complete(body) => {
                 record.ended(reply.usage);
                 (Body::new(Full::new(body)), false)

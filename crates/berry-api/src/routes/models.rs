@@ -6,7 +6,8 @@ use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Json;
-use berry_core::{ModelList, ModelObject};
+use berry_core::{ModelList, ModelObject, User};
+use berry_relay::Route;
 use http::{HeaderMap, Uri};
 
 use crate::arrival::Arrival;
@@ -24,8 +25,14 @@ pub(crate) async fn list(
         .snapshot
         .routes
         .iter()
-        .filter(|route| user.may_use(&route.model));
+        .filter(|route| may_use(&user, route));
     Ok(Json(ModelList::new(allowed.map(|route| &route.model.name))))
+}
+
+/// A model all of whose backends are closed to the user is none of the user's.
+fn may_use(user: &User, route: &Route) -> bool {
+    let mut endpoints = route.pool.endpoints().iter();
+    user.may_use(&route.model) && endpoints.any(|endpoint| user.may_use_backend(&endpoint.tags))
 }
 
 /// `GET /v1/models/{id}`. An id may contain slashes, escaped or not.

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -16,6 +16,7 @@ pub(super) struct Activity(Arc<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     begun: AtomicU64,
+    broken: AtomicBool,
     in_flight: AtomicUsize,
     /// Woken when no request is in flight any more. hyper does not read again by itself when an
     /// answer has ended, and a clock that nobody looks at measures no idle time.
@@ -38,6 +39,11 @@ impl Activity {
     /// Returns whether a request has begun and not been answered to its end.
     pub(super) fn busy(&self) -> bool {
         self.0.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    /// Returns whether an answer broke off.
+    pub(super) fn has_broken(&self) -> bool {
+        self.0.broken.load(Ordering::Relaxed)
     }
 
     /// Is ready when no request is in flight.
@@ -89,7 +95,12 @@ impl<B: Body> Body for CountedBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let this = self.project();
+        let frame = this.body.poll_frame(cx);
+        if matches!(frame, Poll::Ready(Some(Err(_)))) {
+            this.in_flight.0.broken.store(true, Ordering::Relaxed);
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

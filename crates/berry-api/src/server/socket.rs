@@ -1,7 +1,7 @@
 //! A client's socket that does not wait for ever.
 //!
 //! hyper reads the HTTP/2 preface without a timer, and its header timer is its idle timer as well;
-//! so the three waits that a peer can prolong by silence are bounded here, below both protocols:
+//! so the waits that a peer can prolong by silence are bounded here, below both protocols:
 //!
 //! - a request's head, from its first byte (on a new connection, from the start);
 //! - an idle connection, from the end of its last answer;
@@ -9,7 +9,8 @@
 //!
 //! While a request is in flight and nothing is to be written, silence is normal: the upstream is
 //! thinking. On HTTP/2, bytes between requests may be pings, so they count as life and not as the
-//! beginning of a head.
+//! beginning of a head; and a client that takes its socket's bytes but opens no stream's window is
+//! not noticed here.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -18,7 +19,9 @@ use std::time::Duration;
 
 use berry_core::config::ServerSettings;
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::server::activity::Activity;
@@ -45,9 +48,22 @@ impl From<&ServerSettings> for ClientWaits {
     }
 }
 
+/// Can be made to end with a reset.
+pub(super) trait Reset {
+    /// Makes closing discard what is not sent and reset the connection.
+    fn reset_on_close(&self);
+}
+
+impl Reset for TcpStream {
+    fn reset_on_close(&self) {
+        // A socket that does not take the option is closed all the same.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Socket<T> {
+pub(super) struct Socket<T: Reset> {
     io: T,
     waits: ClientWaits,
     activity: Activity,
@@ -60,7 +76,7 @@ pub(super) struct Socket<T> {
     refusal: Bytes,
 }
 
-impl<T> Socket<T> {
+impl<T: Reset> Socket<T> {
     pub(super) fn new(io: T, waits: ClientWaits, activity: Activity) -> Self {
         let mut reading = Deadline::default();
         reading.set(waits.head);
@@ -81,8 +97,12 @@ impl<T> Socket<T> {
         if self.seen == 0 && !self.http2 && bytes.starts_with(HTTP2_PREFACE) {
             self.http2 = true;
         }
+        let begun = self.activity.begun();
         if self.http2 {
             self.reading.set(self.waits.idle);
+        } else if begun != self.seen && !self.activity.busy() {
+            self.seen = begun;
+            self.reading.set(self.waits.head);
         } else if !self.reading.is_set() || self.reading.length != self.waits.head {
             self.reading.set(self.waits.head);
         }
@@ -120,10 +140,12 @@ impl<T> Socket<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Socket<T> {
+impl<T: Reset + AsyncWrite + Unpin> Socket<T> {
     /// Takes note of a refusal of hyper's own; returns whether the bytes are one.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
-        if self.http2 || self.activity.busy() {
+        // What answers a request is not for us; hyper refuses only what never became one.
+        let reading_a_head = self.activity.begun() == self.seen && !self.activity.busy();
+        if self.http2 || !reading_a_head {
             return false;
         }
         match refusal::replacement(bytes) {
@@ -147,7 +169,7 @@ impl<T: AsyncWrite + Unpin> Socket<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
+impl<T: Reset + AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,7 +187,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Socket<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -204,6 +226,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         ready!(self.poll_refusal(cx))?;
         let poll = Pin::new(&mut self.io).poll_shutdown(cx);
         self.written(cx, poll)
+    }
+}
+
+/// An answer that broke off must not look whole to a client that takes the end of the connection for
+/// the end of the answer, as HTTP/1.0 does.
+impl<T: Reset> Drop for Socket<T> {
+    fn drop(&mut self) {
+        if self.activity.has_broken() {
+            self.io.reset_on_close();
+        }
     }
 }
 
@@ -255,6 +287,10 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     use super::*;
+
+    impl Reset for DuplexStream {
+        fn reset_on_close(&self) {}
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
     const WAITS: ClientWaits = ClientWaits {

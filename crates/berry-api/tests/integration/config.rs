@@ -45,6 +45,11 @@ async fn warnings_are_shown_and_do_not_fail_a_check() {
     assert!(finished.stdout.starts_with("✅ Configuration is valid\n"));
     assert!(finished.stderr.contains("warning: "), "{}", finished.stderr);
     assert!(
+        finished.stderr.ends_with(" warnings\n"),
+        "{}",
+        finished.stderr
+    );
+    assert!(
         finished.stderr.contains("config.toml:2:9"),
         "{}",
         finished.stderr
@@ -92,6 +97,11 @@ async fn every_error_is_shown_with_its_place_and_exits_1_whether_checked_or_serv
             format!("{}:12", line + 1),
             "ftp://host",
         ),
+        (
+            "[providers.x]\nbase_url = \"https://host\"\nca_file = \"missing.pem\"".to_owned(),
+            format!("{}:11", line + 2),
+            "`ca_file`",
+        ),
         ("[providers.x\n".to_owned(), format!("{line}:"), ""),
     ] {
         let folder = scratch(&[("config.toml", &format!("{toml}{addition}\n"))]);
@@ -106,6 +116,7 @@ async fn every_error_is_shown_with_its_place_and_exits_1_whether_checked_or_serv
             );
             assert!(report.contains(message), "{message}: {report}");
             assert!(report.contains("error: "), "{report}");
+            assert!(report.ends_with("not loaded\n"), "{report}");
             assert_eq!(finished.stdout, "", "{report}");
         }
     }
@@ -266,18 +277,15 @@ async fn a_variable_that_a_file_names_is_read_and_must_be_there() {
 async fn what_a_configuration_cannot_be_compiled_to_is_one_clear_line() {
     let (toml, _upstream) = valid().await;
     let toml = format!(
-        "{toml}[providers.x]\nbase_url = \"https://host\"\napi_key = \"k\"\nca_file = \"missing.pem\"\n"
+        "{toml}[providers.x]\nbase_url = \"https://host\"\napi_key = \"k\"\nca_file = \"empty.pem\"\n"
     );
-    let folder = scratch(&[("config.toml", &toml)]);
-
+    let folder = scratch(&[("config.toml", &toml), ("empty.pem", "")]);
     let environment = [("BIND_ADDRESS", "127.0.0.1:0")];
-    let finished = run(folder.path(), &[], &environment).await;
 
-    assert_eq!(finished.code, Some(1));
-    let last = finished.stderr.lines().last().unwrap();
-    assert!(last.starts_with("error: "), "{last}");
-    assert!(
-        last.contains("`x`") && last.contains("missing.pem"),
-        "{last}"
-    );
+    for arguments in [CHECK, &[]] {
+        let finished = run(folder.path(), arguments, &environment).await;
+
+        one_line(&finished, &["`x`", "empty.pem", "no usable certificate"]);
+        assert!(finished.stderr.ends_with('\n'), "{}", finished.stderr);
+    }
 }

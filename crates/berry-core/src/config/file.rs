@@ -216,9 +216,9 @@ table! {
         max_concurrent_requests: CountOrOff<1_000_000>,
         /// `auto`, `http1`, or `h2c` for HTTP/2 without TLS.
         http_version: HttpVersion,
-        /// A PEM file of certificates to trust beside the usual roots.
+        /// A PEM file of certificates to trust beside the usual roots; it must be there.
         ca_file: PathOrOff,
-        /// The proxy to reach it through; `none` ignores the environment's.
+        /// The proxy to reach it through, an `http://` URL; `none` ignores the environment's.
         proxy_url: ProxyUrl,
         /// Its protocol.
         backend_type: String,

@@ -21,8 +21,8 @@ struct Report<'a> {
 }
 
 impl Diagnostics {
-    /// Returns the findings as a terminal shows them, with a summary as the last line; nothing when
-    /// there are none.
+    /// Returns the findings as a terminal shows them, each line ended and a summary the last;
+    /// nothing when there are none.
     pub fn render(&self, source: &Source, color: bool) -> String {
         if self.is_empty() {
             return String::new();
@@ -37,7 +37,7 @@ impl Diagnostics {
             page.push_str(&self.render_one(finding, source, &renderer));
             page.push_str("\n\n");
         }
-        page + &self.summary()
+        page + &self.summary() + "\n"
     }
 
     /// Returns one finding as a terminal shows it. Only its own line is drawn, so the renderer gets

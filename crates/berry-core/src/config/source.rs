@@ -1,7 +1,7 @@
 //! The text of a configuration file and where it came from.
 //!
-//! [`Source::read`] is the only place in this crate that touches the file system, and every way
-//! in which a file can be unreadable is one clear line.
+//! Every way in which [`Source::read`] can find a file unreadable is one clear line. Files that the
+//! text names are never read in this crate; resolving it only makes sure that some are there.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,12 +1,13 @@
 //! Addresses that Berry calls: absolute, `http` or `https`, and nothing hidden in them.
 //!
 //! User info would end up in logs, and a query or fragment cannot be extended by a path, so all
-//! three are refused rather than silently dropped. A proxy's address may have user info: there is
-//! no other place for a proxy's password.
+//! three are refused rather than silently dropped. A proxy's address may have user info, since there
+//! is no other place for a proxy's password, and is `http` only: Berry offers proxies no TLS.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::diagnostic::Diagnostic;
 use super::provider::ProxyChoice;
 use super::reader::{Reader, Value, Written};
 
@@ -24,6 +25,8 @@ pub(super) struct ProxyUrl;
 enum UrlError {
     #[error("it must begin with `http://` or `https://`")]
     Scheme,
+    #[error("it must begin with `http://`")]
+    ProxyScheme,
     #[error("it has no host")]
     Host,
     #[error("its port is not a number from 1 to 65535")]
@@ -36,6 +39,17 @@ enum UrlError {
     Fragment,
     #[error("it has characters that a URL cannot have")]
     Syntax,
+}
+
+impl UrlError {
+    /// Says what to do about it, where the reason does not.
+    fn help(self) -> Option<String> {
+        (self == Self::ProxyScheme).then(|| {
+            "a proxy is spoken to in clear text; what goes to an https provider is encrypted all \
+             the way through it"
+                .to_owned()
+        })
+    }
 }
 
 /// Parses a base URL; a trailing `/` is left out.
@@ -75,6 +89,18 @@ fn parse(text: &str) -> Result<http::Uri, UrlError> {
     Ok(url)
 }
 
+/// Parses the URL of a proxy, which is spoken to in clear text.
+fn parse_proxy(text: &str) -> Result<http::Uri, UrlError> {
+    let is_http = text
+        .split_once("://")
+        .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"));
+    if is_http {
+        parse(text)
+    } else {
+        Err(UrlError::ProxyScheme)
+    }
+}
+
 /// Returns what follows the scheme, when it is one of ours.
 fn strip_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
@@ -110,7 +136,11 @@ fn read<T: Value, V>(
         reader.conceal_part(written, text, part);
     }
     parse(text)
-        .map_err(|why| reader.refuse(written.span(), "a usable URL", why))
+        .map_err(|why| {
+            let message = format!("`{}` is not a usable URL: {why}", reader.path());
+            let finding = Diagnostic::error(message).at(written.span());
+            reader.findings.push(finding.help_if(why.help()));
+        })
         .ok()
 }
 
@@ -156,7 +186,7 @@ impl Value for ProxyUrl {
             if text.eq_ignore_ascii_case("none") {
                 Ok(ProxyChoice::Direct)
             } else {
-                parse(text).map(ProxyChoice::Url)
+                parse_proxy(text).map(ProxyChoice::Url)
             }
         })
     }
@@ -208,7 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_may_have_a_password() {
-        assert!(parse("http://user:pass@proxy:3128").is_ok());
+    fn a_proxy_may_have_a_password_and_no_tls() {
+        assert!(parse_proxy("HTTP://user:pass@proxy:3128").is_ok());
+        for text in ["https://proxy:3128", "socks5://proxy:1080", "proxy:3128"] {
+            assert_eq!(parse_proxy(text), Err(UrlError::ProxyScheme), "{text}");
+        }
     }
 }

@@ -126,7 +126,7 @@ async fn the_same_endpoint_is_repeated_after_a_jittered_backoff() {
             // Closed again, so that the next failure does not eject it.
             let state = &pool.endpoint(0).state;
             let entry = state.enter_regardless(clock.now());
-            state.answered(entry, clock.now());
+            state.answered(entry);
             lease = attempts.repeat(repeat).unwrap();
         }
         assert!(matches!(after(&mut attempts, lease, server()), Next::Stop));

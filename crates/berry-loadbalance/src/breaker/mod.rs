@@ -99,6 +99,15 @@ pub struct Entry {
     trial: bool,
 }
 
+/// A claim, and what it found the breaker to have become since the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The claim.
+    pub entry: Entry,
+    /// An open time or a cool-down that has passed shows when somebody claims a use.
+    pub change: Option<Change>,
+}
+
 /// A state that was left for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
@@ -114,6 +123,17 @@ enum State {
     Open { until: Tick },
     CoolingDown { until: Tick },
     HalfOpen { on_trial: bool },
+}
+
+impl State {
+    /// Returns the state as it was announced last.
+    fn shown(self) -> BreakerState {
+        match self {
+            Self::Closed => BreakerState::Closed,
+            Self::HalfOpen { .. } => BreakerState::HalfOpen,
+            Self::Open { .. } | Self::CoolingDown { .. } => BreakerState::Open,
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -175,32 +195,43 @@ impl Breaker {
         self.consecutive_failures
     }
 
-    /// Claims a use, or refuses. The first claim after the open time takes the trial.
-    pub fn try_enter(&mut self, now: Tick) -> Option<Entry> {
-        match self.admission(now) {
+    /// Claims a use, or refuses. The first claim after the open time takes the trial; the first
+    /// after a cool-down finds it over.
+    pub fn try_enter(&mut self, now: Tick) -> Option<Claim> {
+        let before = self.state.shown();
+        let trial = match self.admission(now) {
             Admission::Closed => {
                 self.state = State::Closed;
-                Some(self.entry(false))
+                false
             }
             Admission::Trial => {
                 self.state = State::HalfOpen { on_trial: true };
-                Some(self.entry(true))
+                true
             }
-            Admission::Ejected { .. } | Admission::CoolingDown { .. } => None,
-        }
+            Admission::Ejected { .. } | Admission::CoolingDown { .. } => return None,
+        };
+        let change = Self::change(before, self.state.shown());
+        Some(Claim {
+            entry: self.entry(trial),
+            change,
+        })
     }
 
     /// Claims a use that was asked for by name: refused by nothing, but counted like any other.
-    pub fn enter_regardless(&mut self, now: Tick) -> Entry {
-        self.try_enter(now).unwrap_or_else(|| self.entry(false))
+    pub fn enter_regardless(&mut self, now: Tick) -> Claim {
+        let regardless = Claim {
+            entry: self.entry(false),
+            change: None,
+        };
+        self.try_enter(now).unwrap_or(regardless)
     }
 
     /// Records that content came: the endpoint works. Closes the breaker if it was not.
-    pub fn answered(&mut self, entry: Entry, now: Tick) -> Option<Change> {
+    pub fn answered(&mut self, entry: Entry) -> Option<Change> {
         if entry.epoch != self.epoch {
             return None;
         }
-        let from = self.state(now);
+        let from = self.state.shown();
         self.state = State::Closed;
         self.reopened = 0;
         self.consecutive_failures = 0;
@@ -229,19 +260,19 @@ impl Breaker {
         if entry.epoch != self.epoch {
             return None;
         }
-        let from = self.state(now);
+        let from = self.state.shown();
         if let Verdict::CoolDown(length) = fault.verdict {
             let until = now + length.min(MAX_COOL_DOWN);
             self.epoch += 1;
             self.state = State::CoolingDown { until };
-            return Self::change(from, self.state(now));
+            return Self::change(from, self.state.shown());
         }
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.recent.push(now, Attempt::Failed);
         if let Some(at_least) = self.must_open(entry, fault, now, policy) {
             self.open(now, at_least, policy);
         }
-        Self::change(from, self.state(now))
+        Self::change(from, self.state.shown())
     }
 
     /// Gives the place of an abandoned trial back; any other abandoned use is nothing.

@@ -17,15 +17,15 @@ fn at(seconds: u64) -> Tick {
 fn fail(breaker: &mut Breaker, times: u32, now: Tick) -> Option<Change> {
     let mut change = None;
     for _ in 0..times {
-        let entry = breaker.enter_regardless(now);
+        let entry = breaker.enter_regardless(now).entry;
         change = breaker.failed(entry, SERVER, now, POLICY);
     }
     change
 }
 
 fn succeed(breaker: &mut Breaker, now: Tick) -> Option<Change> {
-    let entry = breaker.enter_regardless(now);
-    let change = breaker.answered(entry, now);
+    let entry = breaker.enter_regardless(now).entry;
+    let change = breaker.answered(entry);
     breaker.completed(entry, now);
     change
 }
@@ -93,9 +93,9 @@ fn after_the_open_time_one_trial_is_admitted() {
 fn a_trial_that_reaches_content_closes_it() {
     let mut breaker = Breaker::default();
     fail(&mut breaker, 5, at(0));
-    let trial = breaker.try_enter(at(60)).unwrap();
+    let trial = breaker.try_enter(at(60)).unwrap().entry;
 
-    let change = breaker.answered(trial, at(61));
+    let change = breaker.answered(trial);
 
     assert_eq!(
         change,
@@ -111,8 +111,8 @@ fn a_trial_that_reaches_content_closes_it() {
 fn a_trial_that_breaks_after_content_is_one_failure() {
     let mut breaker = Breaker::default();
     fail(&mut breaker, 5, at(0));
-    let trial = breaker.try_enter(at(60)).unwrap();
-    breaker.answered(trial, at(61));
+    let trial = breaker.try_enter(at(60)).unwrap().entry;
+    breaker.answered(trial);
 
     let change = breaker.failed(trial, SERVER, at(62), POLICY);
 
@@ -124,7 +124,7 @@ fn a_trial_that_breaks_after_content_is_one_failure() {
 fn an_abandoned_trial_gives_its_place_back() {
     let mut breaker = Breaker::default();
     fail(&mut breaker, 5, at(0));
-    let trial = breaker.try_enter(at(60)).unwrap();
+    let trial = breaker.try_enter(at(60)).unwrap().entry;
 
     breaker.abandoned(trial);
 
@@ -161,11 +161,13 @@ fn closing_starts_the_open_time_again() {
 #[test]
 fn reports_of_attempts_from_before_it_opened_change_nothing() {
     let mut breaker = Breaker::default();
-    let early: Vec<_> = (0..3).map(|_| breaker.try_enter(at(0)).unwrap()).collect();
+    let early: Vec<_> = (0..3)
+        .map(|_| breaker.try_enter(at(0)).unwrap().entry)
+        .collect();
     fail(&mut breaker, 5, at(1));
     let trial_due = next_trial(&breaker, 1);
 
-    assert_eq!(breaker.answered(early[0], at(2)), None);
+    assert_eq!(breaker.answered(early[0]), None);
     assert_eq!(breaker.failed(early[1], SERVER, at(2), POLICY), None);
     breaker.abandoned(early[2]);
 
@@ -202,7 +204,7 @@ fn old_attempts_do_not_make_a_brown_out() {
 #[test]
 fn a_cool_down_ends_closed_without_a_trial() {
     let mut breaker = Breaker::default();
-    let entry = breaker.try_enter(at(0)).unwrap();
+    let entry = breaker.try_enter(at(0)).unwrap().entry;
 
     let change = breaker.failed(
         entry,
@@ -224,12 +226,17 @@ fn a_cool_down_ends_closed_without_a_trial() {
     );
     assert_eq!(breaker.admission(at(7)), Admission::Closed);
     assert_eq!(breaker.consecutive_failures(), 0);
+    let over = Change {
+        from: BreakerState::Open,
+        to: BreakerState::Closed,
+    };
+    assert_eq!(breaker.try_enter(at(7)).unwrap().change, Some(over));
 }
 
 #[test]
 fn a_cool_down_is_at_most_an_hour() {
     let mut breaker = Breaker::default();
-    let entry = breaker.try_enter(at(0)).unwrap();
+    let entry = breaker.try_enter(at(0)).unwrap().entry;
 
     breaker.failed(
         entry,
@@ -245,7 +252,7 @@ fn a_cool_down_is_at_most_an_hour() {
 fn a_refused_credential_opens_at_once_for_as_long_as_it_says() {
     for (at_least, length) in [(0, 60), (1800, 1800)] {
         let mut breaker = Breaker::default();
-        let entry = breaker.try_enter(at(0)).unwrap();
+        let entry = breaker.try_enter(at(0)).unwrap().entry;
         let verdict = Verdict::Open {
             at_least: Duration::from_secs(at_least),
         };
@@ -272,7 +279,7 @@ fn a_bare_403_opens_only_when_a_second_request_meets_it() {
     };
     let mut breaker = Breaker::default();
     let forbid = |breaker: &mut Breaker| {
-        let entry = breaker.enter_regardless(at(0));
+        let entry = breaker.enter_regardless(at(0)).entry;
         breaker.failed(entry, fault, at(0), POLICY).is_some()
     };
 

@@ -223,7 +223,9 @@ impl Event {
             return None;
         }
         match data.as_slice() {
+            // An event without data is none: some upstreams send such as heartbeats.
             [] => None,
+            [line] if line.is_empty() => None,
             [line] => Some(Cow::Borrowed(&bytes[line.clone()])),
             lines => {
                 let lines: Vec<&[u8]> = lines.iter().map(|line| &bytes[line.clone()]).collect();

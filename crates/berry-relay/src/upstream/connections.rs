@@ -29,6 +29,11 @@ use crate::upstream::request::{Form, Outgoing, OutgoingBody};
 
 /// Streams per HTTP/2 connection: below the 100 that most servers allow.
 const STREAMS: usize = 80;
+/// A shared connection may be dead without anybody knowing: a NAT forgets, a host vanishes. While
+/// streams are open on it, it is asked this often whether it lives,
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// and closed when it has not answered by then.
+const PING_WITHIN: Duration = Duration::from_secs(10);
 /// The driver of a connection may be a moment behind the body it has delivered. One that is not
 /// ready by then is still busy with the last request and of no use.
 const READY_WITHIN: Duration = Duration::from_millis(10);
@@ -114,6 +119,16 @@ enum Taken {
     Http2(http2::SendRequest<OutgoingBody>, Arc<()>),
 }
 
+impl Taken {
+    /// Returns what identifies a shared connection.
+    fn load(&self) -> Option<Arc<()>> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2(_, load) => Some(Arc::clone(load)),
+        }
+    }
+}
+
 /// What the body of an answer holds until it ends.
 #[derive(Debug)]
 pub(crate) enum Hold {
@@ -169,6 +184,7 @@ impl Connections {
         outgoing: &Outgoing,
         waits: Waits,
     ) -> Result<Response<UpstreamBody>, TransportError> {
+        let shared = taken.load();
         let sent = timeout(waits.headers, async {
             match taken {
                 Taken::Http1(mut session) => {
@@ -180,7 +196,7 @@ impl Connections {
                     let answer = sent.map_err(|error| {
                         transport_error(error.into_error(), |_| session.heard.anything())
                     })?;
-                    Ok((answer, Hold::Http1(session, Arc::clone(self))))
+                    Ok::<_, TransportError>((answer, Hold::Http1(session, Arc::clone(self))))
                 }
                 Taken::Http2(mut sender, load) => {
                     let sent = sender.try_send_request(outgoing.message(Form::Http2)).await;
@@ -190,9 +206,11 @@ impl Connections {
                 }
             }
         });
-        let (answer, hold) = sent
-            .await
-            .unwrap_or(Err(TransportError::HeaderTimeout(waits.headers)))?;
+        let Ok(sent) = sent.await else {
+            self.retire(shared.as_ref());
+            return Err(TransportError::HeaderTimeout(waits.headers));
+        };
+        let (answer, hold) = sent?;
         Ok(answer.map(|body| UpstreamBody::new(body, hold)))
     }
 
@@ -234,6 +252,17 @@ impl Connections {
         Some((shared.sender.clone(), Arc::clone(&shared.load)))
     }
 
+    /// Stops sharing a connection that did not answer in time: others that wait on it may be lucky,
+    /// but a new request has a better chance on a new one.
+    fn retire(&self, load: Option<&Arc<()>>) {
+        if let Some(load) = load {
+            self.kept
+                .lock()
+                .http2
+                .retain(|shared| !Arc::ptr_eq(&shared.load, load));
+        }
+    }
+
     /// Puts a connection back whose exchange has ended.
     pub(crate) fn put_back(self: &Arc<Self>, session: Session) {
         if session.sender.is_closed() {
@@ -267,6 +296,8 @@ impl Connections {
     ) -> Result<Taken, TransportError> {
         let (sender, driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WITHIN)
             .adaptive_window(true)
             .handshake(TokioIo::new(stream))
             .await

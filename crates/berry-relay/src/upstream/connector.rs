@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::Uri;
 use http::header::HeaderValue;
+use http::uri::Scheme;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -20,6 +21,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
+
+use crate::upstream::UpstreamError;
 
 /// Dead peers are noticed by the kernel after this long without traffic.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -79,7 +82,7 @@ impl Connector {
         target: Uri,
         tls: Option<Arc<ClientConfig>>,
         proxies: Option<&Matcher>,
-    ) -> Self {
+    ) -> Result<Self, UpstreamError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(TCP_KEEPALIVE));
@@ -89,6 +92,10 @@ impl Connector {
             Some(proxy) => {
                 let authorization = proxy.basic_auth().cloned();
                 let proxy = proxy.uri().clone();
+                if proxy.scheme() != Some(&Scheme::HTTP) {
+                    let scheme = proxy.scheme_str().unwrap_or_default().to_owned();
+                    return Err(UpstreamError::Proxy(scheme));
+                }
                 match tls {
                     Some(_) => Way::Tunnelled {
                         proxy,
@@ -101,12 +108,12 @@ impl Connector {
                 }
             }
         };
-        Self {
+        Ok(Self {
             target,
             way,
             tcp,
             tls,
-        }
+        })
     }
 
     /// Returns whether requests must name the target in full, for a forwarding proxy.

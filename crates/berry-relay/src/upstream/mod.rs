@@ -40,6 +40,9 @@ pub enum UpstreamError {
     /// The protocol is not built in; configurations that name it do not get here.
     #[error("the protocol `{0}` is not available")]
     Protocol(&'static str),
+    /// The proxy in the way speaks something else than HTTP in clear text.
+    #[error("its proxy is reached by `{0}://`; only `http://` proxies are spoken to")]
+    Proxy(String),
     /// The base URL cannot be completed.
     #[error("`base_url` cannot be completed to the address of an operation")]
     Url(#[from] http::uri::InvalidUri),
@@ -90,7 +93,7 @@ impl Upstream {
         };
         let idle = settings.upstream_idle_timeout;
         let connections = Connections::new(
-            Connector::new(provider.base_url.clone(), tls, proxies),
+            Connector::new(provider.base_url.clone(), tls, proxies)?,
             match provider.http_version {
                 HttpVersion::H2c => Settled::PriorKnowledge,
                 HttpVersion::Auto | HttpVersion::Http1 => Settled::ByAlpn,

@@ -88,8 +88,7 @@ impl Resolver<'_> {
             Some(term) if term.available => return Some(term.name),
             Some(term) => {
                 let list = suggest::list(available).map(|list| format!("use {list}"));
-                let message = format!("{what} `{}` is not available yet", term.name);
-                Diagnostic::error(message).help_if(list)
+                unavailable(what, term).help_if(list)
             }
             None => Diagnostic::error(format!("unknown {what} `{text}`"))
                 .help_if(suggest::help(text, available)),
@@ -97,4 +96,9 @@ impl Resolver<'_> {
         self.findings.push(finding.at(written.span()));
         None
     }
+}
+
+/// Says that a term is known and not yet built.
+fn unavailable(what: &str, term: &Term) -> Diagnostic {
+    Diagnostic::error(format!("{what} `{}` is not available yet", term.name))
 }

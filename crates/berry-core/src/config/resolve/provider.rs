@@ -1,12 +1,15 @@
 //! Resolves `[providers.<id>]`.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use toml::Spanned;
 
-use super::Resolver;
+use super::{Resolver, unavailable};
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::file::ProviderFile;
 use crate::config::provider::{HttpVersion, Provider, ResponseTimeout};
@@ -113,6 +116,9 @@ impl Resolver<'_> {
         let api_key = self.api_key(key.get_ref(), file, enabled);
         let protocol = self.protocol(file);
         self.check_http_version(key.get_ref(), file);
+        if enabled {
+            self.check_ca_file(key.get_ref(), file);
+        }
         if file.base_url.is_absent() {
             let finding =
                 Diagnostic::error(format!("provider `{}` has no `base_url`", key.get_ref()))
@@ -120,7 +126,9 @@ impl Resolver<'_> {
                     .help("write where it is, such as `base_url = \"https://api.openai.com/v1\"`");
             self.findings.push(finding);
         }
-        let base_url = file.base_url.value()?.clone();
+        let address = file.base_url.given()?;
+        let base_url = address.get_ref().clone();
+        let protocol = protocol.map(|protocol| self.refined(protocol, address, enabled));
         let lacks_key = api_key.as_ref().is_some_and(Secret::is_empty);
         if enabled && lacks_key && !has_credential(&headers) {
             self.warn_without_key(key, file, &base_url);
@@ -130,7 +138,7 @@ impl Resolver<'_> {
             id: id?,
             name: file.name.value().unwrap_or(key.get_ref()).as_str().into(),
             enabled,
-            protocol: self.refined(protocol?, &base_url),
+            protocol: protocol?,
             base_url,
             api_key: api_key?,
             models: file
@@ -164,13 +172,24 @@ impl Resolver<'_> {
 
     /// Returns the protocol that is spoken at this address when the file says `protocol`: Azure's
     /// hosts need another address and header, and a file may call them `openai` all the same.
-    fn refined(&self, protocol: &'static str, base_url: &http::Uri) -> &'static str {
-        let is_azure = base_url
-            .host()
-            .is_some_and(|host| host.ends_with(AZURE_HOST));
-        vocabulary::find(self.vocabulary.protocols, AZURE_PROTOCOL)
-            .filter(|azure| azure.available && is_azure && protocol == DEFAULT_PROTOCOL)
-            .map_or(protocol, |azure| azure.name)
+    /// Reports an enabled provider there while Azure's protocol is not available.
+    fn refined(
+        &mut self,
+        protocol: &'static str,
+        address: &Spanned<http::Uri>,
+        enabled: bool,
+    ) -> &'static str {
+        let is_azure = protocol == DEFAULT_PROTOCOL && is_at_azure(address.get_ref());
+        let azure = vocabulary::find(self.vocabulary.protocols, AZURE_PROTOCOL);
+        let Some(azure) = azure.filter(|_| is_azure) else {
+            return protocol;
+        };
+        if enabled && !azure.available {
+            let help = format!("it is what hosts ending in `{AZURE_HOST}` speak");
+            let finding = unavailable("protocol", azure).at(address.span());
+            self.findings.push(finding.help(help));
+        }
+        azure.name
     }
 
     /// Refuses HTTP/2 without TLS where there is TLS.
@@ -185,6 +204,23 @@ impl Resolver<'_> {
             let help = "with `auto`, HTTP/2 is used wherever TLS negotiates it";
             self.findings
                 .push(Diagnostic::error(message).at(version.span()).help(help));
+        }
+    }
+
+    /// Refuses a file of certificates that is not there to be read.
+    fn check_ca_file(&mut self, id: &str, file: &ProviderFile) {
+        let Some(written) = file.ca_file.given() else {
+            return;
+        };
+        if let Some(path) = written.get_ref()
+            && let Some(obstacle) = obstacle(path)
+        {
+            let message = format!("the `ca_file` of provider `{id}` cannot be read: {obstacle}");
+            let help = path
+                .is_relative()
+                .then(|| "a relative path begins at the working directory".to_owned());
+            self.findings
+                .push(Diagnostic::error(message).at(written.span()).help_if(help));
         }
     }
 
@@ -291,4 +327,30 @@ fn has_credential(headers: &HeaderMap) -> bool {
 /// Whether an address is called over TLS.
 fn is_https(url: &http::Uri) -> bool {
     url.scheme() == Some(&http::uri::Scheme::HTTPS)
+}
+
+/// Whether an address is one of Azure's hosts.
+fn is_at_azure(url: &http::Uri) -> bool {
+    url.host()
+        .is_some_and(|host| host.to_ascii_lowercase().ends_with(AZURE_HOST))
+}
+
+/// Says what keeps a file from being read; `None` when nothing does.
+fn obstacle(path: &Path) -> Option<String> {
+    let opened = fs::metadata(path).and_then(|metadata| {
+        // Opening a pipe would wait for its other end.
+        let is_file = metadata.is_file();
+        if is_file {
+            File::open(path)?;
+        }
+        Ok(is_file)
+    });
+    match opened {
+        Ok(true) => None,
+        Ok(false) => Some("it is not a file".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Some("there is no such file".to_owned())
+        }
+        Err(error) => Some(error.to_string()),
+    }
 }

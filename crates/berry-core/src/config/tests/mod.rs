@@ -60,9 +60,14 @@ fn source(text: &str) -> Source {
 }
 
 fn parse(text: &str) -> Result<Loaded, Diagnostics> {
+    parse_knowing(&PROTOCOLS, text)
+}
+
+/// Parses a file where these protocols are known.
+fn parse_knowing(protocols: &[Term], text: &str) -> Result<Loaded, Diagnostics> {
     let vocabulary = Vocabulary {
         strategies: &STRATEGIES,
-        protocols: &PROTOCOLS,
+        protocols,
     };
     Config::parse(&source(text), &vocabulary, &environment)
 }
@@ -83,7 +88,13 @@ fn all_findings(text: &str) -> String {
 
 /// Returns what a terminal shows about a part of a file: everything but what it lacks as a whole.
 fn findings(text: &str) -> String {
-    let all = parse(text).map_or_else(|findings| findings, |loaded| loaded.warnings);
+    findings_knowing(&PROTOCOLS, text)
+}
+
+/// Does as [`findings`], where these protocols are known.
+fn findings_knowing(protocols: &[Term], text: &str) -> String {
+    let all =
+        parse_knowing(protocols, text).map_or_else(|findings| findings, |loaded| loaded.warnings);
     let mut shown = Diagnostics::default();
     for finding in all
         .iter()

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::findings;
+use super::{findings, findings_knowing, term};
 
 #[test]
 fn a_provider_needs_an_address() {
@@ -277,5 +277,108 @@ fn an_unknown_protocol_is_guessed_and_a_coming_one_refused() {
       = help: use `openai`, `claude` or `azure`
 
     2 errors; configuration not loaded
+    "#);
+}
+
+#[test]
+fn azures_hosts_are_refused_while_azures_protocol_is_not_available() {
+    let protocols = [term("openai", &[], true), term("azure", &[], false)];
+
+    let shown = findings_knowing(
+        &protocols,
+        r#"
+            [providers.silent]
+            base_url = "https://team.openai.azure.com"
+            api_key = "sk-canary-0123456789"
+            [providers.misled]
+            base_url = "https://Team.OpenAI.Azure.com/v1"
+            api_key = "sk-canary-0123456789"
+            backend_type = "openai"
+            [providers.disabled]
+            base_url = "https://team.openai.azure.com"
+            enabled = false
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: protocol `azure` is not available yet
+     --> config.toml:2:12
+      |
+    2 | base_url = "https://team.openai.azure.com"
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: it is what hosts ending in `.openai.azure.com` speak
+
+    error: protocol `azure` is not available yet
+     --> config.toml:5:12
+      |
+    5 | base_url = "https://Team.OpenAI.Azure.com/v1"
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: it is what hosts ending in `.openai.azure.com` speak
+
+    2 errors; configuration not loaded
+    "#);
+}
+
+#[test]
+fn a_file_of_certificates_must_be_there_on_an_enabled_provider() {
+    let shown = findings(
+        r#"
+            [providers.a]
+            base_url = "http://localhost:1"
+            ca_file = "missing.pem"
+            [providers.b]
+            base_url = "http://localhost:1"
+            ca_file = "/"
+            [providers.c]
+            base_url = "http://localhost:1"
+            ca_file = "missing.pem"
+            enabled = false
+            [providers.d]
+            base_url = "http://localhost:1"
+            ca_file = ""
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: the `ca_file` of provider `a` cannot be read: there is no such file
+     --> config.toml:3:11
+      |
+    3 | ca_file = "missing.pem"
+      |           ^^^^^^^^^^^^^
+      |
+      = help: a relative path begins at the working directory
+
+    error: the `ca_file` of provider `b` cannot be read: it is not a file
+     --> config.toml:6:11
+      |
+    6 | ca_file = "/"
+      |           ^^^
+
+    2 errors; configuration not loaded
+    "#);
+}
+
+#[test]
+fn a_proxy_is_spoken_to_over_http_only() {
+    let shown = findings(
+        r#"
+            [providers.a]
+            base_url = "http://localhost:1"
+            proxy_url = "https://user:canary@proxy.example.com:3128"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    error: `providers.a.proxy_url` is not a usable URL: it must begin with `http://`
+     --> config.toml:3:13
+      |
+    3 | proxy_url = "https://***********@proxy.example.com:3128"
+      |             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a proxy is spoken to in clear text; what goes to an https provider is encrypted all the way through it
+
+    1 error; configuration not loaded
     "#);
 }

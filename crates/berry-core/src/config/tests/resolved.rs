@@ -289,3 +289,15 @@ fn a_file_from_another_system_shows_no_line_ends() {
 
     assert!(shown.contains("2 | max_retrys = 1\n"), "{shown}");
 }
+
+#[test]
+fn what_a_terminal_shows_ends_with_one_newline() {
+    for (text, end) in [
+        ("", "warnings\n"),
+        ("[settings]\nmax_retries = 99", "not loaded\n"),
+    ] {
+        let shown = all_findings(text);
+
+        assert!(shown.ends_with(end), "{shown:?}");
+    }
+}
