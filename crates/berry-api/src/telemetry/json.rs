@@ -6,6 +6,7 @@
 use std::fmt;
 
 use jiff::{Timestamp, Unit};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -32,15 +33,29 @@ where
         event.record(&mut found);
         let now = Timestamp::now();
         let metadata = event.metadata();
-        let mut line = Map::new();
-        let timestamp = now.round(Unit::Microsecond).unwrap_or(now).to_string();
-        line.insert("timestamp".to_owned(), timestamp.into());
-        line.insert("level".to_owned(), metadata.level().as_str().into());
-        line.insert("target".to_owned(), metadata.target().into());
-        line.insert("message".to_owned(), found.message.into());
-        line.insert("fields".to_owned(), found.fields.into());
-        writeln!(writer, "{}", Value::Object(line))
+        let line = Line {
+            timestamp: now.round(Unit::Microsecond).unwrap_or(now).to_string(),
+            level: metadata.level().as_str(),
+            target: metadata.target(),
+            message: found.message,
+            fields: found.fields,
+        };
+        writeln!(
+            writer,
+            "{}",
+            serde_json::to_string(&line).map_err(|_| fmt::Error)?
+        )
     }
+}
+
+/// The members of a line, in the order in which people read them.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'a str,
+    target: &'a str,
+    message: String,
+    fields: Map<String, Value>,
 }
 
 /// An event's message and its other fields.
