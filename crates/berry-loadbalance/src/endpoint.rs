@@ -1,11 +1,17 @@
 //! One backend of one model, as a compiled configuration knows it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use berry_core::Tag;
+use berry_core::config::Prices;
 
 use crate::key::EndpointKey;
+use crate::latency::Mode;
 use crate::state::EndpointState;
+
+/// The tag of endpoints that `smart_ai` explores seldom.
+const PREMIUM: &str = "premium";
 
 /// An endpoint with its configured place in one pool and the state it shares with others.
 #[derive(Debug)]
@@ -16,13 +22,40 @@ pub struct Endpoint {
     pub priority: u8,
     /// Who may use it; empty is everybody.
     pub tags: Box<[Tag]>,
+    /// What a request of an average size costs there, as far as known.
+    pub prices: Prices,
+    /// How long it is waited for an answer.
+    pub patience: Patience,
     /// How often one request may return to this provider after its first attempt there.
     pub provider_retries: u32,
     /// Everything learned about it.
     pub state: Arc<EndpointState>,
 }
 
+/// How long an endpoint is waited for, per mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Until a stream's head.
+    pub streamed: Duration,
+    /// Until a whole answer's head.
+    pub whole: Duration,
+}
+
+impl Patience {
+    pub(crate) fn of(self, mode: Mode) -> Duration {
+        match mode {
+            Mode::Streamed => self.streamed,
+            Mode::Whole => self.whole,
+        }
+    }
+}
+
 impl Endpoint {
+    /// Returns whether it is tagged as costly.
+    pub fn is_premium(&self) -> bool {
+        self.tags.iter().any(|tag| tag.as_str() == PREMIUM)
+    }
+
     /// Returns the endpoint's identity.
     pub fn key(&self) -> &EndpointKey {
         self.state.key()

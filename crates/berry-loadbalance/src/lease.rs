@@ -12,9 +12,12 @@ use berry_core::Tick;
 
 use crate::breaker::Entry;
 use crate::clock::Clock;
+use crate::economy::Tokens;
 use crate::endpoint::Endpoint;
+use crate::latency::Mode;
 use crate::outcome::Outcome;
 use crate::pool::Pool;
+use crate::state::{EndpointState, Use};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -23,22 +26,32 @@ pub struct Lease {
     pool: Arc<Pool>,
     index: usize,
     entry: Entry,
+    mode: Mode,
     clock: Clock,
     started: Tick,
     answered: bool,
+    /// Held by the pool's only last-resort attempt.
+    _last_resort: Option<Arc<()>>,
     outcome: Outcome,
 }
 
 impl Lease {
-    pub(crate) fn new(pool: Arc<Pool>, index: usize, entry: Entry, clock: Clock) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, claimed: Claimed, mode: Mode, clock: Clock) -> Self {
         let started = clock.now();
+        let Claimed {
+            index,
+            entry,
+            last_resort,
+        } = claimed;
         Self {
             pool,
             index,
             entry,
+            mode,
             clock,
             started,
             answered: false,
+            _last_resort: last_resort,
             outcome: Outcome::Abandoned,
         }
     }
@@ -68,8 +81,13 @@ impl Lease {
     pub fn answered(&mut self) {
         if !self.answered {
             self.answered = true;
-            self.endpoint().state.answered(self.entry);
+            self.report(EndpointState::answered);
         }
+    }
+
+    /// Records the tokens that the answer cost.
+    pub fn charge(&self, tokens: Tokens) {
+        self.pool.economy().record(tokens, &self.endpoint().prices);
     }
 
     /// Records how the use ended. A success has been answered.
@@ -81,11 +99,35 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Tells the endpoint's state about this use.
+    fn report(&self, tell: impl FnOnce(&EndpointState, &Use<'_>)) {
+        let now = self.clock.now();
+        let endpoint = self.endpoint();
+        let this = Use {
+            entry: self.entry,
+            mode: self.mode,
+            lasted: now.saturating_since(self.started),
+            patience: endpoint.patience.of(self.mode),
+            now,
+            limits: self.pool.limits(),
+        };
+        tell(&endpoint.state, &this);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        let now = self.clock.now();
-        self.endpoint()
-            .state
-            .leave(self.entry, self.outcome, now, self.pool.breaker_policy());
+        self.report(|state, this| state.leave(this, self.outcome));
     }
+}
+
+/// An endpoint that has been claimed for a lease.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    /// Its place in the pool.
+    pub(crate) index: usize,
+    pub(crate) entry: Entry,
+    /// The claim was made although every breaker is open.
+    pub(crate) last_resort: Option<Arc<()>>,
 }

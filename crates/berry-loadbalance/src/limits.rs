@@ -1,5 +1,7 @@
 //! The configured rules by which a pool ejects and retries.
 
+use berry_core::config::SmartAi;
+
 use crate::breaker::BreakerPolicy;
 
 /// The configured rules of a pool.
@@ -11,6 +13,8 @@ pub struct Limits {
     pub retry: RetryPolicy,
     /// The share of requests that may be retries.
     pub retry_budget_ratio: f64,
+    /// What `smart_ai` learns by.
+    pub smart_ai: SmartAi,
 }
 
 /// The configured limits of one request's attempts.

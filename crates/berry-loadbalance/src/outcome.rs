@@ -27,6 +27,17 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 7] = [
+        Self::Connect,
+        Self::Timeout,
+        Self::Auth,
+        Self::RateLimited,
+        Self::Server,
+        Self::Model,
+        Self::Protocol,
+    ];
+
     /// Returns the name used in logs, metrics and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,13 +6,19 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use berry_core::Tick;
+use berry_core::config::SmartAi;
 use parking_lot::Mutex;
 
-use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
+use crate::breaker::{Admission, Breaker, BreakerState, Change, Claim, Entry};
+use crate::confidence::Confidence;
 use crate::key::EndpointKey;
-use crate::outcome::{FailureKind, Outcome};
+use crate::latency::{Latency, Mode};
+use crate::limits::Limits;
+use crate::outcome::{FailureKind, Fault, Outcome};
+use crate::recovery::{self, Recovery};
 
 /// A breaker that changed its state, as told to logs, metrics and whoever else listens.
 #[derive(Debug, Clone)]
@@ -58,12 +64,20 @@ pub struct Signals {
     pub consecutive_failures: u32,
     /// Uses that have not ended.
     pub in_flight: u32,
+    /// The last probe failed, and no real request has succeeded since.
+    pub probe_failed: bool,
+    /// The share of its weight that it may carry, above 0 and at most 1.
+    pub recovery: f64,
+    /// How far it is trusted, 0 to 1.
+    pub confidence: f64,
+    /// How long it takes to its first content, in the mode of the request; none while unknown.
+    pub latency: Option<Duration>,
 }
 
 impl Signals {
     /// Returns whether the endpoint may be used without being on trial.
     pub fn healthy(&self) -> bool {
-        self.admission == Admission::Closed
+        self.admission == Admission::Closed && !self.probe_failed
     }
 
     /// Returns whether a claim has a chance now.
@@ -79,19 +93,87 @@ pub struct Tally {
     pub attempts: u64,
     /// Those that were the endpoint's failure.
     pub failures: u64,
+    /// The failures by kind, in the order of [`FailureKind::ALL`].
+    pub by_kind: [u64; FailureKind::ALL.len()],
+    /// Whole answers in a row.
+    pub successes_in_a_row: u64,
+    /// When the last attempt ended.
+    pub last_attempt: Option<Tick>,
+    /// When the last one succeeded.
+    pub last_success: Option<Tick>,
+    /// When the last one failed, and how.
+    pub last_failure: Option<(Tick, FailureKind)>,
+    /// When the first failure of those in a row was.
+    pub failing_since: Option<Tick>,
 }
 
 impl Tally {
-    fn count(&mut self, outcome: Outcome) {
-        self.attempts += u64::from(outcome != Outcome::Abandoned);
-        self.failures += u64::from(matches!(outcome, Outcome::Failure(_)));
+    fn count(&mut self, outcome: Outcome, now: Tick) {
+        match outcome {
+            Outcome::Abandoned => return,
+            Outcome::ClientFault => {}
+            Outcome::Success => {
+                self.successes_in_a_row += 1;
+                self.last_success = Some(now);
+                self.failing_since = None;
+            }
+            Outcome::Failure(Fault { kind, .. }) => {
+                self.failures += 1;
+                self.by_kind[kind as usize] += 1;
+                self.successes_in_a_row = 0;
+                self.last_failure = Some((now, kind));
+                self.failing_since.get_or_insert(now);
+            }
+        }
+        self.attempts += 1;
+        self.last_attempt = Some(now);
     }
+}
+
+/// One use of an endpoint, as its lease reports it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Use<'a> {
+    pub(crate) entry: Entry,
+    pub(crate) mode: Mode,
+    /// How long the use has lasted.
+    pub(crate) lasted: Duration,
+    /// How long it was waited for an answer at most.
+    pub(crate) patience: Duration,
+    pub(crate) now: Tick,
+    pub(crate) limits: &'a Limits,
 }
 
 #[derive(Debug, Default)]
 struct Learned {
     breaker: Breaker,
+    recovery: Recovery,
+    latency: Latency,
+    confidence: Confidence,
+    probe_failed: bool,
     tally: Tally,
+}
+
+impl Learned {
+    fn answered(&mut self, this: &Use<'_>) -> Option<Change> {
+        let change = self.breaker.answered(this.entry);
+        if change.is_some_and(|change| change.to == BreakerState::Closed) {
+            self.recovery.begin(this.now);
+        }
+        self.recovery.succeeded(this.now);
+        self.latency.answered(this.mode, this.lasted, this.now);
+        self.probe_failed = false;
+        change
+    }
+
+    fn failed(&mut self, this: &Use<'_>, fault: Fault) -> Option<Change> {
+        let cost = this.lasted.max(this.patience);
+        self.latency.failed(this.mode, cost, this.now);
+        self.recovery.failed(this.now);
+        self.confidence
+            .failed(fault.kind, this.now, &this.limits.smart_ai);
+        self.breaker
+            .failed(this.entry, fault, this.now, this.limits.breaker)
+    }
 }
 
 /// See the module's documentation. Shared by every pool that uses the endpoint, in every snapshot
@@ -120,13 +202,21 @@ impl EndpointState {
         &self.key
     }
 
-    /// Returns a copy of what a strategy may look at.
-    pub fn signals(&self, now: Tick) -> Signals {
+    /// Returns a copy of what a strategy may look at, for a request of this mode.
+    pub fn signals(&self, mode: Mode, now: Tick, smart_ai: &SmartAi) -> Signals {
         let learned = self.learned.lock();
+        let admission = learned.breaker.admission(now);
         Signals {
-            admission: learned.breaker.admission(now),
+            admission,
             consecutive_failures: learned.breaker.consecutive_failures(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            probe_failed: learned.probe_failed,
+            recovery: match admission {
+                Admission::Closed => learned.recovery.share(now),
+                _ => recovery::ON_TRIAL,
+            },
+            confidence: learned.confidence.score(now, smart_ai),
+            latency: learned.latency.estimate(mode, now),
         }
     }
 
@@ -146,6 +236,12 @@ impl EndpointState {
         Some(self.enter(claim))
     }
 
+    /// Claims the trial before its time.
+    pub(crate) fn try_last_resort(&self, now: Tick) -> Option<Entry> {
+        let claim = self.learned.lock().breaker.try_last_resort(now)?;
+        Some(self.enter(claim))
+    }
+
     /// Claims a use that was asked for by name.
     pub(crate) fn enter_regardless(&self, now: Tick) -> Entry {
         let claim = self.learned.lock().breaker.enter_regardless(now);
@@ -159,28 +255,28 @@ impl EndpointState {
     }
 
     /// Records that content came.
-    pub(crate) fn answered(&self, entry: Entry) {
-        let change = self.learned.lock().breaker.answered(entry);
+    pub(crate) fn answered(&self, this: &Use<'_>) {
+        let change = self.learned.lock().answered(this);
         self.announce(change, None);
     }
 
     /// Records how a use ended. Called once per use, by its lease.
-    pub(crate) fn leave(&self, entry: Entry, outcome: Outcome, now: Tick, policy: BreakerPolicy) {
+    pub(crate) fn leave(&self, this: &Use<'_>, outcome: Outcome) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         let (change, cause) = {
             let mut learned = self.learned.lock();
-            learned.tally.count(outcome);
+            learned.tally.count(outcome, this.now);
             match outcome {
                 Outcome::Success => {
-                    learned.breaker.completed(entry, now);
+                    learned.breaker.completed(this.entry, this.now);
+                    learned
+                        .confidence
+                        .succeeded(this.now, &this.limits.smart_ai);
                     (None, None)
                 }
-                Outcome::Failure(fault) => (
-                    learned.breaker.failed(entry, fault, now, policy),
-                    Some(fault.kind),
-                ),
+                Outcome::Failure(fault) => (learned.failed(this, fault), Some(fault.kind)),
                 Outcome::ClientFault | Outcome::Abandoned => {
-                    learned.breaker.abandoned(entry);
+                    learned.breaker.abandoned(this.entry);
                     (None, None)
                 }
             }
@@ -201,11 +297,19 @@ impl EndpointState {
 
     /// Fails the endpoint until its breaker opens; for tests of what is above.
     #[cfg(test)]
-    pub(crate) fn fail(&self, times: u32, now: Tick, policy: BreakerPolicy) {
+    pub(crate) fn fail(&self, times: u32, now: Tick, limits: &Limits) {
         for _ in 0..times {
             let entry = self.enter_regardless(now);
-            let fault = crate::Fault::new(FailureKind::Server);
-            self.leave(entry, Outcome::Failure(fault), now, policy);
+            let (lasted, patience) = (Duration::ZERO, Duration::ZERO);
+            let this = Use {
+                entry,
+                mode: Mode::Whole,
+                lasted,
+                patience,
+                now,
+                limits,
+            };
+            self.leave(&this, Outcome::Failure(Fault::new(FailureKind::Server)));
         }
     }
 }

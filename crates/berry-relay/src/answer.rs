@@ -195,6 +195,9 @@ impl Answer {
     fn finish(&mut self, outcome: Outcome) {
         self.upstream = None;
         if let Some(lease) = self.lease.take() {
+            if let Some(usage) = self.tap.usage() {
+                lease.charge(usage.into());
+            }
             lease.finish(outcome);
         }
     }

@@ -10,7 +10,7 @@ use berry_core::config::Settings;
 use berry_core::{Authenticator, Backend, Config, Model, ModelName, ProviderName, Term};
 use berry_loadbalance::breaker::BreakerPolicy;
 use berry_loadbalance::{
-    Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, RetryPolicy, strategy,
+    Endpoint, EndpointKey, Limits, Patience, Pool, PoolOptions, Registry, RetryPolicy, strategy,
 };
 use hashbrown::HashMap;
 use hyper_util::client::proxy::matcher::Matcher;
@@ -167,6 +167,7 @@ impl<'a> Compiler<'a> {
                 max_moves: settings.max_internal_retries,
             },
             retry_budget_ratio: settings.retry_budget_ratio,
+            smart_ai: settings.smart_ai,
         };
         Ok(Route {
             model: Arc::clone(model),
@@ -197,6 +198,11 @@ impl<'a> Compiler<'a> {
             weight: backend.weight,
             priority: backend.priority,
             tags: backend.tags.clone().into(),
+            prices: backend.prices,
+            patience: Patience {
+                streamed: provider.response_timeout.streamed,
+                whole: provider.response_timeout.whole,
+            },
             provider_retries: provider.max_retries,
             state: self.registry.adopt(&key),
         }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use berry_loadbalance::Tokens;
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,6 +23,15 @@ pub struct Usage {
     /// Tokens written, reasoning included.
     #[serde(default, rename = "completion_tokens")]
     pub output: u64,
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input as f64,
+            output: usage.output as f64,
+        }
+    }
 }
 
 /// What has been seen of an answer so far.

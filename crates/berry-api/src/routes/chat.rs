@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use berry_core::{ProviderName, User};
-use berry_loadbalance::Filter;
+use berry_loadbalance::{Filter, Mode};
 use berry_relay::{
     Dialect, Envelope, Exchange, Operation, Quiet, Receipt, RelayError, Reply, ReplyBody, Route,
 };
@@ -113,7 +113,7 @@ async fn accept(
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
     let envelope = Envelope::parse(body)?;
     let route = Arc::clone(gateway.route(&user, envelope.model())?);
-    let filter = filter(Arc::clone(&user), envelope.backend())?;
+    let filter = filter(Arc::clone(&user), &envelope)?;
     let exchange = Exchange {
         dialect: Dialect::OpenAi,
         operation: Operation::ChatCompletions,
@@ -129,11 +129,20 @@ async fn accept(
 }
 
 /// Returns which endpoints the request may use.
-fn filter(user: Arc<User>, backend: Option<&str>) -> Result<Filter, ApiError> {
+fn filter(user: Arc<User>, envelope: &Envelope) -> Result<Filter, ApiError> {
     // What cannot be a name is nobody's name.
-    let provider = backend.map(ProviderName::parse).transpose();
+    let provider = envelope.backend().map(ProviderName::parse).transpose();
     let provider = provider.map_err(|_| RelayError::BackendNotFound)?;
-    Ok(Filter { user, provider })
+    let mode = if envelope.stream() {
+        Mode::Streamed
+    } else {
+        Mode::Whole
+    };
+    Ok(Filter {
+        user,
+        provider,
+        mode,
+    })
 }
 
 /// How this client is answered.

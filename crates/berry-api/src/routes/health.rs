@@ -57,7 +57,7 @@ impl Health {
             models.enabled += 1;
             models.healthy += usize::from(route.pool.usable(now) > 0);
             for endpoint in route.pool.endpoints() {
-                let healthy = endpoint.state.signals(now).healthy();
+                let healthy = route.pool.signals(endpoint, now).healthy();
                 backends.enabled += 1;
                 backends.healthy += usize::from(healthy);
                 providers

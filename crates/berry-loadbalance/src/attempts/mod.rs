@@ -153,7 +153,12 @@ impl Attempts {
             return Next::Stop;
         }
         let now = self.clock.now();
-        let suspect = lease.endpoint().state.signals(now).consecutive_failures > 0;
+        let suspect = lease
+            .endpoint()
+            .state
+            .signals(self.filter.mode, now, &self.pool.limits().smart_ai)
+            .consecutive_failures
+            > 0;
         if (self.moved || suspect) && !self.pool.budget().lock().withdraw(now) {
             return Next::Stop;
         }
@@ -189,7 +194,11 @@ impl Attempts {
             .filter(|tried| !tried.barred && !self.is_spent(tried.index));
         candidates
             .filter_map(|tried| {
-                let signals = self.pool.endpoint(tried.index).state.signals(now);
+                let signals = self.pool.endpoint(tried.index).state.signals(
+                    self.filter.mode,
+                    now,
+                    &self.pool.limits().smart_ai,
+                );
                 match signals.admission {
                     Admission::Closed => Some((tried, signals, Duration::ZERO)),
                     Admission::CoolingDown { until } => {

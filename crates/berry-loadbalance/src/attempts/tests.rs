@@ -1,10 +1,13 @@
 use tokio::time::advance;
 
 use super::*;
+use crate::breaker::Entry;
 use crate::endpoint::Endpoint;
+use crate::latency::Mode;
 use crate::limits::{Limits, RetryPolicy};
 use crate::outcome::Outcome;
 use crate::pool::fixtures::*;
+use crate::state::Use;
 
 fn begin(pool: &Arc<Pool>, clock: Clock) -> (Attempts, Lease) {
     Attempts::begin(pool, everybody(), clock, fastrand::Rng::with_seed(7)).unwrap()
@@ -19,6 +22,19 @@ fn after(attempts: &mut Attempts, lease: Lease, fault: Fault) -> Next {
 
 fn server() -> Fault {
     Fault::new(FailureKind::Server)
+}
+
+/// Lets an endpoint's use end well, so that the next failure does not eject it.
+fn answer(pool: &Pool, entry: Entry, clock: Clock) {
+    let this = Use {
+        entry,
+        mode: Mode::Whole,
+        lasted: Duration::ZERO,
+        patience: Duration::ZERO,
+        now: clock.now(),
+        limits: pool.limits(),
+    };
+    pool.endpoint(0).state.answered(&this);
 }
 
 /// Follows the attempts to their end without waiting; returns whom they asked.
@@ -126,7 +142,7 @@ async fn the_same_endpoint_is_repeated_after_a_jittered_backoff() {
             // Closed again, so that the next failure does not eject it.
             let state = &pool.endpoint(0).state;
             let entry = state.enter_regardless(clock.now());
-            state.answered(entry);
+            answer(&pool, entry, clock);
             lease = attempts.repeat(repeat).unwrap();
         }
         assert!(matches!(after(&mut attempts, lease, server()), Next::Stop));

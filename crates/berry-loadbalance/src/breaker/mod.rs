@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use berry_core::Tick;
 
-use crate::outcome::{Fault, Verdict};
+use crate::outcome::{FailureKind, Fault, Verdict};
 
 /// The number of attempts a brown-out is judged by. Fewer would eject on a bad moment.
 pub const WINDOW: usize = 20;
@@ -84,6 +84,9 @@ pub enum Admission {
     Ejected {
         /// When it is worth asking again.
         until: Tick,
+        /// Where nothing else is left, it may be asked before: it is neither on trial nor refusing
+        /// our credential.
+        last_resort: bool,
     },
     /// None before this tick; then any number, by the provider's own word.
     CoolingDown {
@@ -120,7 +123,7 @@ pub struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { until: Tick },
+    Open { until: Tick, refused: bool },
     CoolingDown { until: Tick },
     HalfOpen { on_trial: bool },
 }
@@ -169,11 +172,15 @@ impl Breaker {
             State::Closed => Admission::Closed,
             State::CoolingDown { until } if now >= until => Admission::Closed,
             State::CoolingDown { until } => Admission::CoolingDown { until },
-            State::Open { until } if now >= until => Admission::Trial,
-            State::Open { until } => Admission::Ejected { until },
+            State::Open { until, .. } if now >= until => Admission::Trial,
+            State::Open { until, refused } => Admission::Ejected {
+                until,
+                last_resort: !refused,
+            },
             State::HalfOpen { on_trial: false } => Admission::Trial,
             State::HalfOpen { on_trial: true } => Admission::Ejected {
                 until: now + TRIAL_WAIT,
+                last_resort: false,
             },
         }
     }
@@ -215,6 +222,24 @@ impl Breaker {
             entry: self.entry(trial),
             change,
         })
+    }
+
+    /// Claims the trial before its time: every other endpoint is ejected too. Refused where a trial
+    /// is out, where the credential was refused, and by a cool-down.
+    pub fn try_last_resort(&mut self, now: Tick) -> Option<Claim> {
+        if let Admission::Ejected {
+            last_resort: true, ..
+        } = self.admission(now)
+        {
+            let before = self.state.shown();
+            self.state = State::HalfOpen { on_trial: true };
+            let change = Self::change(before, self.state.shown());
+            return Some(Claim {
+                entry: self.entry(true),
+                change,
+            });
+        }
+        self.try_enter(now)
     }
 
     /// Claims a use that was asked for by name: refused by nothing, but counted like any other.
@@ -270,7 +295,7 @@ impl Breaker {
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.recent.push(now, Attempt::Failed);
         if let Some(at_least) = self.must_open(entry, fault, now, policy) {
-            self.open(now, at_least, policy);
+            self.open(now, at_least, fault.kind == FailureKind::Auth, policy);
         }
         Self::change(from, self.state.shown())
     }
@@ -309,7 +334,7 @@ impl Breaker {
         (due && !matches!(self.state, State::Open { .. })).then_some(at_least)
     }
 
-    fn open(&mut self, now: Tick, at_least: Duration, policy: BreakerPolicy) {
+    fn open(&mut self, now: Tick, at_least: Duration, refused: bool, policy: BreakerPolicy) {
         if matches!(self.state, State::HalfOpen { .. }) {
             self.reopened = self.reopened.saturating_add(1);
         }
@@ -319,6 +344,7 @@ impl Breaker {
             .clamp(1, MAX_TIMEOUTS);
         self.state = State::Open {
             until: now + (policy.timeout * factor).max(at_least),
+            refused,
         };
         self.epoch += 1;
         self.recent = Recent::default();

@@ -44,7 +44,7 @@ fn reopen(breaker: &mut Breaker, times: u32) -> u64 {
 
 fn next_trial(breaker: &Breaker, after: u64) -> u64 {
     match breaker.admission(at(after)) {
-        Admission::Ejected { until } => until.as_nanos() / 1_000_000_000,
+        Admission::Ejected { until, .. } => until.as_nanos() / 1_000_000_000,
         other => panic!("not open: {other:?}"),
     }
 }
@@ -303,4 +303,30 @@ fn a_success_that_was_asked_for_by_name_closes_an_open_breaker() {
             to: BreakerState::Closed
         })
     );
+}
+
+#[test]
+fn the_last_resort_takes_the_trial_before_its_time() {
+    let mut breaker = Breaker::default();
+    fail(&mut breaker, 5, at(0));
+
+    let claim = breaker.try_last_resort(at(1)).unwrap();
+
+    assert_eq!(breaker.try_last_resort(at(1)), None);
+    breaker.answered(claim.entry);
+    assert_eq!(breaker.state(at(1)), BreakerState::Closed);
+}
+
+#[test]
+fn neither_a_refused_credential_nor_a_cool_down_is_a_last_resort() {
+    for fault in [
+        Fault::new(FailureKind::Auth),
+        Fault::cool_down(Duration::from_secs(9)),
+    ] {
+        let mut breaker = Breaker::default();
+        let entry = breaker.try_enter(at(0)).unwrap().entry;
+        breaker.failed(entry, fault, at(0), POLICY);
+
+        assert_eq!(breaker.try_last_resort(at(1)), None, "{fault:?}");
+    }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_core::config::{AllowedModels, RateLimit};
+use berry_core::config::{AllowedModels, ConfidenceAdjustments, Prices, RateLimit, SmartAi};
 use berry_core::{ProviderName, Tag, TokenDigest, User, name::UserName};
 
 use super::*;
+use crate::breaker::BreakerPolicy;
+use crate::endpoint::Patience;
 use crate::key::EndpointKey;
 use crate::limits::RetryPolicy;
 use crate::outcome::{Fault, Outcome};
@@ -23,6 +25,25 @@ pub(crate) const LIMITS: Limits = Limits {
         max_moves: 2,
     },
     retry_budget_ratio: 0.2,
+    smart_ai: SMART_AI,
+};
+
+pub(crate) const SMART_AI: SmartAi = SmartAi {
+    initial_confidence: 0.8,
+    min_confidence: 0.05,
+    exploration_ratio: 0.2,
+    enable_time_decay: true,
+    lightweight_check_interval: Duration::from_secs(600),
+    non_premium_stability_bonus: 1.1,
+    confidence_adjustments: ConfidenceAdjustments {
+        success_boost: 0.1,
+        network_error_penalty: 0.3,
+        auth_error_penalty: 0.8,
+        rate_limit_penalty: 0.1,
+        server_error_penalty: 0.2,
+        model_error_penalty: 0.3,
+        timeout_penalty: 0.2,
+    },
 };
 
 pub(crate) fn key(provider: &str) -> EndpointKey {
@@ -40,6 +61,11 @@ pub(crate) fn endpoint(provider: &str) -> Endpoint {
         weight: 1.0,
         priority: 0,
         tags: Box::default(),
+        prices: Prices::default(),
+        patience: Patience {
+            streamed: Duration::from_secs(30),
+            whole: Duration::from_secs(300),
+        },
         provider_retries: 3,
         state: Arc::new(EndpointState::new(key(provider), Events::to(|_| {}))),
     }
@@ -80,6 +106,7 @@ pub(crate) fn everybody() -> Filter {
     Filter {
         user: user(&[]),
         provider: None,
+        mode: Mode::Whole,
     }
 }
 

@@ -9,24 +9,31 @@
 //! is made under the state's lock. Where it is refused, another request was faster, and the choice
 //! is made again without that candidate.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use berry_core::{ProviderName, Tick, User};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::breaker::{Admission, BreakerPolicy};
+use crate::breaker::Admission;
 use crate::budget::RetryBudget;
 use crate::clock::Clock;
+use crate::economy::Economy;
 use crate::endpoint::Endpoint;
-use crate::lease::Lease;
+use crate::latency::Mode;
+use crate::lease::{Claimed, Lease};
 use crate::limits::{Limits, RetryPolicy};
+use crate::state::Signals;
 use crate::strategy::{Candidate, Draw, Strategy, Turns};
 
 /// Seldom enough to cost a failing endpoint's users little (its trial is protected by failover),
 /// often enough to bring it back under light traffic.
 const TRIAL_EVERY: u64 = 20;
+
+/// With every breaker open one attempt is started this often.
+const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Most models have fewer backends; more than this allocates once per pick.
 type Candidates<'a> = SmallVec<[Candidate<'a>; 16]>;
@@ -39,6 +46,8 @@ pub struct Filter {
     /// The provider that the request asks for by name. Its health is then ignored: the caller wants
     /// this one, and no other.
     pub provider: Option<ProviderName>,
+    /// Whether the answer comes in pieces.
+    pub mode: Mode,
 }
 
 impl Filter {
@@ -91,6 +100,16 @@ pub struct Pool {
     turns: Turns,
     first_picks: AtomicU64,
     budget: Mutex<RetryBudget>,
+    economy: Economy,
+    last_resort: Mutex<LastResort>,
+}
+
+/// When the pool, all of whose breakers were open, tried one all the same.
+#[derive(Debug, Default)]
+struct LastResort {
+    started: Option<Tick>,
+    /// Alive while that attempt is in flight.
+    attempt: Weak<()>,
 }
 
 impl Pool {
@@ -103,6 +122,8 @@ impl Pool {
             turns: Turns::default(),
             first_picks: AtomicU64::new(0),
             budget: Mutex::new(RetryBudget::new(options.limits.retry_budget_ratio)),
+            economy: Economy::default(),
+            last_resort: Mutex::default(),
         }
     }
 
@@ -115,7 +136,7 @@ impl Pool {
     pub fn usable(&self, now: Tick) -> usize {
         self.endpoints
             .iter()
-            .filter(|endpoint| endpoint.state.signals(now).admits())
+            .filter(|endpoint| self.signals(endpoint, now).admits())
             .count()
     }
 
@@ -123,8 +144,19 @@ impl Pool {
         &self.endpoints[index]
     }
 
-    pub(crate) fn breaker_policy(&self) -> BreakerPolicy {
-        self.limits.breaker
+    /// Returns what selection sees of an endpoint, for whole answers.
+    pub fn signals(&self, endpoint: &Endpoint, now: Tick) -> Signals {
+        endpoint
+            .state
+            .signals(Mode::Whole, now, &self.limits.smart_ai)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn economy(&self) -> &Economy {
+        &self.economy
     }
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
@@ -155,8 +187,11 @@ impl Pool {
             rng,
             turns: &self.turns,
             first: order == Order::First,
+            smart_ai: &self.limits.smart_ai,
+            economy: &self.economy,
         };
-        let (mut candidates, otherwise) = self.candidates(filter, skip, now);
+        let lease = |claimed| Lease::new(Arc::clone(self), claimed, filter.mode, clock);
+        let (mut candidates, otherwise) = self.candidates(filter, &skip, now);
         while let Some(place) = self.choose(&candidates, &mut draw) {
             let index = candidates[place].index;
             let state = &self.endpoints[index].state;
@@ -165,11 +200,79 @@ impl Pool {
                 None => state.try_enter(now),
             };
             if let Some(entry) = entry {
-                return Ok(Lease::new(Arc::clone(self), index, entry, clock));
+                return Ok(lease(Claimed {
+                    index,
+                    entry,
+                    last_resort: None,
+                }));
             }
             candidates.remove(place);
         }
+        let ejected = matches!(otherwise, PickError::Ejected { .. });
+        if ejected && let Some(claimed) = self.last_resort(filter, &skip, &mut draw) {
+            return Ok(lease(claimed));
+        }
         Err(otherwise)
+    }
+
+    /// Where every breaker is open: one attempt at a time, one a second, in the strategy's order.
+    /// Somebody has to find out whether the outage is over, and an answer that may come is worth more
+    /// than an error that is certain.
+    fn last_resort(
+        &self,
+        filter: &Filter,
+        skip: impl Fn(usize) -> bool,
+        draw: &mut Draw<'_>,
+    ) -> Option<Claimed> {
+        let now = draw.now;
+        let token = {
+            let mut last = self.last_resort.lock();
+            let recent = last
+                .started
+                .is_some_and(|at| now.saturating_since(at) < LAST_RESORT_EVERY);
+            if !draw.first || recent || last.attempt.strong_count() > 0 {
+                return None;
+            }
+            let token = Arc::new(());
+            *last = LastResort {
+                started: Some(now),
+                attempt: Arc::downgrade(&token),
+            };
+            token
+        };
+        let mut candidates = Candidates::new();
+        for (index, endpoint) in self.endpoints.iter().enumerate() {
+            let signals = endpoint
+                .state
+                .signals(filter.mode, now, &self.limits.smart_ai);
+            let open = matches!(
+                signals.admission,
+                Admission::Ejected {
+                    last_resort: true,
+                    ..
+                }
+            );
+            if open && filter.admits(endpoint) && !skip(index) {
+                candidates.push(Candidate {
+                    index,
+                    endpoint,
+                    signals,
+                });
+            }
+        }
+        while let Some(place) = self.strategy.choose(&candidates, draw) {
+            let index = candidates.remove(place).index;
+            if let Some(entry) = self.endpoints[index].state.try_last_resort(now) {
+                return Some(Claimed {
+                    index,
+                    entry,
+                    last_resort: Some(token),
+                });
+            }
+        }
+        // Nothing was started.
+        self.last_resort.lock().started = None;
+        None
     }
 
     /// Returns the endpoints that may be chosen, and the reason to give where there are none.
@@ -190,7 +293,9 @@ impl Pool {
             if skip(index) {
                 continue;
             }
-            let signals = endpoint.state.signals(now);
+            let signals = endpoint
+                .state
+                .signals(filter.mode, now, &self.limits.smart_ai);
             if filter.provider.is_some() || signals.admits() {
                 candidates.push(Candidate {
                     index,
@@ -199,7 +304,7 @@ impl Pool {
                 });
             }
             let due = match signals.admission {
-                Admission::Ejected { until } | Admission::CoolingDown { until } => until,
+                Admission::Ejected { until, .. } | Admission::CoolingDown { until } => until,
                 // Claimable when looked at: if the claim is refused after all, it is worth asking
                 // again at once.
                 Admission::Closed | Admission::Trial => now,

@@ -7,9 +7,7 @@ use super::*;
 use crate::outcome::{FailureKind, Fault, Outcome};
 
 fn eject(pool: &Pool, index: usize, clock: Clock) {
-    pool.endpoint(index)
-        .state
-        .fail(5, clock.now(), LIMITS.breaker);
+    pool.endpoint(index).state.fail(5, clock.now(), &LIMITS);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,9 +89,11 @@ async fn when_all_are_ejected_the_error_says_when_the_first_returns() {
     advance(Duration::from_secs(10)).await;
     eject(&pool, 1, clock);
 
+    let _last_resort = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
     let refused = first_pick(&pool, &everybody(), clock, &mut rng).unwrap_err();
 
-    let retry_at = Tick::from(Duration::from_secs(60));
+    // The last resort is on trial, which is soon decided.
+    let retry_at = Tick::from(Duration::from_secs(11));
     assert_eq!(refused, PickError::Ejected { retry_at });
 }
 
@@ -121,7 +121,13 @@ async fn a_dropped_lease_frees_its_trial_and_its_place() {
     drop(first_pick(&pool, &everybody(), clock, &mut rng).unwrap());
 
     assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_ok());
-    assert_eq!(pool.endpoint(0).state.signals(clock.now()).in_flight, 0);
+    assert_eq!(
+        pool.endpoint(0)
+            .state
+            .signals(Mode::Whole, clock.now(), &SMART_AI)
+            .in_flight,
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,13 +156,15 @@ async fn tags_narrow_the_pool_even_for_a_provider_asked_for_by_name() {
     let named = |provider: &str, tag| Filter {
         user: user(&[tag]),
         provider: Some(ProviderName::parse(provider).unwrap()),
+        mode: Mode::Whole,
     };
     let mut pick = |filter| first_pick(&pool, &filter, clock, &mut rng).err();
 
     assert_eq!(
         pick(Filter {
             user: user(&["basic"]),
-            provider: None
+            provider: None,
+            mode: Mode::Whole,
         }),
         Some(PickError::NoMatch)
     );
@@ -176,4 +184,34 @@ async fn a_break_after_content_is_counted_once() {
 
     let tally = pool.endpoint(0).state.tally();
     assert_eq!((tally.attempts, tally.failures), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_every_breaker_open_one_attempt_a_second_is_the_last_resort() {
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    eject(&pool, 1, clock);
+    advance(Duration::from_secs(1)).await;
+    let mut pick = || first_pick(&pool, &everybody(), clock, &mut rng);
+
+    let first = pick().unwrap();
+    assert!(pick().is_err());
+    advance(Duration::from_secs(2)).await;
+    assert!(pick().is_err(), "one is in flight");
+    fail(first, Fault::new(FailureKind::Server));
+    let second = pick().unwrap();
+    second.finish(Outcome::Success);
+
+    assert!(pick().is_ok(), "its success was the trial");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_refuses_our_credential_is_no_last_resort() {
+    let pool = pool("failover", vec![endpoint("a")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+    fail(lease, Fault::new(FailureKind::Auth));
+
+    assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_err());
 }

@@ -6,15 +6,23 @@
 //! reference and the command line print names and descriptions from it.
 
 mod failover;
+mod least_latency;
+mod random;
 mod round_robin;
+mod smart_ai;
+mod smart_weighted_failover;
+mod weighted;
 mod weighted_failover;
+mod weighted_random;
 
 use std::fmt;
 
+use berry_core::config::SmartAi;
 use berry_core::{Term, Tick};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use crate::economy::Economy;
 use crate::endpoint::Endpoint;
 use crate::state::Signals;
 
@@ -40,6 +48,10 @@ pub struct Draw<'a> {
     pub turns: &'a Turns,
     /// Whether this is the request's first attempt; only those advance a turn.
     pub first: bool,
+    /// What `smart_ai` is told to do.
+    pub smart_ai: &'a SmartAi,
+    /// What requests cost, and what exploring may.
+    pub economy: &'a Economy,
 }
 
 /// Chooses among candidates that are all allowed.
@@ -68,9 +80,24 @@ pub struct StrategyEntry {
 /// All strategies there are.
 pub const STRATEGIES: &[StrategyEntry] = &[
     StrategyEntry {
-        name: "weighted_failover",
-        description: "random in proportion to weight; the others stand in when one fails",
-        build: || Box::new(weighted_failover::WeightedFailover),
+        name: "weighted_random",
+        description: "random in proportion to weight",
+        build: || Box::new(weighted_random::WeightedRandom),
+    },
+    StrategyEntry {
+        name: "random",
+        description: "random, all alike",
+        build: || Box::new(random::Random),
+    },
+    StrategyEntry {
+        name: "round_robin",
+        description: "each in turn, exactly even",
+        build: || Box::new(round_robin::RoundRobin),
+    },
+    StrategyEntry {
+        name: "least_latency",
+        description: "the one that is expected to answer first",
+        build: || Box::new(least_latency::LeastLatency),
     },
     StrategyEntry {
         name: "failover",
@@ -78,33 +105,30 @@ pub const STRATEGIES: &[StrategyEntry] = &[
         build: || Box::new(failover::Failover),
     },
     StrategyEntry {
-        name: "round_robin",
-        description: "each in turn, exactly even",
-        build: || Box::new(round_robin::RoundRobin),
+        name: "weighted_failover",
+        description: "random in proportion to weight; the others stand in when one fails",
+        build: || Box::new(weighted_failover::WeightedFailover),
     },
-];
-
-/// Names that the documents promise and this version does not have yet.
-const PLANNED: &[&str] = &[
-    "weighted_random",
-    "random",
-    "least_latency",
-    "smart_weighted_failover",
-    "smart_ai",
+    StrategyEntry {
+        name: "smart_weighted_failover",
+        description: "like weighted_failover; what was ejected returns in stages",
+        build: || Box::new(smart_weighted_failover::SmartWeightedFailover),
+    },
+    StrategyEntry {
+        name: "smart_ai",
+        description: "what is cheap and has lately worked, for small and costly traffic",
+        build: || Box::new(smart_ai::SmartAi),
+    },
 ];
 
 /// Returns the names as the configuration checks them.
 pub fn vocabulary() -> Vec<Term> {
-    let term = |name, available| Term {
-        name,
+    let terms = STRATEGIES.iter().map(|entry| Term {
+        name: entry.name,
         aliases: &[],
-        available,
-    };
-    STRATEGIES
-        .iter()
-        .map(|entry| term(entry.name, true))
-        .chain(PLANNED.iter().map(|name| term(name, false)))
-        .collect()
+        available: true,
+    });
+    terms.collect()
 }
 
 /// Makes the strategy of this name.

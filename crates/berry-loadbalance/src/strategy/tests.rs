@@ -1,10 +1,13 @@
 use std::time::Duration;
 
+use berry_core::config::Prices;
 use proptest::prelude::*;
 
 use super::*;
 use crate::breaker::Admission;
-use crate::pool::fixtures::endpoint;
+use crate::economy::Tokens;
+use crate::latency::Mode;
+use crate::pool::fixtures::{SMART_AI, endpoint, tags};
 
 fn candidates(endpoints: &[Endpoint]) -> Vec<Candidate<'_>> {
     let now = Tick::ZERO;
@@ -14,7 +17,7 @@ fn candidates(endpoints: &[Endpoint]) -> Vec<Candidate<'_>> {
         .map(|(index, endpoint)| Candidate {
             index,
             endpoint,
-            signals: endpoint.state.signals(now),
+            signals: endpoint.state.signals(Mode::Whole, now, &SMART_AI),
         })
         .collect()
 }
@@ -40,6 +43,8 @@ fn counts(name: &str, candidates: &[Candidate<'_>], draws: usize) -> Vec<usize> 
             rng: &mut rng,
             turns: &turns,
             first: true,
+            smart_ai: &SMART_AI,
+            economy: &Economy::default(),
         };
         counts[strategy.choose(candidates, &mut draw).unwrap()] += 1;
     }
@@ -118,6 +123,8 @@ fn round_robin_is_even_for_each_set_of_candidates_where_sets_alternate() {
             rng: &mut rng,
             turns: &turns,
             first: true,
+            smart_ai: &SMART_AI,
+            economy: &Economy::default(),
         };
         let chosen = set[strategy.choose(set, &mut draw).unwrap()].index;
         counts[turn % 2][chosen] += 1;
@@ -138,6 +145,8 @@ fn a_retry_does_not_take_a_turn() {
             rng: &mut rng,
             turns: &turns,
             first,
+            smart_ai: &SMART_AI,
+            economy: &Economy::default(),
         };
         strategy.choose(&candidates, &mut draw).unwrap()
     };
@@ -149,13 +158,151 @@ fn a_retry_does_not_take_a_turn() {
 }
 
 #[test]
-fn every_documented_name_is_known_and_only_built_ones_are_available() {
-    let vocabulary = vocabulary();
+fn every_documented_name_is_a_strategy() {
+    let names = vocabulary();
 
-    assert_eq!(vocabulary.len(), 8);
-    for term in vocabulary {
-        assert_eq!(term.available, build(term.name).is_some(), "{}", term.name);
+    assert_eq!(names.len(), 8);
+    assert!(
+        names
+            .iter()
+            .all(|term| term.available && build(term.name).is_some())
+    );
+}
+
+#[test]
+fn random_is_uniform_whatever_the_weights() {
+    let endpoints = weighted(&[1.0, 50.0, 3.0]);
+
+    for count in counts("random", &candidates(&endpoints), 90_000) {
+        assert!((29_100..30_900).contains(&count), "{count}");
     }
+}
+
+#[test]
+fn smart_weighted_failover_counts_the_share_of_a_returning_endpoint() {
+    let endpoints = weighted(&[1.0, 1.0]);
+    let mut candidates = candidates(&endpoints);
+    candidates[0].signals.recovery = 0.25;
+
+    let counts = counts("smart_weighted_failover", &candidates, 100_000);
+
+    assert!((19_000..21_000).contains(&counts[0]), "{counts:?}");
+}
+
+#[test]
+fn least_latency_takes_the_fastest_and_counts_what_is_in_flight() {
+    let endpoints = weighted(&[1.0; 3]);
+    let mut candidates = candidates(&endpoints);
+    for (candidate, milliseconds) in candidates.iter_mut().zip([300, 200, 500]) {
+        candidate.signals.latency = Some(Duration::from_millis(milliseconds));
+    }
+
+    assert_eq!(counts("least_latency", &candidates, 10), [0, 10, 0]);
+    candidates[1].signals.in_flight = 1;
+    assert_eq!(counts("least_latency", &candidates, 10), [10, 0, 0]);
+}
+
+#[test]
+fn least_latency_tries_the_unknown_first_and_by_one_request_at_a_time() {
+    let endpoints = weighted(&[1.0; 2]);
+    let mut candidates = candidates(&endpoints);
+    candidates[0].signals.latency = Some(Duration::from_millis(1));
+
+    assert_eq!(counts("least_latency", &candidates, 10), [0, 10]);
+    candidates[1].signals.in_flight = 1;
+    assert_eq!(counts("least_latency", &candidates, 10), [10, 0]);
+}
+
+/// Priced endpoints: cost of a request, and whether it is premium.
+fn priced(prices: &[(Option<f64>, bool)]) -> Vec<Endpoint> {
+    let price = |&(request, premium): &(Option<f64>, bool)| Endpoint {
+        prices: Prices {
+            request,
+            ..Prices::default()
+        },
+        tags: tags(if premium { &["premium"] } else { &[] }).into(),
+        ..endpoint("a")
+    };
+    prices.iter().map(price).collect()
+}
+
+#[test]
+fn smart_ai_exploits_the_cheapest_trusted_endpoint() {
+    let endpoints = priced(&[
+        (Some(0.03), false),
+        (Some(0.01), false),
+        (Some(0.001), true),
+    ]);
+
+    let counts = counts("smart_ai", &candidates(&endpoints), 10_000);
+
+    // The first is costly for its price, the third for its tag: without spending none is explored.
+    assert_eq!(counts, [0, 10_000, 0]);
+}
+
+#[test]
+fn smart_ai_explores_equals_with_its_ratio() {
+    let endpoints = priced(&[(Some(0.01), false), (Some(0.011), false), (None, false)]);
+
+    let counts = counts("smart_ai", &candidates(&endpoints), 10_000);
+
+    assert!((7_800..8_200).contains(&counts[0]), "{counts:?}");
+    assert!(counts[1] > 500 && counts[2] > 500, "{counts:?}");
+}
+
+#[test]
+fn smart_ai_leaves_what_it_does_not_trust() {
+    let endpoints = priced(&[(Some(0.01), false), (Some(0.02), false), (Some(0.5), true)]);
+    let mut candidates = candidates(&endpoints);
+    candidates[0].signals.confidence = 0.4;
+
+    let only_second_is_trusted = counts("smart_ai", &candidates, 1_000);
+    candidates[1].signals.confidence = 0.4;
+    let only_premium_is_trusted = counts("smart_ai", &candidates, 1_000);
+
+    assert!(
+        only_second_is_trusted[1] > 750,
+        "{only_second_is_trusted:?}"
+    );
+    assert!(
+        only_premium_is_trusted[2] > 750,
+        "{only_premium_is_trusted:?}"
+    );
+}
+
+#[test]
+fn smart_ai_explores_a_costly_endpoint_once_in_an_interval_while_it_can_afford_it() {
+    let endpoints = priced(&[(Some(0.01), false), (Some(0.02), true)]);
+    let candidates = candidates(&endpoints);
+    let (strategy, turns, economy) = (
+        build("smart_ai").unwrap(),
+        Turns::default(),
+        Economy::default(),
+    );
+    let mut rng = fastrand::Rng::with_seed(1);
+    for _ in 0..1_000 {
+        economy.record(Tokens::default(), &endpoints[0].prices);
+    }
+    let mut choose = |second| {
+        let now = Tick::from(Duration::from_secs(second));
+        let mut draw = Draw {
+            now,
+            rng: &mut rng,
+            turns: &turns,
+            first: true,
+            smart_ai: &SMART_AI,
+            economy: &economy,
+        };
+        strategy.choose(&candidates, &mut draw).unwrap()
+    };
+
+    let explored: Vec<u64> = (0..3_600).filter(|&second| choose(second) == 1).collect();
+
+    assert!((4..=6).contains(&explored.len()), "{explored:?}");
+    assert!(
+        explored.windows(2).all(|pair| pair[1] - pair[0] >= 600),
+        "{explored:?}"
+    );
 }
 
 proptest! {
@@ -175,7 +322,7 @@ proptest! {
             let choose = || {
                 let (turns, mut rng) = (Turns::default(), fastrand::Rng::with_seed(seed));
                 let now = Tick::from(Duration::from_secs(1));
-                let mut draw = Draw { now, rng: &mut rng, turns: &turns, first: true };
+                let mut draw = Draw { now, rng: &mut rng, turns: &turns, first: true, smart_ai: &SMART_AI, economy: &Economy::default() };
                 (entry.build)().choose(&candidates, &mut draw)
             };
             let chosen = choose();

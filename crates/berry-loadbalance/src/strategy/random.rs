@@ -1,0 +1,16 @@
+//! `random`: each candidate with the same chance, whatever its weight.
+//!
+//! ```text
+//! P(i) = 1 / n
+//! ```
+
+use crate::strategy::{Candidate, Draw, Strategy};
+
+#[derive(Debug)]
+pub(super) struct Random;
+
+impl Strategy for Random {
+    fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
+        (!candidates.is_empty()).then(|| draw.rng.usize(..candidates.len()))
+    }
+}

@@ -1,0 +1,22 @@
+//! `smart_weighted_failover`: random in proportion to weight and to how far an endpoint has returned.
+//!
+//! ```text
+//! P(i) = w(i) / Σ w,   w(i) = weight(i) × 2^−n(i) × recovery share(i)
+//! ```
+//!
+//! An endpoint that was ejected comes back in stages (10, 30, 50, 100 %) instead of at once; the
+//! ramp is in [`recovery`](crate::recovery).
+
+use crate::strategy::weighted::{choose, suspect_weight};
+use crate::strategy::{Candidate, Draw, Strategy};
+
+#[derive(Debug)]
+pub(super) struct SmartWeightedFailover;
+
+impl Strategy for SmartWeightedFailover {
+    fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
+        choose(candidates, draw.rng, |candidate| {
+            suspect_weight(candidate) * candidate.signals.recovery
+        })
+    }
+}

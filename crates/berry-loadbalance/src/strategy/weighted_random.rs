@@ -1,0 +1,17 @@
+//! `weighted_random`: random in proportion to weight, halved for each failure in a row.
+//!
+//! ```text
+//! P(i) = w(i) / Σ w,   w(i) = weight(i) × 2^−n(i),   n = consecutive failures
+//! ```
+
+use crate::strategy::weighted::{choose, suspect_weight};
+use crate::strategy::{Candidate, Draw, Strategy};
+
+#[derive(Debug)]
+pub(super) struct WeightedRandom;
+
+impl Strategy for WeightedRandom {
+    fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
+        choose(candidates, draw.rng, suspect_weight)
+    }
+}
