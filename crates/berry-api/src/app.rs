@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::Config;
-use berry_loadbalance::{Clock, Events, FailureKind, Registry, Transition};
-use berry_relay::{CompileError, Relay, Snapshot};
+use berry_loadbalance::{
+    Cadence, Clock, Events, FailureKind, HealthMonitor, Registry, Roster, Transition,
+};
+use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
 use tracing::{info, warn};
 
 use crate::frame::Frame;
@@ -51,6 +53,7 @@ pub struct App {
     address: SocketAddr,
     grace: Duration,
     tasks: Tasks,
+    monitor: HealthMonitor<UpstreamProber>,
     gateway: Arc<Gateway>,
 }
 
@@ -75,6 +78,7 @@ impl App {
         let (clock, tasks) = (Clock::start(), Tasks::default());
         let grace = snapshot.config.settings.shutdown_grace;
         let settings = snapshot.config.server.clone();
+        let monitor = monitor(&snapshot, clock, seed);
         let gateway = Arc::new(Gateway {
             snapshot,
             relay: Relay::new(clock, seed),
@@ -88,6 +92,7 @@ impl App {
             address,
             grace,
             tasks,
+            monitor,
             gateway,
         })
     }
@@ -105,6 +110,7 @@ impl App {
             address,
             grace,
             tasks,
+            monitor,
             gateway,
         } = self;
         let config = &gateway.snapshot.config;
@@ -116,6 +122,7 @@ impl App {
             users = config.users.len(),
             "Starting Berry API"
         );
+        tasks.spawn(monitor.run(tasks.stopping().clone()));
         let serving = server.run(grace);
         tokio::pin!(serving);
         let drained = tokio::select! {
@@ -133,6 +140,15 @@ impl App {
             warn!(connections, "stopped before all requests ended");
         }
     }
+}
+
+/// Makes what probes the endpoints of a configuration.
+fn monitor(snapshot: &Snapshot, clock: Clock, seed: u64) -> HealthMonitor<UpstreamProber> {
+    let pools = snapshot.routes.iter().map(|route| &*route.pool);
+    let cadence = Cadence::from(&snapshot.config.settings);
+    let rng = fastrand::Rng::with_seed(seed).fork();
+    let prober = UpstreamProber::new(snapshot);
+    HealthMonitor::new(prober, Roster::of(pools), cadence, clock, rng)
 }
 
 /// Tells operators that an endpoint left or returned.

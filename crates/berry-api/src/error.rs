@@ -58,6 +58,11 @@ impl ApiError {
         self
     }
 
+    fn with_message(mut self, message: &'static str) -> Self {
+        self.0.body.message = message.into();
+        self
+    }
+
     fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
@@ -74,6 +79,26 @@ impl ApiError {
                        `x-api-key: <token>`";
         Self::invalid(StatusCode::UNAUTHORIZED, "invalid_api_key", message)
             .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// The same on a route that is for admins.
+    pub(crate) fn admin_unauthenticated() -> Self {
+        let message = "missing or invalid API token: send `Authorization: Bearer <token>` or \
+                       `x-api-key: <token>` of a user who is an admin";
+        Self::unauthenticated().with_message(message)
+    }
+
+    /// The user is none of the admins.
+    pub(crate) fn admin_required() -> Self {
+        let message = "this route is for admins: the user needs the tag `admin`";
+        let status = StatusCode::FORBIDDEN;
+        Self::new(status, ErrorKind::Permission, "admin_required", message)
+    }
+
+    /// The part of the URL behind `?` cannot be read.
+    pub(crate) fn invalid_query() -> Self {
+        let message = "a query parameter has a value that cannot be read";
+        Self::invalid(StatusCode::BAD_REQUEST, "invalid_query", message)
     }
 
     /// The user may not use the model; for restricted users also one that does not exist.

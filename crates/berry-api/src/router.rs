@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Uri;
+use axum::extract::OriginalUri;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use http::Method;
 use http::header::{HeaderName, RETRY_AFTER};
@@ -11,17 +12,19 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
-use crate::routes::{chat, health, index, models};
+use crate::routes::{admin, chat, health, index, metrics, models, monitoring, smart_ai};
 
 /// Makes the router.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    v1().merge(ours()).fallback(unknown).with_state(gateway)
+    v1().merge(ours(&gateway))
+        .fallback(unknown)
+        .with_state(gateway)
 }
 
 /// Makes the router for requests that say which web page they come from.
 pub(crate) fn browser_router(gateway: Arc<Gateway>) -> Router {
     v1().layer(cors())
-        .merge(ours())
+        .merge(ours(&gateway))
         .fallback(unknown)
         .with_state(gateway)
 }
@@ -37,16 +40,46 @@ fn v1() -> Router<Arc<Gateway>> {
 }
 
 /// Our own pages.
-fn ours() -> Router<Arc<Gateway>> {
+fn ours(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
     Router::new()
         .route("/", only_get(get(index::page)))
         .route("/models", only_get(get(models::list)))
         .route("/health", only_get(get(health::summary)))
         .route("/health/live", only_get(get(health::live)))
         .route("/health/ready", only_get(get(health::ready)))
+        .route("/metrics", only_get(get(metrics::show)))
+        .route("/smart-ai/weights", only_get(get(smart_ai::weights)))
+        .route(
+            "/smart-ai/models/{*path}",
+            only_get(get(smart_ai::model_weights)),
+        )
+        .route("/monitoring", only_get(get(monitoring::index)))
+        .route("/monitoring/info", only_get(get(monitoring::info)))
+        .route(
+            "/monitoring/model-weights",
+            only_get(get(monitoring::model_weights)),
+        )
+        .route(
+            "/monitoring/performance",
+            only_get(get(monitoring::performance)),
+        )
+        .route("/monitoring/health", only_get(get(health::summary)))
+        .nest("/admin", admins(gateway))
 }
 
-async fn unknown(uri: Uri) -> ApiError {
+/// What is under `/admin`. The guard is around all of it, unknown paths included: a route that is
+/// added here is closed, and nobody else learns which there are.
+fn admins(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
+    let guard = from_fn_with_state(Arc::clone(gateway), admin::admins_only);
+    Router::new()
+        .route("/model-weights", only_get(get(admin::model_weights)))
+        .route("/backend-health", only_get(get(admin::backend_health)))
+        .route("/system-stats", only_get(get(admin::system_stats)))
+        .fallback(unknown)
+        .layer(guard)
+}
+
+async fn unknown(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::unknown_url(uri.path())
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::Tag;
-use berry_core::config::Prices;
+use berry_core::config::{BillingMode, Prices};
 
 use crate::key::EndpointKey;
 use crate::latency::Mode;
@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub priority: u8,
     /// Who may use it; empty is everybody.
     pub tags: Box<[Tag]>,
+    /// What costs money there, and so whether it may be probed.
+    pub billing: BillingMode,
     /// What a request of an average size costs there, as far as known.
     pub prices: Prices,
     /// How long it is waited for an answer.

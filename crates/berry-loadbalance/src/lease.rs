@@ -110,6 +110,7 @@ impl Lease {
             lasted: now.saturating_since(self.started),
             patience: endpoint.patience.of(self.mode),
             now,
+            breaker: self.pool.limits().breaker_of(endpoint.billing),
             limits: self.pool.limits(),
         };
         tell(&endpoint.state, &this);

@@ -5,7 +5,8 @@
 //! What the use taught is an [`Outcome`], recorded once, by the lease. It changes the
 //! [`EndpointState`], whose [`Breaker`](breaker::Breaker) alone decides whether the endpoint may
 //! be used. State is shared by every pool that uses the endpoint and outlives configurations
-//! through the [`Registry`]. After a failure, [`Attempts`] say where the request goes next.
+//! through the [`Registry`]. After a failure, [`Attempts`] say where the request goes next. The
+//! [`HealthMonitor`] asks the endpoints that requests say nothing about.
 //!
 //! Nothing here knows HTTP, JSON or a provider's protocol; time is a
 //! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
@@ -17,6 +18,7 @@ mod clock;
 mod confidence;
 mod economy;
 mod endpoint;
+mod health;
 mod key;
 mod latency;
 mod lease;
@@ -33,12 +35,13 @@ pub use budget::RetryBudget;
 pub use clock::Clock;
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
+pub use health::{Cadence, HealthMonitor, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster};
 pub use key::EndpointKey;
 pub use latency::Mode;
 pub use lease::Lease;
 pub use limits::{Limits, RetryPolicy};
 pub use outcome::{FailureKind, Fault, Outcome, Verdict};
-pub use pool::{Filter, PickError, Pool, PoolOptions};
+pub use pool::{EndpointView, Filter, PickError, Pool, PoolOptions};
 pub use registry::Registry;
 pub use state::{EndpointState, Events, Signals, Tally, Transition};
 pub use strategy::{Candidate, Draw, STRATEGIES, Strategy, StrategyEntry};

@@ -1,6 +1,8 @@
 //! The configured rules by which a pool ejects and retries.
 
-use berry_core::config::SmartAi;
+use std::time::Duration;
+
+use berry_core::config::{BillingMode, SmartAi};
 
 use crate::breaker::BreakerPolicy;
 
@@ -9,12 +11,28 @@ use crate::breaker::BreakerPolicy;
 pub struct Limits {
     /// When endpoints are ejected.
     pub breaker: BreakerPolicy,
+    /// The time between two trials of an unhealthy endpoint.
+    pub recovery: Duration,
     /// How often a request may be attempted.
     pub retry: RetryPolicy,
     /// The share of requests that may be retries.
     pub retry_budget_ratio: f64,
     /// What `smart_ai` learns by.
     pub smart_ai: SmartAi,
+}
+
+impl Limits {
+    /// Returns when an endpoint is ejected. One that bills by request comes back by a trial alone,
+    /// so its trials keep the pace of probes.
+    pub(crate) fn breaker_of(&self, billing: BillingMode) -> BreakerPolicy {
+        match billing {
+            BillingMode::PerToken => self.breaker,
+            BillingMode::PerRequest => BreakerPolicy {
+                longest: Some(self.recovery),
+                ..self.breaker
+            },
+        }
+    }
 }
 
 /// The configured limits of one request's attempts.

@@ -113,7 +113,10 @@ mod tests {
     fn time_without_failure_raises_it_too() {
         let recovery = begun();
 
-        let shares = [0, 29, 30, 60, 90].map(|second| recovery.share(at(second)));
+        let shares: Vec<f64> = [0, 29, 30, 60, 90]
+            .iter()
+            .map(|&second| recovery.share(at(second)))
+            .collect();
 
         assert_eq!(shares, [0.1, 0.1, 0.3, 0.5, 1.0]);
     }

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use berry_core::config::SmartAi;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::breaker::{Admission, Breaker, BreakerState, Change, Claim, Entry};
+use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
+use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
 use crate::key::EndpointKey;
 use crate::latency::{Latency, Mode};
 use crate::limits::Limits;
@@ -105,6 +106,10 @@ pub struct Tally {
     pub last_failure: Option<(Tick, FailureKind)>,
     /// When the first failure of those in a row was.
     pub failing_since: Option<Tick>,
+    /// Trials since it last worked.
+    pub trials: u64,
+    /// When the last of them began.
+    pub last_trial: Option<Tick>,
 }
 
 impl Tally {
@@ -115,7 +120,7 @@ impl Tally {
             Outcome::Success => {
                 self.successes_in_a_row += 1;
                 self.last_success = Some(now);
-                self.failing_since = None;
+                self.recovered();
             }
             Outcome::Failure(Fault { kind, .. }) => {
                 self.failures += 1;
@@ -127,6 +132,19 @@ impl Tally {
         }
         self.attempts += 1;
         self.last_attempt = Some(now);
+    }
+
+    fn recovered(&mut self) {
+        self.failing_since = None;
+        self.trials = 0;
+        self.last_trial = None;
+    }
+
+    fn claimed(&mut self, entry: Entry, now: Tick) {
+        if entry.is_trial() {
+            self.trials += 1;
+            self.last_trial = Some(now);
+        }
     }
 }
 
@@ -140,6 +158,8 @@ pub(crate) struct Use<'a> {
     /// How long it was waited for an answer at most.
     pub(crate) patience: Duration,
     pub(crate) now: Tick,
+    /// When the endpoint is ejected.
+    pub(crate) breaker: BreakerPolicy,
     pub(crate) limits: &'a Limits,
 }
 
@@ -149,7 +169,7 @@ struct Learned {
     recovery: Recovery,
     latency: Latency,
     confidence: Confidence,
-    probe_failed: bool,
+    probes: ProbeRecord,
     tally: Tally,
 }
 
@@ -161,7 +181,7 @@ impl Learned {
         }
         self.recovery.succeeded(this.now);
         self.latency.answered(this.mode, this.lasted, this.now);
-        self.probe_failed = false;
+        self.probes.clear();
         change
     }
 
@@ -172,7 +192,35 @@ impl Learned {
         self.confidence
             .failed(fault.kind, this.now, &this.limits.smart_ai);
         self.breaker
-            .failed(this.entry, fault, this.now, this.limits.breaker)
+            .failed(this.entry, fault, this.now, this.breaker)
+    }
+
+    fn probed(
+        &mut self,
+        depth: ProbeDepth,
+        outcome: &ProbeOutcome,
+        begun: Tick,
+        now: Tick,
+    ) -> Option<Change> {
+        let after = |at: Option<Tick>| at.is_some_and(|at| at > begun);
+        let outdated = match outcome {
+            ProbeOutcome::Passed => after(self.tally.last_failure.map(|(at, _)| at)),
+            ProbeOutcome::Failed(_) => after(self.tally.last_success),
+            ProbeOutcome::Unknown => false,
+        };
+        if outdated {
+            return None;
+        }
+        let had_failed = self.probes.record(depth, outcome, now);
+        if depth == ProbeDepth::Models || *outcome != ProbeOutcome::Passed {
+            return None;
+        }
+        self.tally.recovered();
+        let change = self.breaker.probed(now);
+        if had_failed || change.is_some() {
+            self.recovery.begin(now);
+        }
+        change
     }
 }
 
@@ -210,7 +258,7 @@ impl EndpointState {
             admission,
             consecutive_failures: learned.breaker.consecutive_failures(),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            probe_failed: learned.probe_failed,
+            probe_failed: learned.probes.failed(),
             recovery: match admission {
                 Admission::Closed => learned.recovery.share(now),
                 _ => recovery::ON_TRIAL,
@@ -232,23 +280,28 @@ impl EndpointState {
 
     /// Claims a use, or refuses.
     pub(crate) fn try_enter(&self, now: Tick) -> Option<Entry> {
-        let claim = self.learned.lock().breaker.try_enter(now)?;
-        Some(self.enter(claim))
+        let mut learned = self.learned.lock();
+        let claim = learned.breaker.try_enter(now)?;
+        Some(self.enter(learned, claim, now))
     }
 
     /// Claims the trial before its time.
     pub(crate) fn try_last_resort(&self, now: Tick) -> Option<Entry> {
-        let claim = self.learned.lock().breaker.try_last_resort(now)?;
-        Some(self.enter(claim))
+        let mut learned = self.learned.lock();
+        let claim = learned.breaker.try_last_resort(now)?;
+        Some(self.enter(learned, claim, now))
     }
 
     /// Claims a use that was asked for by name.
     pub(crate) fn enter_regardless(&self, now: Tick) -> Entry {
-        let claim = self.learned.lock().breaker.enter_regardless(now);
-        self.enter(claim)
+        let mut learned = self.learned.lock();
+        let claim = learned.breaker.enter_regardless(now);
+        self.enter(learned, claim, now)
     }
 
-    fn enter(&self, claim: Claim) -> Entry {
+    fn enter(&self, mut learned: MutexGuard<'_, Learned>, claim: Claim, now: Tick) -> Entry {
+        learned.tally.claimed(claim.entry, now);
+        drop(learned);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.announce(claim.change, None);
         claim.entry
@@ -284,6 +337,33 @@ impl EndpointState {
         self.announce(change, cause);
     }
 
+    /// Records a probe that was begun at `begun`. It changes neither totals nor what selection knows
+    /// of speed and trust; a failed one never ejects, and a passed chat ends an ejection. What real
+    /// requests have shown since it began is newer and stands.
+    pub fn probed(&self, depth: ProbeDepth, outcome: &ProbeOutcome, begun: Tick, now: Tick) {
+        let change = self.learned.lock().probed(depth, outcome, begun, now);
+        self.announce(change, None);
+    }
+
+    /// Returns when the last probe ended.
+    pub fn last_probe(&self) -> Option<Tick> {
+        self.learned.lock().probes.last()
+    }
+
+    /// Returns what the next probe depends on.
+    pub(crate) fn vitals(&self, now: Tick) -> Vitals {
+        let learned = self.learned.lock();
+        Vitals {
+            standing: match learned.breaker.admission(now) {
+                Admission::CoolingDown { .. } => Standing::CoolingDown,
+                Admission::Closed if !learned.probes.failed() => Standing::Healthy,
+                _ => Standing::Unhealthy,
+            },
+            last_attempt: learned.tally.last_attempt,
+            last_failure: learned.tally.last_failure.map(|(at, _)| at),
+        }
+    }
+
     fn announce(&self, change: Option<Change>, cause: Option<FailureKind>) {
         if let Some(Change { from, to }) = change {
             self.events.announce(&Transition {
@@ -307,6 +387,7 @@ impl EndpointState {
                 lasted,
                 patience,
                 now,
+                breaker: limits.breaker,
                 limits,
             };
             self.leave(&this, Outcome::Failure(Fault::new(FailureKind::Server)));

@@ -4,7 +4,8 @@
 //! [`Relay`] picks an endpoint, sends the request with the upstream's model name spliced in, and
 //! reads until content has come. Before that, any failure moves the request to another endpoint
 //! and the client sees nothing; after it, the [`Answer`] passes on untouched, watched for errors
-//! and its end. A [`Snapshot`] is what one configuration compiles to.
+//! and its end. A [`Snapshot`] is what one configuration compiles to. Between requests the
+//! [`UpstreamProber`] asks whether upstreams work, in the same words.
 //!
 //! No routes, users' tokens or metrics here, and no statuses of our own making.
 
@@ -16,6 +17,7 @@ mod envelope;
 mod error;
 mod exchange;
 mod json;
+mod prober;
 mod quiet;
 mod relay;
 mod snapshot;
@@ -28,6 +30,7 @@ pub use answer::{Answer, Break};
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{Failed, RelayError};
 pub use exchange::{Dialect, Exchange, Operation};
+pub use prober::UpstreamProber;
 pub use quiet::Quiet;
 pub use relay::{Receipt, Relay, Reply, ReplyBody};
 pub use snapshot::{CompileError, Names, Route, Snapshot};

@@ -278,7 +278,7 @@ async fn attempt(route: &Route, lease: &Lease, exchange: &Exchange) -> Result<An
 
 /// Reads an answer that is no success and judges whose fault it is. The body of one that is the
 /// client's comes back where it is a JSON object.
-async fn refusal(head: &Parts, body: UpstreamBody) -> Result<Option<Bytes>, Failure> {
+pub(crate) async fn refusal(head: &Parts, body: UpstreamBody) -> Result<Option<Bytes>, Failure> {
     let body = timeout(ERROR_BODY_WAIT, Limited::new(body, ERROR_BODY).collect()).await;
     // An error whose body does not come is judged by its status.
     let body = body
@@ -293,7 +293,7 @@ async fn refusal(head: &Parts, body: UpstreamBody) -> Result<Option<Bytes>, Fail
 }
 
 /// Says what is wrong with a successful answer's headers, if anything is.
-fn wrong_kind(headers: &HeaderMap, stream: bool) -> Option<&'static str> {
+pub(crate) fn wrong_kind(headers: &HeaderMap, stream: bool) -> Option<&'static str> {
     let encoding = headers.get(CONTENT_ENCODING);
     if encoding.is_some_and(|encoding| encoding != "identity") {
         return Some("compressed although that was not accepted");

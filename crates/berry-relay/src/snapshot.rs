@@ -161,7 +161,9 @@ impl<'a> Compiler<'a> {
             breaker: BreakerPolicy {
                 threshold: settings.circuit_breaker_failure_threshold,
                 timeout: settings.circuit_breaker_timeout,
+                longest: None,
             },
+            recovery: settings.recovery_check_interval,
             retry: RetryPolicy {
                 max_retries: settings.max_retries,
                 max_moves: settings.max_internal_retries,
@@ -198,6 +200,7 @@ impl<'a> Compiler<'a> {
             weight: backend.weight,
             priority: backend.priority,
             tags: backend.tags.clone().into(),
+            billing: backend.billing,
             prices: backend.prices,
             patience: Patience {
                 streamed: provider.response_timeout.streamed,

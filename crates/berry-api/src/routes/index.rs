@@ -8,18 +8,22 @@ use http::HeaderMap;
 use http::header::ACCEPT;
 
 use crate::gateway::Gateway;
-use crate::routes::health::Health;
+use crate::routes::overview::Overview;
 
-const LINKS: [(&str, &str); 4] = [
+const LINKS: [(&str, &str); 8] = [
     ("/v1/models", "models (needs a token)"),
     ("/health", "health"),
+    ("/metrics", "metrics"),
+    ("/smart-ai/weights", "what smart_ai has learned"),
+    ("/monitoring", "pages for monitoring"),
+    ("/admin/system-stats", "balancing, for admins"),
     ("/health/live", "liveness, for restarts"),
     ("/health/ready", "readiness, for load balancers"),
 ];
 
 /// Answers HTML, or plain text where that is asked for.
 pub(crate) async fn page(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
-    let status = Health::of(&gateway).status();
+    let status = Overview::of(&gateway).status();
     let version = env!("CARGO_PKG_VERSION");
     let accepts = headers
         .get(ACCEPT)

@@ -1,6 +1,13 @@
-//! One file per group of routes.
+//! One file per group of routes, and what several of them share.
 
+pub(crate) mod admin;
 pub(crate) mod chat;
+mod disclosure;
 pub(crate) mod health;
 pub(crate) mod index;
+pub(crate) mod metrics;
 pub(crate) mod models;
+mod moment;
+pub(crate) mod monitoring;
+mod overview;
+pub(crate) mod smart_ai;

@@ -6,6 +6,9 @@
 /// Clients that leave cancel the upstream, and blame nobody.
 #[cfg(test)]
 mod abort;
+/// Balancing as operators see it, and who is an operator.
+#[cfg(test)]
+mod admin;
 /// Who is let in, and what the others are told.
 #[cfg(test)]
 mod auth;
@@ -27,6 +30,9 @@ mod errors;
 /// What is known of providers and models, for people and for load balancers.
 #[cfg(test)]
 mod health;
+/// Probes: what they ask, and what changes by the answer.
+#[cfg(test)]
+mod health_check;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;
@@ -36,6 +42,9 @@ mod limits;
 /// Many requests at once, with and without broken backends.
 #[cfg(test)]
 mod loadbalance;
+/// Totals, and the same for status pages.
+#[cfg(test)]
+mod metrics;
 /// The list of models.
 #[cfg(test)]
 mod models;
@@ -51,6 +60,9 @@ mod retry;
 /// How a gateway stops.
 #[cfg(test)]
 mod shutdown;
+/// What `smart_ai` has learned.
+#[cfg(test)]
+mod smart_ai;
 /// Streams of events: byte for byte, and how they break.
 #[cfg(test)]
 mod stream;

@@ -14,18 +14,6 @@ pub(super) struct Pending(&'static str, &'static str);
 
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
-    Pending(
-        "settings.health_check_interval_seconds",
-        "endpoints are not probed",
-    ),
-    Pending(
-        "settings.health_check_timeout_seconds",
-        "endpoints are not probed",
-    ),
-    Pending(
-        "settings.recovery_check_interval_seconds",
-        "endpoints are not probed",
-    ),
     Pending("settings.log_request_body", "bodies are never logged"),
     Pending("settings.log_response_body", "bodies are never logged"),
     Pending("settings.mask_api_keys", "keys are never shown"),
@@ -35,14 +23,11 @@ pub(super) const PENDING: &[Pending] = &[
         "`X-Forwarded-For` is never believed",
     ),
     Pending("settings.max_inflight_requests", "requests are not shed"),
-    Pending("settings.public_details", "details are always listed"),
-    Pending("settings.smart_ai", "the strategy is not available"),
     Pending(
         "providers.*.max_concurrent_requests",
         "requests are not bounded",
     ),
     Pending("models.*.affinity", "repeated requests go anywhere"),
-    Pending("models.*.backends.billing_mode", "endpoints are not probed"),
     Pending("models.*.backends.input_price", "costs are not computed"),
     Pending("models.*.backends.output_price", "costs are not computed"),
     Pending(

@@ -32,6 +32,7 @@ fn answer(pool: &Pool, entry: Entry, clock: Clock) {
         lasted: Duration::ZERO,
         patience: Duration::ZERO,
         now: clock.now(),
+        breaker: pool.limits().breaker,
         limits: pool.limits(),
     };
     pool.endpoint(0).state.answered(&this);

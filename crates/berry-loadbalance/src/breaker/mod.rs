@@ -7,13 +7,14 @@
 //!     │  └────────────────────────────────────┼──┘                                      │
 //!     │                 the trial failed: k+1 └─────────────────────────────────────────┤
 //!     └─────────────────────────────────────────────────────────────────────────────────┘
-//!                                the trial reached content
+//!                                the trial reached content, or a probe passed
 //! ```
 //!
 //! - *threshold*: that many consecutive failures.
 //! - *brown-out*: at least half of the last [`WINDOW`] attempts within [`WINDOW_SPAN`] failed. An
 //!   endpoint that fails every other request never fails five times in a row.
-//! - *open(k)* lasts `min(timeout × 2^k, 10 × timeout)`, where k counts re-openings.
+//! - *open(k)* lasts `min(timeout × 2^k, 10 × timeout)`, where k counts re-openings, and no longer
+//!   than the policy's `longest`.
 //! - *half-open* admits one trial at a time. A trial that is abandoned gives its place back;
 //!   otherwise the endpoint would stay shut for ever.
 //! - *cool-down*: a 429 that says for how long. It ends closed, without a trial.
@@ -49,6 +50,9 @@ pub struct BreakerPolicy {
     pub threshold: u32,
     /// How long it stays open the first time.
     pub timeout: Duration,
+    /// How long it stays open at most, where no probe can end it earlier; not a bound on what the
+    /// provider asks for itself.
+    pub longest: Option<Duration>,
 }
 
 /// The state as shown to people and metrics.
@@ -100,6 +104,13 @@ pub enum Admission {
 pub struct Entry {
     epoch: u64,
     trial: bool,
+}
+
+impl Entry {
+    /// Returns whether it holds the trial.
+    pub fn is_trial(self) -> bool {
+        self.trial
+    }
 }
 
 /// A claim, and what it found the breaker to have become since the last.
@@ -256,6 +267,10 @@ impl Breaker {
         if entry.epoch != self.epoch {
             return None;
         }
+        self.close()
+    }
+
+    fn close(&mut self) -> Option<Change> {
         let from = self.state.shown();
         self.state = State::Closed;
         self.reopened = 0;
@@ -300,6 +315,15 @@ impl Breaker {
         Self::change(from, self.state.shown())
     }
 
+    /// Records that a probe was answered as a request would have been: closes the breaker early. A
+    /// cool-down stands, for it is the provider's word about requests.
+    pub fn probed(&mut self, now: Tick) -> Option<Change> {
+        if matches!(self.admission(now), Admission::CoolingDown { .. }) {
+            return None;
+        }
+        self.close()
+    }
+
     /// Gives the place of an abandoned trial back; any other abandoned use is nothing.
     pub fn abandoned(&mut self, entry: Entry) {
         if entry.trial
@@ -342,8 +366,10 @@ impl Breaker {
             .checked_shl(self.reopened)
             .unwrap_or(MAX_TIMEOUTS)
             .clamp(1, MAX_TIMEOUTS);
+        let length = policy.timeout * factor;
+        let length = policy.longest.map_or(length, |longest| length.min(longest));
         self.state = State::Open {
-            until: now + (policy.timeout * factor).max(at_least),
+            until: now + length.max(at_least),
             refused,
         };
         self.epoch += 1;

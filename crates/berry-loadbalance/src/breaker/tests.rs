@@ -4,6 +4,7 @@ use crate::outcome::FailureKind;
 const POLICY: BreakerPolicy = BreakerPolicy {
     threshold: 5,
     timeout: Duration::from_secs(60),
+    longest: None,
 };
 const SERVER: Fault = Fault {
     kind: FailureKind::Server,
@@ -329,4 +330,20 @@ fn neither_a_refused_credential_nor_a_cool_down_is_a_last_resort() {
 
         assert_eq!(breaker.try_last_resort(at(1)), None, "{fault:?}");
     }
+}
+
+#[test]
+fn a_policy_may_bound_the_open_time() {
+    let policy = BreakerPolicy {
+        longest: Some(Duration::from_secs(20)),
+        ..POLICY
+    };
+    let mut breaker = Breaker::default();
+
+    for _ in 0..POLICY.threshold {
+        let entry = breaker.enter_regardless(at(0)).entry;
+        breaker.failed(entry, SERVER, at(0), policy);
+    }
+
+    assert_eq!(next_trial(&breaker, 0), 20);
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_core::config::{AllowedModels, ConfidenceAdjustments, Prices, RateLimit, SmartAi};
+use berry_core::config::{
+    AllowedModels, BillingMode, ConfidenceAdjustments, Prices, RateLimit, SmartAi,
+};
 use berry_core::{ProviderName, Tag, TokenDigest, User, name::UserName};
 
 use super::*;
@@ -19,7 +21,9 @@ pub(crate) const LIMITS: Limits = Limits {
     breaker: BreakerPolicy {
         threshold: 5,
         timeout: Duration::from_secs(60),
+        longest: None,
     },
+    recovery: Duration::from_secs(120),
     retry: RetryPolicy {
         max_retries: 3,
         max_moves: 2,
@@ -61,6 +65,7 @@ pub(crate) fn endpoint(provider: &str) -> Endpoint {
         weight: 1.0,
         priority: 0,
         tags: Box::default(),
+        billing: BillingMode::PerToken,
         prices: Prices::default(),
         patience: Patience {
             streamed: Duration::from_secs(30),

@@ -9,6 +9,8 @@
 //! is made under the state's lock. Where it is refused, another request was faster, and the choice
 //! is made again without that candidate.
 
+mod view;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -27,6 +29,8 @@ use crate::lease::{Claimed, Lease};
 use crate::limits::{Limits, RetryPolicy};
 use crate::state::Signals;
 use crate::strategy::{Candidate, Draw, Strategy, Turns};
+
+pub use view::EndpointView;
 
 /// Seldom enough to cost a failing endpoint's users little (its trial is protected by failover),
 /// often enough to bring it back under light traffic.
@@ -99,6 +103,8 @@ pub struct Pool {
     limits: Limits,
     turns: Turns,
     first_picks: AtomicU64,
+    /// Requests that were given an endpoint; the retries of one do not count.
+    selections: AtomicU64,
     budget: Mutex<RetryBudget>,
     economy: Economy,
     last_resort: Mutex<LastResort>,
@@ -121,6 +127,7 @@ impl Pool {
             limits: options.limits,
             turns: Turns::default(),
             first_picks: AtomicU64::new(0),
+            selections: AtomicU64::new(0),
             budget: Mutex::new(RetryBudget::new(options.limits.retry_budget_ratio)),
             economy: Economy::default(),
             last_resort: Mutex::default(),
@@ -190,7 +197,10 @@ impl Pool {
             smart_ai: &self.limits.smart_ai,
             economy: &self.economy,
         };
-        let lease = |claimed| Lease::new(Arc::clone(self), claimed, filter.mode, clock);
+        let lease = |claimed| {
+            self.count_selection(order);
+            Lease::new(Arc::clone(self), claimed, filter.mode, clock)
+        };
         let (mut candidates, otherwise) = self.candidates(filter, &skip, now);
         while let Some(place) = self.choose(&candidates, &mut draw) {
             let index = candidates[place].index;
@@ -335,11 +345,7 @@ impl Pool {
             self.count_first_pick(draw);
             return self.strategy.choose(candidates, draw);
         }
-        let healthy: Candidates<'_> = candidates
-            .iter()
-            .filter(|c| c.signals.healthy())
-            .copied()
-            .collect();
+        let healthy = healthy(candidates);
         if let Some(place) = self.recovering(candidates, &healthy, draw) {
             return Some(place);
         }
@@ -373,10 +379,22 @@ impl Pool {
         due.get(rotation.checked_rem(due.len())?).copied()
     }
 
+    fn count_selection(&self, order: Order) {
+        if order == Order::First {
+            self.selections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn count_first_pick(&self, draw: &Draw<'_>) -> Option<u64> {
         draw.first
             .then(|| self.first_picks.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// Returns the candidates that need no trial; where there are any, the others have to wait.
+fn healthy<'a>(candidates: &[Candidate<'a>]) -> Candidates<'a> {
+    let healthy = candidates.iter().filter(|c| c.signals.healthy());
+    healthy.copied().collect()
 }
 
 /// Whether a pick begins a request or continues it.

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use berry_core::config::BillingMode;
 use tokio::time::advance;
 
 use super::fixtures::*;
@@ -214,4 +215,24 @@ async fn an_endpoint_that_refuses_our_credential_is_no_last_resort() {
     fail(lease, Fault::new(FailureKind::Auth));
 
     assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_bills_by_request_is_tried_again_at_the_pace_of_probes() {
+    let priced = Endpoint {
+        billing: BillingMode::PerRequest,
+        ..endpoint("a")
+    };
+    let limits = Limits {
+        recovery: Duration::from_secs(7),
+        ..LIMITS
+    };
+    let pool = pool_with("failover", vec![priced], limits);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(7));
+
+    let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+    fail(lease, Fault::new(FailureKind::Auth));
+
+    advance(Duration::from_secs(7)).await;
+    assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_ok());
 }

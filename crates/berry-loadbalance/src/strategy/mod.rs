@@ -59,6 +59,18 @@ pub trait Strategy: fmt::Debug + Send + Sync {
     /// Returns the place in `candidates` of the one chosen; none only where there are none.
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize>;
 
+    /// Returns what each candidate weighs in a choice now, in their order. For people, who are to
+    /// see the numbers that selection uses; where it uses none, that is the configured weight.
+    fn weights(
+        &self,
+        candidates: &[Candidate<'_>],
+        _settings: &SmartAi,
+        _economy: &Economy,
+    ) -> Vec<f64> {
+        let weights = candidates.iter().map(|candidate| candidate.endpoint.weight);
+        weights.collect()
+    }
+
     /// Returns whether a recovering endpoint may be given a first pick although healthy ones
     /// exist. A strategy that keeps endpoints in reserve says no for those.
     fn may_try_recovering(&self, recovering: &Endpoint, healthy: &[Candidate<'_>]) -> bool {

@@ -22,6 +22,7 @@
 use berry_core::config::SmartAi as Settings;
 use smallvec::SmallVec;
 
+use crate::economy::Economy;
 use crate::strategy::weighted::{self, suspect_weight};
 use crate::strategy::{Candidate, Draw, Strategy};
 
@@ -68,23 +69,37 @@ impl Rated<'_> {
 
 impl Strategy for SmartAi {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
-        let rated = rate(candidates, draw);
+        let rated = rate(candidates, draw.smart_ai, draw.economy);
         let exploit = exploit(&rated)?;
         if rated.len() == 1 || draw.rng.f64() >= draw.smart_ai.exploration_ratio {
             return Some(exploit);
         }
         Some(explore(&rated, exploit, draw).unwrap_or(exploit))
     }
+
+    fn weights(
+        &self,
+        candidates: &[Candidate<'_>],
+        settings: &Settings,
+        economy: &Economy,
+    ) -> Vec<f64> {
+        let rated = rate(candidates, settings, economy);
+        rated.iter().map(|rated| rated.score).collect()
+    }
 }
 
-fn rate<'a>(candidates: &'a [Candidate<'a>], draw: &Draw<'_>) -> SmallVec<[Rated<'a>; 16]> {
-    let average = draw.economy.average();
+fn rate<'a>(
+    candidates: &'a [Candidate<'a>],
+    settings: &Settings,
+    economy: &Economy,
+) -> SmallVec<[Rated<'a>; 16]> {
+    let average = economy.average();
     let mut rated: SmallVec<[Rated<'a>; 16]> = candidates
         .iter()
         .map(|candidate| Rated {
             candidate,
             price: average.cost(&candidate.endpoint.prices),
-            score: worth(candidate, draw.smart_ai),
+            score: worth(candidate, settings),
         })
         .collect();
     let prices = rated.iter().filter_map(|rated| rated.price);

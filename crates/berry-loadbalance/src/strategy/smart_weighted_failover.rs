@@ -7,6 +7,9 @@
 //! An endpoint that was ejected comes back in stages (10, 30, 50, 100 %) instead of at once; the
 //! ramp is in [`recovery`](crate::recovery).
 
+use berry_core::config::SmartAi;
+
+use crate::economy::Economy;
 use crate::strategy::weighted::{choose, suspect_weight};
 use crate::strategy::{Candidate, Draw, Strategy};
 
@@ -15,8 +18,14 @@ pub(super) struct SmartWeightedFailover;
 
 impl Strategy for SmartWeightedFailover {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
-        choose(candidates, draw.rng, |candidate| {
-            suspect_weight(candidate) * candidate.signals.recovery
-        })
+        choose(candidates, draw.rng, returning_weight)
     }
+
+    fn weights(&self, candidates: &[Candidate<'_>], _: &SmartAi, _: &Economy) -> Vec<f64> {
+        candidates.iter().map(returning_weight).collect()
+    }
+}
+
+fn returning_weight(candidate: &Candidate<'_>) -> f64 {
+    suspect_weight(candidate) * candidate.signals.recovery
 }

@@ -7,6 +7,9 @@
 //! A suspect endpoint keeps a share until its breaker ejects it, and one success restores it. A
 //! request is never left unserved while any candidate might serve it.
 
+use berry_core::config::SmartAi;
+
+use crate::economy::Economy;
 use crate::strategy::weighted::{choose, suspect_weight};
 use crate::strategy::{Candidate, Draw, Strategy};
 
@@ -16,5 +19,9 @@ pub(super) struct WeightedFailover;
 impl Strategy for WeightedFailover {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
         choose(candidates, draw.rng, suspect_weight)
+    }
+
+    fn weights(&self, candidates: &[Candidate<'_>], _: &SmartAi, _: &Economy) -> Vec<f64> {
+        candidates.iter().map(suspect_weight).collect()
     }
 }

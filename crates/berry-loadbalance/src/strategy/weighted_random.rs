@@ -4,6 +4,9 @@
 //! P(i) = w(i) / Σ w,   w(i) = weight(i) × 2^−n(i),   n = consecutive failures
 //! ```
 
+use berry_core::config::SmartAi;
+
+use crate::economy::Economy;
 use crate::strategy::weighted::{choose, suspect_weight};
 use crate::strategy::{Candidate, Draw, Strategy};
 
@@ -13,5 +16,9 @@ pub(super) struct WeightedRandom;
 impl Strategy for WeightedRandom {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
         choose(candidates, draw.rng, suspect_weight)
+    }
+
+    fn weights(&self, candidates: &[Candidate<'_>], _: &SmartAi, _: &Economy) -> Vec<f64> {
+        candidates.iter().map(suspect_weight).collect()
     }
 }

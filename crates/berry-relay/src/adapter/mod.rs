@@ -20,6 +20,8 @@ pub struct Protocol {
     pub aliases: &'static [&'static str],
     /// Returns where an operation is asked for, given the configured base URL.
     pub(crate) url: fn(&Uri, Operation) -> Result<Uri, InvalidUri>,
+    /// Returns where the list of models is asked for.
+    pub(crate) models: fn(&Uri) -> Result<Uri, InvalidUri>,
     /// Returns the header that carries the key.
     pub(crate) credential: fn(&Secret) -> Result<(HeaderName, HeaderValue), InvalidHeaderValue>,
 }
@@ -29,6 +31,7 @@ pub const PROTOCOLS: &[Protocol] = &[Protocol {
     name: "openai",
     aliases: &["open_a_i", "open_ai"],
     url: openai::url,
+    models: openai::models,
     credential: openai::credential,
 }];
 

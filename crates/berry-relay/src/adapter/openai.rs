@@ -11,6 +11,9 @@ use crate::exchange::Operation;
 /// The version that is put in where the base URL names none.
 const VERSION: &str = "/v1";
 
+/// The list of models, below the version segment.
+const MODELS: &str = "/models";
+
 /// Returns where the operation is asked for.
 ///
 /// A base that is the operation's full address is used as it is; one with a version segment
@@ -22,6 +25,23 @@ pub(super) fn url(base: &Uri, operation: Operation) -> Result<Uri, InvalidUri> {
     if text.ends_with(path) {
         return text.parse();
     }
+    complete(base, text, path)
+}
+
+/// Returns where the list of models is asked for; beside the operation where the base is one's
+/// full address.
+pub(super) fn models(base: &Uri) -> Result<Uri, InvalidUri> {
+    let text = base.to_string();
+    let text = text.trim_end_matches('/');
+    let mut operations = Operation::ALL.iter();
+    match operations.find_map(|operation| text.strip_suffix(operation.path())) {
+        Some(parent) => format!("{parent}{MODELS}").parse(),
+        None => complete(base, text, MODELS),
+    }
+}
+
+/// Appends a path, and the version before it where the base names none.
+fn complete(base: &Uri, text: &str, path: &str) -> Result<Uri, InvalidUri> {
     let versioned = base.path().split('/').any(is_version);
     let version = if versioned { "" } else { VERSION };
     format!("{text}{version}{path}").parse()
@@ -87,6 +107,23 @@ mod tests {
             let url = url(&base, Operation::ChatCompletions).unwrap();
 
             assert_eq!(url.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn the_list_of_models_is_beside_the_operations() {
+        for (base, expected) in [
+            ("https://api.openai.com", "https://api.openai.com/v1/models"),
+            ("http://host/openai/v1/", "http://host/openai/v1/models"),
+            (
+                "http://host:8000/v1/chat/completions",
+                "http://host:8000/v1/models",
+            ),
+            ("http://host/chat/completions", "http://host/models"),
+        ] {
+            let base: Uri = base.parse().unwrap();
+
+            assert_eq!(models(&base).unwrap().to_string(), expected);
         }
     }
 

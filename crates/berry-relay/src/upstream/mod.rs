@@ -13,12 +13,14 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use berry_core::config::{HttpVersion, ProxyChoice, Settings};
 use berry_core::{Provider, ProviderName};
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Response, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 
 use crate::adapter::{self, Protocol};
+use crate::envelope::Pieces;
 use crate::exchange::{Exchange, Operation};
 pub(crate) use body::UpstreamBody;
 use connections::{Connections, Settled};
@@ -61,6 +63,8 @@ pub struct Upstream {
     provider: Arc<Provider>,
     /// Where each operation is asked for, in the order of [`Operation::ALL`].
     urls: Vec<Uri>,
+    /// Where the list of models is.
+    models: Uri,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
     connections: Arc<Connections>,
@@ -105,6 +109,7 @@ impl Upstream {
             .map(|&operation| (protocol.url)(&provider.base_url, operation));
         Ok(Self {
             urls: urls.collect::<Result<_, _>>()?,
+            models: (protocol.models)(&provider.base_url)?,
             headers: fixed_headers(&provider, protocol)?,
             connections: Arc::new(connections),
             connect_timeout: settings.connect_timeout,
@@ -164,6 +169,49 @@ impl Upstream {
             headers,
         };
         self.connections.send(&outgoing, waits).await
+    }
+
+    /// Asks for the list of models and waits for the answer's headers, as long as `within`.
+    pub(crate) async fn list_models(
+        &self,
+        within: Duration,
+    ) -> Result<Response<UpstreamBody>, TransportError> {
+        let mut headers = self.headers.clone();
+        headers.remove(CONTENT_TYPE);
+        let outgoing = Outgoing {
+            method: Method::GET,
+            uri: self.models.clone(),
+            headers,
+            body: Pieces::new(),
+        };
+        self.probe(&outgoing, within).await
+    }
+
+    /// Sends a chat of the gateway's own and waits for the answer's headers, as long as `within`.
+    pub(crate) async fn chat(
+        &self,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Response<UpstreamBody>, TransportError> {
+        let outgoing = Outgoing {
+            method: Method::POST,
+            uri: self.urls[Operation::ChatCompletions as usize].clone(),
+            headers: self.headers.clone(),
+            body: Pieces::from_iter([body]),
+        };
+        self.probe(&outgoing, within).await
+    }
+
+    async fn probe(
+        &self,
+        outgoing: &Outgoing,
+        within: Duration,
+    ) -> Result<Response<UpstreamBody>, TransportError> {
+        let waits = Waits {
+            connect: self.connect_timeout.min(within),
+            headers: within,
+        };
+        self.connections.send(outgoing, waits).await
     }
 }
 

@@ -7,6 +7,7 @@ mod process;
 mod proxy;
 mod raw;
 mod setup;
+mod shape;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub(crate) use process::{Finished, Process, run, scratch};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::Raw;
 pub(crate) use setup::{Setup, TOKEN};
+pub(crate) use shape::{list, number_or_null, shape, text_or_null};
 
 /// Longer than any test may take: a hang is to fail where it happens.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -110,7 +110,13 @@ impl Setup {
 
     /// Returns the text.
     pub(crate) fn toml(&self) -> String {
-        let mut toml = format!("[settings]\n{}", self.settings);
+        // Probes are requests too, and most tests count those.
+        let probes = if self.settings.contains("health_check_interval_seconds") {
+            ""
+        } else {
+            "health_check_interval_seconds = 0\n"
+        };
+        let mut toml = format!("[settings]\n{probes}{}", self.settings);
         for provider in &self.providers {
             let Provider {
                 id, url, options, ..

@@ -145,12 +145,6 @@ fn a_number_in_quotes_is_recognised() {
       |
       = help: write it without quotes: `3`
 
-    warning: `public_details` has no effect yet: details are always listed
-     --> config.toml:3:1
-      |
-    3 | public_details = "true"
-      | ^^^^^^^^^^^^^^
-
     error: `settings.public_details` must be `true` or `false`, not a string
      --> config.toml:3:18
       |
@@ -159,7 +153,7 @@ fn a_number_in_quotes_is_recognised() {
       |
       = help: write it without quotes: `true`
 
-    2 errors, 1 warning; configuration not loaded
+    2 errors; configuration not loaded
     "#);
 }
 
@@ -190,12 +184,6 @@ fn a_number_out_of_range_is_told_the_range() {
       |
     3 | connect_timeout_seconds = 0
       |                           ^
-
-    warning: `health_check_interval_seconds` has no effect yet: endpoints are not probed
-     --> config.toml:4:1
-      |
-    4 | health_check_interval_seconds = -1
-      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 
     error: `settings.health_check_interval_seconds` must be a whole number of seconds up to 86400, or 0 for off, not `-1`
      --> config.toml:4:33
@@ -233,7 +221,7 @@ fn a_number_out_of_range_is_told_the_range() {
     8 | max_inflight_requests = 10000000
       |                         ^^^^^^^^
 
-    7 errors, 2 warnings; configuration not loaded
+    7 errors, 1 warning; configuration not loaded
     ");
 }
 
@@ -292,19 +280,13 @@ fn a_table_is_not_a_value() {
     1 | providers = 3
       |             ^
 
-    warning: `smart_ai` has no effect yet: the strategy is not available
-     --> config.toml:3:1
-      |
-    3 | smart_ai = "on"
-      | ^^^^^^^^
-
     error: `settings.smart_ai` must be a table, not a string
      --> config.toml:3:12
       |
     3 | smart_ai = "on"
       |            ^^^^
 
-    2 errors, 1 warning; configuration not loaded
+    2 errors; configuration not loaded
     "#);
 }
 
@@ -415,19 +397,13 @@ fn the_least_confidence_is_not_above_the_first() {
     );
 
     assert_snapshot!(shown, @r"
-    warning: `smart_ai` has no effect yet: the strategy is not available
-     --> config.toml:1:11
-      |
-    1 | [settings.smart_ai]
-      |           ^^^^^^^^
-
     error: `min_confidence` 0.5 is greater than `initial_confidence` 0.3
      --> config.toml:3:18
       |
     3 | min_confidence = 0.5
       |                  ^^^
 
-    1 error, 1 warning; configuration not loaded
+    1 error; configuration not loaded
     ");
 }
 

@@ -1,0 +1,54 @@
+//! `GET /metrics`: the totals, for programs that read JSON.
+//!
+//! Requests are counted as upstreams see them: an attempt that failed and was saved by another
+//! backend is in `total_requests` twice, and once in `successful_requests`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Json;
+use serde_json::{Value, json};
+
+use crate::gateway::Gateway;
+use crate::routes::disclosure::Disclosure;
+use crate::routes::overview::{Count, ModelView, Overview, success_rate};
+
+/// The route's handler.
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    disclosure: Disclosure,
+) -> Json<Value> {
+    let overview = Overview::of(&gateway);
+    let of = |count: Count| json!({ "total": count.total, "healthy": count.healthy, "health_ratio": count.ratio() });
+    let (requests, successes) = overview.attempts();
+    let mut models = of(overview.model_count());
+    let details = overview.models.iter().filter(|_| disclosure.names());
+    models["details"] = Value::Object(details.map(detail).collect());
+    Json(json!({
+        "status": overview.status(),
+        "service": {
+            "running": overview.running,
+            "total_requests": requests,
+            "successful_requests": successes,
+            "success_rate": success_rate(requests, successes),
+        },
+        "providers": of(overview.provider_count()),
+        "models": models,
+        "load_balancer": overview.selections(),
+        "timestamp": overview.moment.timestamp(),
+    }))
+}
+
+fn detail(view: &ModelView<'_>) -> (String, Value) {
+    let count = view.count();
+    let latency = view
+        .average_latency()
+        .map(|latency| json!({ "secs": latency.as_secs(), "nanos": latency.subsec_nanos() }));
+    let shown = json!({
+        "healthy_backends": count.healthy,
+        "total_backends": count.total,
+        "health_ratio": count.ratio(),
+        "average_latency": latency,
+    });
+    (view.model.key.to_string(), shown)
+}

@@ -1,0 +1,324 @@
+//! The one task that sends probes when they are due and tells endpoints what came of them.
+//!
+//! Endpoints become unhealthy by their requests, without a word to this task: it looks at them, at
+//! least every [`LOOK_AGAIN`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berry_core::Tick;
+use hashbrown::HashMap;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::schedule::{Cadence, Check, Schedule, Vitals};
+use super::{ProbeDepth, ProbeOutcome, Prober, Roster};
+use crate::clock::Clock;
+use crate::key::EndpointKey;
+use crate::outcome::FailureKind;
+
+/// The target of the results' log lines, by which users find them.
+const TARGET: &str = "berry_loadbalance::health_check";
+/// The most probes at once: one provider that hangs must not hold up the others, and a hundred
+/// must not be asked at one moment.
+const AT_ONCE: usize = 16;
+/// The longest time between two looks at the endpoints: short beside any interval that is
+/// configured in seconds, long beside what a look costs.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct HealthMonitor<P> {
+    prober: Arc<P>,
+    roster: Roster,
+    schedule: Schedule,
+    clock: Clock,
+    /// What was logged last of each check.
+    logged: HashMap<Check, Word>,
+}
+
+/// A probe that has ended.
+struct Ended {
+    check: Check,
+    begun: Tick,
+    outcome: ProbeOutcome,
+}
+
+/// What is said of a probe; the same again is no news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Passed,
+    Failed(FailureKind),
+    Unknown,
+}
+
+impl<P: Prober> HealthMonitor<P> {
+    /// Plans the first round, from now on. `rng` decides the jitter.
+    pub fn new(
+        prober: P,
+        roster: Roster,
+        cadence: Cadence,
+        clock: Clock,
+        rng: fastrand::Rng,
+    ) -> Self {
+        let rows = (roster.providers.len(), roster.endpoints.len());
+        Self {
+            prober: Arc::new(prober),
+            schedule: Schedule::new(cadence, rows, clock.now(), rng),
+            roster,
+            clock,
+            logged: HashMap::new(),
+        }
+    }
+
+    /// Probes until `stopping`; probes in flight are then dropped. Ends at once where there is
+    /// nothing to probe.
+    pub async fn run(mut self, stopping: CancellationToken) {
+        if self.schedule.is_empty() {
+            return;
+        }
+        let mut probes = JoinSet::new();
+        loop {
+            let wait = self.start_due(&mut probes);
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                Some(ended) = probes.join_next() => {
+                    // One that panicked has said so, and is not repeated.
+                    if let Ok(ended) = ended {
+                        self.record(&ended);
+                    }
+                }
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Starts what is due, as far as there is room; returns how long to wait before looking again.
+    fn start_due(&mut self, probes: &mut JoinSet<Ended>) -> Duration {
+        let now = self.clock.now();
+        let look = |place: usize| -> Vitals { self.roster.endpoints[place].vitals(now) };
+        while probes.len() < AT_ONCE {
+            let Some(check) = self.schedule.take(now, look) else {
+                let next = self.schedule.next(look);
+                let wait = next.map_or(LOOK_AGAIN, |next| next.saturating_since(now));
+                return wait.min(LOOK_AGAIN);
+            };
+            let (endpoint, depth) = subject(&self.roster, check);
+            let (endpoint, prober) = (endpoint.clone(), Arc::clone(&self.prober));
+            probes.spawn(async move {
+                Ended {
+                    check,
+                    begun: now,
+                    outcome: prober.probe(&endpoint, depth).await,
+                }
+            });
+        }
+        LOOK_AGAIN
+    }
+
+    fn record(&mut self, ended: &Ended) {
+        let Ended {
+            check,
+            begun,
+            outcome,
+        } = ended;
+        let now = self.clock.now();
+        self.schedule.ended(*check, now);
+        self.log(*check, outcome);
+        let (_, depth) = subject(&self.roster, *check);
+        let tell = |place: usize| self.roster.endpoints[place].probed(depth, outcome, *begun, now);
+        match check {
+            Check::Models(provider) => self.roster.providers[*provider]
+                .iter()
+                .for_each(|&place| tell(place)),
+            Check::Chat(place) => tell(*place),
+        }
+    }
+
+    fn log(&mut self, check: Check, outcome: &ProbeOutcome) {
+        let (endpoint, depth) = subject(&self.roster, check);
+        let provider = endpoint.provider.as_str();
+        let model = (depth == ProbeDepth::Chat).then_some(&*endpoint.model);
+        let (word, message) = match outcome {
+            ProbeOutcome::Passed => (Word::Passed, "probe passed"),
+            ProbeOutcome::Failed(failure) => (Word::Failed(failure.kind), "probe failed"),
+            ProbeOutcome::Unknown => (Word::Unknown, "probe told nothing"),
+        };
+        let (kind, cause) = match outcome {
+            ProbeOutcome::Failed(failure) => (Some(failure.kind.as_str()), Some(&*failure.cause)),
+            ProbeOutcome::Passed | ProbeOutcome::Unknown => (None, None),
+        };
+        if self.logged.insert(check, word) == Some(word) {
+            debug!(target: TARGET, provider, model, %depth, kind, cause, "{message}");
+        } else {
+            info!(target: TARGET, provider, model, %depth, kind, cause, "{message}");
+        }
+    }
+}
+
+/// Returns whom a check asks, and for what. All endpoints of a provider list the same models.
+fn subject(roster: &Roster, check: Check) -> (&EndpointKey, ProbeDepth) {
+    let (place, depth) = match check {
+        Check::Models(provider) => (roster.providers[provider][0], ProbeDepth::Models),
+        Check::Chat(place) => (place, ProbeDepth::Chat),
+    };
+    (roster.endpoints[place].key(), depth)
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::health::ProbeFailure;
+    use crate::pool::fixtures::{SMART_AI, endpoint, pool};
+    use crate::{Endpoint, Mode};
+
+    const CADENCE: Cadence = Cadence {
+        interval: Some(Duration::from_secs(30)),
+        recovery: Duration::from_secs(120),
+        idle: Duration::from_secs(600),
+    };
+
+    /// Answers as told, after a second, and counts.
+    #[derive(Clone)]
+    struct Fake {
+        outcome: Arc<Mutex<ProbeOutcome>>,
+        seen: watch::Sender<Vec<(String, ProbeDepth)>>,
+        most_at_once: Arc<Mutex<(usize, usize)>>,
+    }
+
+    impl Fake {
+        fn new() -> Self {
+            Self {
+                outcome: Arc::new(Mutex::new(ProbeOutcome::Passed)),
+                seen: watch::Sender::default(),
+                most_at_once: Arc::default(),
+            }
+        }
+
+        fn say(&self, outcome: ProbeOutcome) {
+            *self.outcome.lock() = outcome;
+        }
+
+        async fn saw(&self, count: usize) -> Vec<(String, ProbeDepth)> {
+            let mut seen = self.seen.subscribe();
+            let seen = seen.wait_for(|seen| seen.len() >= count).await.unwrap();
+            seen.clone()
+        }
+    }
+
+    impl Prober for Fake {
+        async fn probe(&self, endpoint: &EndpointKey, depth: ProbeDepth) -> ProbeOutcome {
+            {
+                let (running, most) = &mut *self.most_at_once.lock();
+                *running += 1;
+                *most = (*most).max(*running);
+            }
+            sleep(Duration::from_secs(1)).await;
+            self.most_at_once.lock().0 -= 1;
+            let provider = endpoint.provider.to_string();
+            self.seen.send_modify(|seen| seen.push((provider, depth)));
+            self.outcome.lock().clone()
+        }
+    }
+
+    fn failed() -> ProbeOutcome {
+        ProbeOutcome::Failed(ProbeFailure {
+            kind: FailureKind::Server,
+            cause: "status 500".into(),
+        })
+    }
+
+    struct Running {
+        fake: Fake,
+        clock: Clock,
+        tasks: JoinSet<()>,
+        stopping: CancellationToken,
+    }
+
+    fn run(endpoints: Vec<Endpoint>) -> Running {
+        let pool = pool("failover", endpoints);
+        let (fake, clock) = (Fake::new(), Clock::start());
+        let (roster, rng) = (Roster::of([&*pool]), fastrand::Rng::with_seed(7));
+        let monitor = HealthMonitor::new(fake.clone(), roster, CADENCE, clock, rng);
+        let (stopping, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        tasks.spawn(monitor.run(stopping.clone()));
+        Running {
+            fake,
+            clock,
+            tasks,
+            stopping,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_and_its_endpoint_are_asked_at_start() {
+        let running = run(vec![endpoint("a")]);
+
+        let seen = running.fake.saw(2).await;
+
+        let a = || "a".to_owned();
+        assert_eq!(seen, [(a(), ProbeDepth::Models), (a(), ProbeDepth::Chat)]);
+        assert!(running.clock.uptime() < Duration::from_secs(4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_whose_probe_failed_is_unhealthy_until_one_passes() {
+        let endpoint = endpoint("a");
+        let state = Arc::clone(&endpoint.state);
+        let running = run(vec![endpoint]);
+        let healthy = || {
+            let now = running.clock.now();
+            state.signals(Mode::Whole, now, &SMART_AI).healthy()
+        };
+
+        running.fake.say(failed());
+        running.fake.saw(3).await;
+        assert!(!healthy());
+
+        running.fake.say(ProbeOutcome::Passed);
+        let chats = |seen: &[(String, ProbeDepth)]| {
+            let chats = seen.iter().filter(|(_, depth)| *depth == ProbeDepth::Chat);
+            chats.count()
+        };
+        let mut seen = running.fake.seen.subscribe();
+        seen.wait_for(|seen| chats(seen) == 2).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+        assert!(healthy());
+        assert!(running.clock.uptime() < CADENCE.recovery.mul_f64(1.1) + Duration::from_secs(6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_limit_are_asked_at_once() {
+        let providers = (0..40).map(|number| endpoint(&format!("p{number}")));
+
+        let running = run(providers.collect());
+        running.fake.saw(80).await;
+
+        assert_eq!(running.fake.most_at_once.lock().1, AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_stops_when_told_and_drops_what_runs() {
+        let mut running = run(vec![endpoint("a")]);
+        running.fake.saw(1).await;
+        let told = Instant::now();
+
+        running.stopping.cancel();
+        running.tasks.join_next().await;
+
+        assert_eq!(told.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_where_there_is_nothing_to_probe() {
+        let mut running = run(Vec::new());
+
+        running.tasks.join_next().await.unwrap().unwrap();
+    }
+}
