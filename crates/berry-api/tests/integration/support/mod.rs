@@ -1,4 +1,5 @@
-//! What the tests are written with: a gateway from TOML, clients, a proxy, the real binary.
+//! What the tests are written with: a gateway from TOML, clients, a proxy, a wire, the
+//! real binary.
 
 mod answer;
 mod client;
@@ -7,6 +8,7 @@ mod process;
 mod proxy;
 mod raw;
 mod setup;
+mod wire;
 
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ pub(crate) use process::{Finished, Process, run, scratch};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::Raw;
 pub(crate) use setup::{Setup, TOKEN};
+pub(crate) use wire::Wire;
 
 /// Longer than any test may take: a hang is to fail where it happens.
 const PATIENCE: Duration = Duration::from_secs(20);
