@@ -58,7 +58,8 @@ check_demo() {
 
 coverage() {
     local log=target/tarpaulin.log
-    cargo tarpaulin --engine llvm --workspace --all-features --skip-clean --target-dir target/tarpaulin \
+    # A whole test binary must answer in that many seconds.
+    cargo tarpaulin --engine llvm --timeout 600 --workspace --all-features --skip-clean --target-dir target/tarpaulin \
         --exclude-files '*/tests/*' '*/tests.rs' --out stdout >"$log" 2>&1 ||
         fail "the tests do not pass when measured; see $log: $(tail -20 "$log")"
     sed -n '/^|| Tested/,$p' "$log"

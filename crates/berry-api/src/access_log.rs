@@ -6,6 +6,7 @@ use berry_loadbalance::EndpointKey;
 use berry_relay::{Receipt, Usage};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
@@ -57,6 +58,8 @@ pub(crate) struct AccessRecord {
     pub(crate) own_error: bool,
     /// The answer went out to its end.
     pub(crate) ended: bool,
+    /// Cancelled where it is us who cut answers off.
+    pub(crate) cut: CancellationToken,
     pub(crate) usage: Option<Usage>,
     pub(crate) receipt: Receipt,
 }
@@ -84,6 +87,7 @@ impl AccessRecord {
 impl Drop for AccessRecord {
     fn drop(&mut self) {
         let endpoint = self.receipt.endpoint.as_ref();
+        let client_left = !self.ended && !self.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
         macro_rules! line {
@@ -100,7 +104,7 @@ impl Drop for AccessRecord {
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),
                     status,
-                    client_left = (!self.ended).then_some(true),
+                    client_left = client_left.then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
                     latency_ms = milliseconds(self.began.elapsed()),
                     tokens_in = self.usage.map(|usage| usage.input),

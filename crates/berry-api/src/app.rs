@@ -84,6 +84,7 @@ impl App {
             relay: Relay::new(clock, seed),
             clock,
             stopping: tasks.stopping().clone(),
+            cut: tasks.cut().clone(),
         });
         let frame = Frame::new(&gateway);
         let server = Server::new(listener, frame, &settings, max_connections, tasks.clone());

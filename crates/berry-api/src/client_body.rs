@@ -128,6 +128,9 @@ fn refusal_event(status: StatusCode, body: Option<&Bytes>, dialect: Dialect) -> 
     if let Some(mut body) = body
         && let Some(Value::Object(error)) = body.get_mut("error")
     {
+        for member in ["message", "type", "param", "code"] {
+            error.entry(member).or_insert(Value::Null);
+        }
         error.insert("status".to_owned(), status.as_u16().into());
         return format!("data: {body}\n\n").into();
     }

@@ -22,6 +22,8 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
+    /// Says when what has not ended is cut off.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Gateway {

@@ -32,6 +32,11 @@ impl Tasks {
         &self.stopping
     }
 
+    /// Returns what tells that tasks are cut off.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.cut
+    }
+
     /// Cuts off the tasks that have not ended; returns how many.
     pub(crate) async fn cut_off(&self) -> usize {
         self.tracker.close();

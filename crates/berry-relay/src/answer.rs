@@ -1,6 +1,6 @@
 //! An upstream's answer on its way to the client: the upstream half of the body.
 //!
-//! It owns the lease, the tap and the idle clock. Until content has come ([`Answer::until_content`])
+//! It owns the lease, the tap and the idle clock. Until content has come ([`Answer::read_content`])
 //! everything is held, so that another endpoint can still answer; afterwards each chunk goes on as
 //! it comes. When the body ends, breaks, or is dropped because the client left, the lease is
 //! finished: the one record of the attempt.

@@ -68,6 +68,7 @@ pub(crate) async fn create(
         status: None,
         own_error: false,
         ended: false,
+        cut: gateway.cut.clone(),
         usage: None,
         receipt: Receipt::default(),
     };

@@ -13,7 +13,11 @@ use crate::arrival::{RequestId, X_REQUEST_ID};
 
 /// Returns what to write in place of `written`, where that is a refusal of hyper's own.
 pub(super) fn replacement(written: &[u8]) -> Option<Bytes> {
-    let status = written.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    // An HTTP/1.0 client is answered in its own version.
+    let after_version = written
+        .strip_prefix(b"HTTP/1.1 ")
+        .or(written.strip_prefix(b"HTTP/1.0 "));
+    let status = after_version?.get(..3)?;
     let status = StatusCode::from_bytes(status)
         .ok()
         .filter(StatusCode::is_client_error)?;

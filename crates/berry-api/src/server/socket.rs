@@ -72,6 +72,8 @@ pub(super) struct Socket<T: Reset> {
     http2: bool,
     reading: Deadline,
     writing: Deadline,
+    /// The last write was not taken whole.
+    mid_write: bool,
     /// What is still to be written in place of a refusal of hyper's own.
     refusal: Bytes,
 }
@@ -88,6 +90,7 @@ impl<T: Reset> Socket<T> {
             http2: false,
             reading,
             writing: Deadline::default(),
+            mid_write: false,
             refusal: Bytes::new(),
         }
     }
@@ -143,9 +146,8 @@ impl<T: Reset> Socket<T> {
 impl<T: Reset + AsyncWrite + Unpin> Socket<T> {
     /// Takes note of a refusal of hyper's own; returns whether the bytes are one.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
-        // What answers a request is not for us; hyper refuses only what never became one.
-        let reading_a_head = self.activity.begun() == self.seen && !self.activity.busy();
-        if self.http2 || !reading_a_head {
+        // A head begins where the last write ended: the rest of a body may begin with anything.
+        if self.http2 || self.activity.busy() || self.mid_write {
             return false;
         }
         match refusal::replacement(bytes) {
@@ -197,6 +199,7 @@ impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.mid_write = !matches!(poll, Poll::Ready(Ok(written)) if written == bytes.len());
         self.written(cx, poll)
     }
 
@@ -205,10 +208,12 @@ impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
         if slices.first().is_some_and(|head| self.replaces(head)) {
-            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+            return Poll::Ready(Ok(length));
         }
         let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.mid_write = !matches!(poll, Poll::Ready(Ok(written)) if written == length);
         self.written(cx, poll)
     }
 

@@ -1,5 +1,7 @@
 //! Whole answers, and what crosses the gateway with them.
 
+use std::time::Duration;
+
 use berry_testkit::{Behaviour, Recorded, Upstream};
 use http::Method;
 use serde_json::json;
@@ -109,6 +111,21 @@ async fn an_answer_of_many_megabytes_passes_whole() {
     let answer = gateway.chat(&hello()).await;
 
     assert!(answer.body == body);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_is_looked_at_once() {
+    // Were all of it looked at again with each byte, the test would run out of time.
+    let text = json!({"choices": [], "text": "x".repeat(100_000)}).to_string();
+    let bytes: Vec<_> = text.bytes().map(|byte| vec![byte]).collect();
+    let behaviour =
+        Behaviour::stream(bytes, Duration::ZERO).header("content-type", "application/json");
+    let upstream = Upstream::builder().behaviour(behaviour).start().await;
+    let gateway = Setup::over(&upstream).start();
+
+    let answer = gateway.chat(&hello()).await;
+
+    assert!(answer.text() == text, "{} bytes", answer.body.len());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use berry_testkit::{Behaviour, Builder, Upstream};
 use http::Version;
 use tempfile::TempDir;
 
-use crate::support::{Gateway, Proxy, Setup, hello, hello_stream, scratch};
+use crate::support::{Gateway, Proxy, Setup, Wire, hello, hello_stream, scratch};
 
 /// A gateway over a TLS upstream whose authority it trusts through a file. The file is read when
 /// the gateway starts.
@@ -235,6 +235,25 @@ async fn an_http2_connection_that_breaks_is_a_failure_like_any_other() {
     assert!(seen.contains("\"a \""), "{seen}");
     assert!(seen.contains("\"code\":\"upstream_error\""), "{seen}");
     assert!(!seen.contains("[DONE]"), "{seen}");
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_falls_silent_is_not_used_again() {
+    let upstream = Upstream::builder().h2c_only().start().await;
+    let wire = Wire::to(upstream.address()).await;
+    let gateway = Setup::new()
+        .provider_at("only", &format!("http://{}/v1", wire.address()))
+        .option("http_version = \"h2c\"\ntimeout_seconds = 1")
+        .settings("max_retries = 0")
+        .start();
+    answers(&gateway).await;
+
+    wire.fall_silent();
+    let lost = gateway.chat(&hello()).await;
+
+    assert_eq!(lost.error(), "504 server_error/upstream_timeout");
+    answers(&gateway).await;
+    assert_eq!(upstream.connection_count(), 2);
 }
 
 #[tokio::test]

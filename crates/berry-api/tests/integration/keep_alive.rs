@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
+use serde_json::{Value, json};
 
 use crate::support::{Gateway, Setup, Streaming, error_event, hello, hello_stream};
 
@@ -130,6 +131,29 @@ async fn an_upstreams_refusal_after_a_comment_is_one_error_event_with_its_status
     assert_eq!(status, Some(422));
     assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
     assert_eq!(second.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_without_an_error_object_after_a_comment_is_told_in_our_shape() {
+    let told = async |refusal: Value| {
+        let refused = Behaviour::json(refusal.clone()).with_status(422);
+        let (gateway, [_first, second]) = serve(refused.delay(LATE), Behaviour::echo()).await;
+
+        let rest = commented(&gateway).await.rest().await;
+
+        let (error, status) = error_event(&rest);
+        assert!(error.starts_with("invalid_request_error/"), "{rest}");
+        assert_eq!(status, Some(422), "{refusal}");
+        assert_eq!(rest.matches("data: ").count(), 1, "{rest}");
+        assert_eq!(second.request_count(), 0, "{refusal}");
+    };
+
+    tokio::join!(
+        told(json!({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]})),
+        told(json!({"error": "text"})),
+        told(json!({"error": null})),
+        told(json!([1, 2])),
+    );
 }
 
 #[tokio::test]

@@ -42,18 +42,24 @@ mod limits;
 /// Many requests at once, with and without broken backends.
 #[cfg(test)]
 mod loadbalance;
+/// What the real binary logs, and what it never does.
+#[cfg(test)]
+mod log;
 /// Totals, and the same for status pages.
 #[cfg(test)]
 mod metrics;
 /// The list of models.
 #[cfg(test)]
 mod models;
-/// The real binary while it runs: environment, logs, signals.
+/// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;
 /// HTTP as clients speak it: versions, methods, CORS, pipelining.
 #[cfg(test)]
 mod protocol;
+/// What is the client's fault, and nobody's failure.
+#[cfg(test)]
+mod refusal;
 /// Failures before content, which no client sees.
 #[cfg(test)]
 mod retry;

@@ -90,6 +90,39 @@ async fn a_restricted_user_sees_the_allowed_models_only() {
 }
 
 #[tokio::test]
+async fn a_model_whose_backends_are_all_closed_to_the_user_is_not_listed() {
+    let upstream = Upstream::start().await;
+    let models = r#"
+        [models.half]
+        name = "half"
+        backends = [
+            { provider = "only", model = "a", tags = ["blue"] },
+            { provider = "only", model = "b", tags = ["red"] },
+        ]
+        [models.shut]
+        name = "shut"
+        backends = [
+            { provider = "only", model = "c", tags = ["blue"] },
+            { provider = "only", model = "d", tags = ["green"] },
+        ]
+    "#;
+    for (tags, expected) in [
+        ("tags = [\"red\"]", &["half", "test-model"][..]),
+        ("tags = [\"green\"]", &["shut", "test-model"]),
+        ("tags = [\"grey\"]", &["test-model"]),
+        ("tags = []", &["half", "shut", "test-model"]),
+        ("tags = [\"unlimited\"]", &["half", "shut", "test-model"]),
+        ("tags = [\"admin\"]", &["half", "shut", "test-model"]),
+    ] {
+        let gateway = Setup::over(&upstream).user(tags).more(models).start();
+
+        let listed = ids(&gateway.get("/v1/models").await);
+
+        assert_eq!(listed, expected, "{tags}");
+    }
+}
+
+#[tokio::test]
 async fn a_model_is_found_by_name_or_key_also_with_slashes_in_it() {
     let gateway = gateway("").await;
 

@@ -1,10 +1,9 @@
-//! The real binary while it runs: environment, logs, signals.
+//! The real binary while it runs: environment, limits, signals.
 
 use std::net::TcpListener;
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -60,6 +59,39 @@ async fn a_drain_ends_with_its_grace_and_exits_0() {
 
     assert!(answer.is_err());
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_hangup_ends_nothing() {
+    let (folder, _upstream) = folder().await;
+    let mut process = Process::start(folder.path(), &[], &[]).await;
+
+    process.signal("HUP").await;
+    let mut client = Client::connect(process.address()).await;
+    let answer = client.send(chat(hello().to_string())).await;
+    process.signal("TERM").await;
+
+    assert_eq!(answer.status, 200);
+    // A process that a signal has ended has no code.
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let (folder, _upstream) = folder().await;
+
+    let process = Process::start_after("ulimit -Sn 256", folder.path()).await;
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let (soft, hard) = line.unwrap().trim().split_once(' ').unwrap();
+    assert!(
+        hard.trim_start().starts_with(&format!("{soft} ")),
+        "{limits}"
+    );
+    assert_ne!(soft, "256");
 }
 
 #[tokio::test]
@@ -148,181 +180,6 @@ async fn max_connections_is_the_cap() {
     drop(first);
 
     assert_eq!(within(waiting).await.unwrap().status(), 200);
-}
-
-#[tokio::test]
-async fn a_request_is_one_line_when_it_ends() {
-    let (folder, _upstream) = folder().await;
-    let mut process = Process::start(folder.path(), &[], &[]).await;
-    let mut client = Client::connect(process.address()).await;
-    let mut request = chat(hello().to_string());
-    request
-        .headers_mut()
-        .insert("x-request-id", "mine".parse().unwrap());
-
-    client.send(request).await;
-    let line = process.logged("Backend selected").await;
-
-    assert_eq!(line["level"], "INFO");
-    assert_eq!(line["target"], "berry_api::loadbalance");
-    assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
-    let fields = &line["fields"];
-    for (name, value) in [
-        ("event", "selected backend"),
-        ("request_id", "mine"),
-        ("user_id", "ada"),
-        ("model", "test-model"),
-        ("provider", "only"),
-        ("backend", "only:upstream-model"),
-        ("strategy", "failover"),
-    ] {
-        assert_eq!(fields[name], value, "{line}");
-    }
-    assert_eq!(
-        (&fields["status"], &fields["attempts"]),
-        (&200.into(), &1.into())
-    );
-    for name in ["latency_ms", "first_byte_ms", "tokens_in", "tokens_out"] {
-        assert!(fields[name].is_number(), "{name}: {line}");
-    }
-}
-
-#[tokio::test]
-async fn the_choice_of_a_backend_is_logged_with_who_made_it() {
-    let (folder, _upstream) = folder().await;
-    let mut process = Process::start(folder.path(), &[], &[]).await;
-    let mut client = Client::connect(process.address()).await;
-    let mut body = hello();
-    body["backend"] = "only".into();
-
-    client.send(chat(body.to_string())).await;
-    let line = process.logged("backend chosen by the request").await;
-
-    assert_eq!(line["fields"]["user_id"], "ada");
-    assert_eq!(line["fields"]["backend"], "only");
-}
-
-#[tokio::test]
-async fn an_answer_of_our_own_that_is_a_5xx_is_logged_as_an_error() {
-    let (folder, upstream) = folder().await;
-    upstream.set(Behaviour::status(401));
-    let mut process = Process::start(folder.path(), &[], &[]).await;
-    let mut client = Client::connect(process.address()).await;
-
-    client.send(chat(hello().to_string())).await;
-    client.send(chat(hello().to_string())).await;
-    let asked = process.logged("Backend selected").await;
-    let ejected = process.logged("Request finished").await;
-
-    for (line, status) in [(asked, 502), (ejected, 503)] {
-        assert_eq!(line["level"], "ERROR", "{line}");
-        assert_eq!(line["fields"]["status"], status, "{line}");
-        assert!(line["fields"]["latency_ms"].is_number(), "{line}");
-    }
-}
-
-#[tokio::test]
-async fn a_refused_credential_is_logged_without_the_token() {
-    let (folder, _upstream) = folder().await;
-    let mut process = Process::start(folder.path(), &[], &[]).await;
-    let mut client = Client::connect(process.address()).await;
-    let mut request = get("/v1/models");
-    let token = "Bearer a-wrong-token-with-secrets";
-    request
-        .headers_mut()
-        .insert("authorization", token.parse().unwrap());
-
-    client.send(request).await;
-    let line = process.logged("Authentication failed").await;
-
-    assert_eq!(line["level"], "WARN");
-    assert_eq!(line["fields"]["peer"], "127.0.0.1");
-    assert!(line["fields"]["reason"].is_string(), "{line}");
-    assert!(!line.to_string().contains("secrets"), "{line}");
-}
-
-#[tokio::test]
-async fn logs_go_to_stdout_as_text_and_to_a_file_as_json() {
-    let toml = "[users.ada]\ntoken = \"short\"\n[telemetry]\nlog_file = \"configured.log\"\n";
-    let folder = scratch(&[("config.toml", toml)]);
-    // A port that is taken ends the process after its warnings have been logged.
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let bind = ("BIND_ADDRESS", address.as_str());
-
-    let configured = run(folder.path(), &[], &[bind]).await;
-    let overruled = run(folder.path(), &[], &[bind, ("LOG_FILE", "logs/own.log")]).await;
-
-    let texts = ["configured.log", "logs/own.log"].map(|name| {
-        let text = std::fs::read_to_string(folder.path().join(name));
-        text.unwrap_or_else(|error| panic!("{name}: {error}"))
-    });
-    for (finished, text) in [configured, overruled].iter().zip(&texts) {
-        let lines: Vec<Value> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
-        assert_eq!(lines.len(), finished.stdout.lines().count(), "{text}");
-        assert!(lines.iter().all(|line| line["level"] == "WARN"), "{text}");
-        assert!(finished.stdout.contains(" WARN "), "{}", finished.stdout);
-        assert!(
-            !finished.stdout.contains(['{', '\x1b']),
-            "{}",
-            finished.stdout
-        );
-    }
-}
-
-/// What must not be found in any log.
-const SECRETS: [&str; 4] = [
-    "canary-prompt",
-    "canary-answer",
-    "key-of-only",
-    "token-of-ada",
-];
-
-#[tokio::test]
-async fn prompts_answers_keys_and_tokens_are_in_no_log() {
-    let (folder, upstream) = folder().await;
-    let environment = [("RUST_LOG", "debug"), ("LOG_FILE", "all.log")];
-    let mut process = Process::start(folder.path(), &[], &environment).await;
-    let mut client = Client::connect(process.address()).await;
-    let secret = "{\"error\":{\"message\":\"canary-answer\"}}";
-    let body = |stream: bool| {
-        let mut body = if stream { hello_stream() } else { hello() };
-        body["messages"][0]["content"] = "canary-prompt".into();
-        body.to_string()
-    };
-
-    for behaviour in [
-        Behaviour::echo(),
-        Behaviour::echo().reset(),
-        Behaviour::echo().reset_after(300),
-        Behaviour::body("application/json", secret),
-        Behaviour::body("application/json", "canary-answer"),
-        Behaviour::stream(["data: canary-answer\n\n"], Duration::ZERO),
-        Behaviour::stream([format!("data: {secret}\n\n")], Duration::ZERO),
-        Behaviour::status(400).error_code("canary-answer"),
-        Behaviour::garbage(),
-    ] {
-        upstream.set(behaviour);
-        for stream in [false, true] {
-            client.send(chat(body(stream))).await;
-        }
-    }
-    client
-        .send(chat(body(false).replacen('{', "{\"model\":1,", 1)))
-        .await;
-    client.send(chat(body(false) + "x")).await;
-    process.signal("TERM").await;
-    process.ended().await;
-
-    let log = std::fs::read_to_string(folder.path().join("all.log")).unwrap();
-    assert!(log.contains("attempt failed"), "{log}");
-    for secret in SECRETS {
-        let line = log.lines().find(|line| line.contains(secret));
-        assert_eq!(line, None, "{secret}");
-    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! HTTP as clients speak it: versions, methods, CORS, pipelining.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
@@ -51,6 +52,23 @@ async fn an_http_1_0_client_gets_an_answer_that_ends_with_the_connection() {
         assert!(!answer.contains("transfer-encoding"), "{answer}");
         assert!(answer.trim_end_matches('\0').ends_with(end), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn an_http_1_0_client_sees_a_reset_where_a_large_answer_is_cut_off() {
+    let (gateway, upstream) = gateway().await;
+    let large = format!("{{\"choices\":[],\"text\":\"{}\"}}", "x".repeat(3 << 20));
+    upstream.set(Behaviour::body("application/json", large).truncate_after(2 << 20));
+    let mut client = Raw::connect(gateway.address()).await;
+    client
+        .send(written("HTTP/1.0", "", &hello().to_string()))
+        .await;
+
+    let (seen, ending) = client.rest_and_ending().await;
+
+    assert!(seen.starts_with("HTTP/1.0 200 OK\r\n"), "{seen:.200}");
+    let ending = ending.map_err(|error| error.kind());
+    assert_eq!(ending, Err(ErrorKind::ConnectionReset));
 }
 
 #[tokio::test]
@@ -251,6 +269,33 @@ async fn a_web_page_may_read_answers_errors_and_the_listed_headers() {
 }
 
 #[tokio::test]
+async fn a_web_page_may_read_that_a_path_is_unknown() {
+    let (gateway, _upstream) = gateway().await;
+    let preflight = [
+        ("origin", "https://app.example"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+    ];
+
+    for path in ["/v1/nothing", "/v1/no/such/path", "/v1/chat/completions/"] {
+        let allowed = request(Method::OPTIONS, path, &preflight, "");
+        let allowed = gateway.send(allowed).await;
+        let unknown = request(Method::POST, path, &preflight[..1], "");
+        let unknown = gateway.send(unknown).await;
+
+        assert_eq!(allowed.status, 200, "{path}");
+        let headers = allowed.header("access-control-allow-headers");
+        assert_eq!(headers, Some("authorization"), "{path}");
+        let expected = "404 invalid_request_error/unknown_url";
+        assert_eq!(unknown.error(), expected, "{path}");
+        for answer in [allowed, unknown] {
+            let origin = answer.header("access-control-allow-origin");
+            assert_eq!(origin, Some("*"), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_our_own_is_not_for_other_origins() {
     let (gateway, _upstream) = gateway().await;
     let origin = [("origin", "https://app.example")];
@@ -274,6 +319,45 @@ async fn what_is_not_http_is_refused() {
     let error = client.answer().await.error();
     assert_eq!(error, "400 invalid_request_error/invalid_http");
     assert_eq!(gateway.get("/health/live").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_refused_on_a_connection_in_use_as_well() {
+    let (gateway, _upstream) = gateway().await;
+    let whole = written("HTTP/1.1", "", &hello().to_string());
+    for first in ["HEAD /health/live HTTP/1.1\r\nhost: x\r\n\r\n", &whole] {
+        let mut client = Raw::connect(gateway.address()).await;
+        client.send(first).await;
+        let head = client.until("\r\n\r\n").await;
+        if first == whole {
+            client.until("\"total_tokens\":15}}").await;
+        }
+
+        client.send("GARBAGE\r\n\r\n").await;
+
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        let error = client.answer().await.error();
+        assert_eq!(error, "400 invalid_request_error/invalid_http", "{first}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_refused_behind_a_request_in_the_same_packet_as_well() {
+    let (gateway, _upstream) = gateway().await;
+    for (version, headers) in [("HTTP/1.1", ""), ("HTTP/1.0", "connection: keep-alive\r\n")] {
+        let mut client = Raw::connect(gateway.address()).await;
+
+        client
+            .send(format!(
+                "HEAD /health/live {version}\r\nhost: x\r\n{headers}\r\nGARBAGE\r\n\r\n"
+            ))
+            .await;
+        let head = client.until("\r\n\r\n").await;
+
+        assert!(head.contains(" 200 OK\r\n"), "{head}");
+        let error = client.answer().await.error();
+        assert_eq!(error, "400 invalid_request_error/invalid_http", "{version}");
+    }
 }
 
 #[tokio::test]

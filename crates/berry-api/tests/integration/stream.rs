@@ -26,6 +26,11 @@ fn stream<'a>(chunks: impl IntoIterator<Item = &'a str>) -> Behaviour {
     Behaviour::stream(chunks, Duration::ZERO)
 }
 
+/// Returns 10 kB of nothing: somewhere to break a stream, after the events before it have arrived.
+fn long_comment() -> String {
+    format!(": {}\n\n", "x".repeat(10_000))
+}
+
 /// Streams once and returns everything the client saw before the end.
 async fn seen(gateway: &Gateway) -> String {
     gateway.stream(&hello_stream()).await.rest().await
@@ -117,8 +122,7 @@ async fn a_stream_may_end_without_done_after_its_finish_reason() {
 #[tokio::test]
 async fn a_stream_that_breaks_after_content_ends_with_one_error_event() {
     let pieces = || stream([ROLE, HELLO, "data: {\"choices\":[{\"del"]);
-    let comment = format!(": {}\n\n", "x".repeat(10_000));
-    let with_more = || stream([ROLE, HELLO, &comment, STOP]);
+    let with_more = || stream([ROLE, HELLO, &long_comment(), STOP]);
     let upstream = "server_error/upstream_error";
     for (name, behaviour, expected) in [
         ("closed between events", stream([ROLE, HELLO]), upstream),
@@ -151,6 +155,103 @@ async fn a_stream_that_breaks_after_content_ends_with_one_error_event() {
         assert!(error.ends_with("\n\n"), "{name}: {seen}");
         assert_eq!(error_event(error).0, expected, "{name}");
         assert_eq!(gateway.backends().await, (0, 1), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_counts_only_when_every_choice_has_finished() {
+    let choice =
+        |index: u8, rest: &str| format!("data: {{\"choices\":[{{\"index\":{index},{rest}}}]}}\n\n");
+    let text = "\"delta\":{\"content\":\"x\"},\"finish_reason\":null";
+    let stop = "\"delta\":{},\"finish_reason\":\"stop\"";
+    let one_stopped = [choice(0, text), choice(1, text), choice(0, stop)].concat();
+    let still_talking = [&one_stopped[..], &choice(1, text)].concat();
+    for chunks in [&one_stopped, &still_talking] {
+        for (name, behaviour) in [
+            ("an end", stream([&chunks[..]])),
+            (
+                "a reset",
+                stream([&chunks[..], &long_comment()]).reset_after(5_000),
+            ),
+        ] {
+            let (gateway, _upstream) = serve(behaviour).await;
+            let mut body = hello_stream();
+            body["n"] = json!(2);
+
+            let seen = gateway.stream(&body).await.rest().await;
+
+            let error = seen.strip_prefix(&chunks[..]);
+            let error = error.unwrap_or_else(|| panic!("{name}: {seen}"));
+            assert_eq!(
+                error_event(error).0,
+                "server_error/upstream_error",
+                "{name}"
+            );
+            assert_eq!(gateway.backends().await, (0, 1), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_well_when_every_choice_has_finished() {
+    let stop = |index: u8| {
+        format!("data: {{\"choices\":[{{\"index\":{index},\"finish_reason\":\"stop\"}}]}}\n\n")
+    };
+    let both = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"},\
+                {\"index\":1,\"finish_reason\":\"length\"}]}\n\n";
+    for chunks in [[HELLO, &stop(1), &stop(0)].concat(), [HELLO, both].concat()] {
+        let (gateway, _upstream) = serve(stream([&chunks[..]])).await;
+
+        assert_eq!(seen(&gateway).await, chunks);
+        assert_eq!(gateway.backends().await, (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_finish_reason_is_no_end() {
+    let piece = "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"\"}]}\n\n";
+    for behaviour in [
+        stream([piece, piece]),
+        stream([piece, piece, &long_comment()]).reset_after(5_000),
+    ] {
+        let (gateway, _upstream) = serve(behaviour).await;
+
+        let seen = seen(&gateway).await;
+
+        let error = seen.strip_prefix(&[piece, piece].concat());
+        let error = error.unwrap_or_else(|| panic!("{seen}"));
+        assert_eq!(error_event(error).0, "server_error/upstream_error");
+        assert_eq!(gateway.backends().await, (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_reset_between_the_finish_reason_and_done_is_an_error() {
+    let behaviour = stream([HELLO, STOP, &long_comment(), DONE]).reset_after(5_000);
+    let (gateway, _upstream) = serve(behaviour).await;
+
+    let seen = seen(&gateway).await;
+
+    let error = seen.strip_prefix(&[HELLO, STOP].concat());
+    let error = error.unwrap_or_else(|| panic!("{seen}"));
+    assert_eq!(error_event(error).0, "server_error/upstream_error");
+}
+
+#[tokio::test]
+async fn events_without_data_pass_untouched() {
+    for heartbeat in [
+        "data:\n\n",
+        "data: \n\n",
+        "data\n\n",
+        "event: ping\ndata:\n\n",
+    ] {
+        let chunks = [
+            heartbeat, ROLE, heartbeat, HELLO, heartbeat, STOP, heartbeat, DONE,
+        ];
+        let (gateway, _upstream) = serve(stream(chunks)).await;
+
+        assert_eq!(seen(&gateway).await, chunks.concat());
+        assert_eq!(gateway.backends().await, (1, 1), "{heartbeat:?}");
     }
 }
 
@@ -224,7 +325,7 @@ async fn what_comes_before_content_is_held_and_released_with_it() {
 
 #[tokio::test]
 async fn no_more_than_64_kib_are_held_before_content() {
-    let comment = format!(": {}\n\n", "x".repeat(10_000));
+    let comment = long_comment();
     let (gateway, _upstream) = serve(stream([comment.as_str(); 7]).hang_after(7)).await;
 
     let mut answer = gateway.stream(&hello_stream()).await;

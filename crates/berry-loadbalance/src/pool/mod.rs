@@ -5,7 +5,7 @@
 //! chooses among them, the same rule for every strategy. So that an ejected endpoint returns
 //! although healthy ones exist, every [`TRIAL_EVERY`]th first pick goes to one whose trial is due.
 //!
-//! Looking and claiming are two steps: what [`Signals`](crate::Signals) admit is advice, the claim
+//! Looking and claiming are two steps: what [`Signals`] admit is advice, the claim
 //! is made under the state's lock. Where it is refused, another request was faster, and the choice
 //! is made again without that candidate.
 

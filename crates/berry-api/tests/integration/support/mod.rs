@@ -1,4 +1,5 @@
-//! What the tests are written with: a gateway from TOML, clients, a proxy, the real binary.
+//! What the tests are written with: a gateway from TOML, clients, a proxy, a wire, the
+//! real binary.
 
 mod answer;
 mod client;
@@ -8,6 +9,7 @@ mod proxy;
 mod raw;
 mod setup;
 mod shape;
+mod wire;
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use raw::Raw;
 pub(crate) use setup::{Setup, TOKEN};
 pub(crate) use shape::{list, number_or_null, shape, text_or_null};
+pub(crate) use wire::Wire;
 
 /// Longer than any test may take: a hang is to fail where it happens.
 const PATIENCE: Duration = Duration::from_secs(20);

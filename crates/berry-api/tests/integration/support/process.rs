@@ -13,6 +13,12 @@ use super::within;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_berry-api");
 
+/// The environment of a process whose log is to be read.
+const USUAL: [(&str, &str); 2] = [("BIND_ADDRESS", "127.0.0.1:0"), ("LOG_FORMAT", "json")];
+
+/// The messages of the one line that each request leaves.
+const OF_REQUESTS: [&str; 2] = ["Backend selected", "Request finished"];
+
 /// How the binary ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
@@ -49,7 +55,7 @@ pub(crate) async fn run(
     arguments: &[&str],
     environment: &[(&str, &str)],
 ) -> Finished {
-    let output = within(command(folder, arguments, environment).output()).await;
+    let output = within(command(BINARY, folder, arguments, environment).output()).await;
     let Output {
         status,
         stdout,
@@ -62,8 +68,14 @@ pub(crate) async fn run(
     }
 }
 
-fn command(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(BINARY);
+/// Returns a command that sees nothing of where the tests run.
+fn command(
+    program: &str,
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Command {
+    let mut command = Command::new(program);
     command
         .current_dir(folder)
         .args(arguments)
@@ -82,9 +94,18 @@ impl Process {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Self {
-        let usual = [("BIND_ADDRESS", "127.0.0.1:0"), ("LOG_FORMAT", "json")];
-        let environment = [&usual, environment].concat();
-        let mut child = command(folder, arguments, &environment)
+        let environment = [&USUAL, environment].concat();
+        Self::listening(command(BINARY, folder, arguments, &environment)).await
+    }
+
+    /// The same, from a shell that has done something before, like `ulimit -n 64`.
+    pub(crate) async fn start_after(preparation: &str, folder: &Path) -> Self {
+        let script = format!("{preparation} && exec '{BINARY}'");
+        Self::listening(command("/bin/sh", folder, &["-c", &script], &USUAL)).await
+    }
+
+    async fn listening(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary runs");
@@ -121,10 +142,35 @@ impl Process {
         }
     }
 
+    /// Reads the log up to and including the next line of a request.
+    pub(crate) async fn logged_until_request(&mut self) -> Vec<Value> {
+        let mut lines = Vec::new();
+        loop {
+            let line = next(&mut self.lines).await;
+            let line = line.unwrap_or_else(|| panic!("no line of a request: {lines:?}"));
+            let ends = OF_REQUESTS
+                .iter()
+                .any(|message| line["message"] == *message);
+            lines.push(line);
+            if ends {
+                return lines;
+            }
+        }
+    }
+
+    /// Reads the log until the line of a request.
+    pub(crate) async fn logged_request(&mut self) -> Value {
+        let mut lines = self.logged_until_request().await;
+        lines.pop().expect("a line")
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("a running process")
+    }
+
     /// Sends a signal by its name, like `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("a running process");
-        let kill = format!("kill -{name} {id}");
+        let kill = format!("kill -{name} {}", self.id());
         let status = Command::new("/bin/sh").args(["-c", &kill]).status().await;
         assert!(status.expect("a shell").success());
     }

@@ -64,9 +64,15 @@ impl Raw {
 
     /// Reads until the gateway closes the connection, whichever way.
     pub(crate) async fn rest(&mut self) -> String {
-        let mut bytes = Vec::new();
         // A reset after the answer is an end, too.
-        let _ = within(self.0.read_to_end(&mut bytes)).await;
-        String::from_utf8_lossy(&bytes).into_owned()
+        self.rest_and_ending().await.0
+    }
+
+    /// Reads until the gateway closes the connection, and returns which way it did.
+    pub(crate) async fn rest_and_ending(&mut self) -> (String, io::Result<()>) {
+        let mut bytes = Vec::new();
+        let ending = within(self.0.read_to_end(&mut bytes)).await;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        (text, ending.map(|_| ()))
     }
 }
