@@ -254,3 +254,53 @@ async fn a_thousand_streams_at_once_finish_without_an_error() {
     assert!(!answers.iter().any(|answer| answer.text().contains("error")));
     assert_eq!(upstream.request_count(), STREAMS);
 }
+
+#[tokio::test]
+async fn smart_ai_sends_requests_where_they_cost_least() {
+    for (lines, unit) in [
+        (["request_price = 0.5", "request_price = 0.01"], "requests"),
+        (
+            [
+                "input_price = 30.0\noutput_price = 60.0",
+                "input_price = 0.1\noutput_price = 0.4",
+            ],
+            "tokens",
+        ),
+    ] {
+        let (dear, cheap) = (upstream("dear").await, upstream("cheap").await);
+        let gateway = Setup::new()
+            .provider("dear", &dear)
+            .backend(lines[0])
+            .provider("cheap", &cheap)
+            .backend(lines[1])
+            .strategy("smart_ai")
+            .start();
+
+        gateway.chat_often(40, &hello()).await;
+
+        // Looking at the dear one is not affordable yet.
+        assert_eq!(
+            (dear.request_count(), cheap.request_count()),
+            (0, 40),
+            "{unit}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_fails_loses_what_smart_ai_trusts_it_with() {
+    let (first, second) = (upstream("first").await, upstream("second").await);
+    let gateway = Setup::over_two(&first, &second)
+        .settings("[settings.smart_ai]\nexploration_ratio = 0.0")
+        .strategy("smart_ai")
+        .start();
+    gateway.chat(&hello()).await;
+    first.script([Behaviour::status(500), Behaviour::status(500)]);
+
+    for answer in gateway.chat_often(10, &hello()).await {
+        assert_eq!(answer.status, 200);
+    }
+
+    assert_eq!(first.request_count(), 2);
+    assert_eq!(second.request_count(), 10);
+}

@@ -28,13 +28,10 @@ pub(super) const PENDING: &[Pending] = &[
         "requests are not bounded",
     ),
     Pending("models.*.affinity", "repeated requests go anywhere"),
-    Pending("models.*.backends.input_price", "costs are not computed"),
-    Pending("models.*.backends.output_price", "costs are not computed"),
     Pending(
         "models.*.backends.cached_input_price",
         "costs are not computed",
     ),
-    Pending("models.*.backends.request_price", "costs are not computed"),
     Pending("users.*.rate_limit", "users are not limited"),
     Pending("server.tls_cert", "TLS is not served"),
     Pending("server.tls_key", "TLS is not served"),

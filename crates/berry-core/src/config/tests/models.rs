@@ -251,19 +251,13 @@ fn a_weight_is_above_zero_and_at_most_a_hundred() {
     15 | weight = nan
        |          ^^^
 
-    warning: `input_price` has no effect yet: costs are not computed
-      --> config.toml:16:1
-       |
-    16 | input_price = -1
-       | ^^^^^^^^^^^
-
     error: `models.llama.backends[1].input_price` must be a price in US dollars, 0 or more, not `-1`
       --> config.toml:16:15
        |
     16 | input_price = -1
        |               ^^
 
-    4 errors, 1 warning; configuration not loaded
+    4 errors; configuration not loaded
     ");
 }
 
