@@ -66,11 +66,6 @@ impl Lease {
         self.index
     }
 
-    /// Returns when the use began.
-    pub fn started(&self) -> Tick {
-        self.started
-    }
-
     /// Returns how long it has lasted.
     pub fn elapsed(&self) -> Duration {
         self.clock.now().saturating_since(self.started)

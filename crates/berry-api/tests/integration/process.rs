@@ -209,3 +209,23 @@ async fn the_environments_proxy_is_used_unless_it_is_excluded() {
         assert_eq!(proxy.heads().len(), expected, "{name} {no_proxy}");
     }
 }
+
+#[tokio::test]
+async fn as_many_threads_serve_as_configured() {
+    for count in [1, 3] {
+        let upstream = Upstream::start().await;
+        let toml = Setup::over(&upstream)
+            .more(&format!("[server]\nworker_threads = {count}"))
+            .toml();
+        let folder = scratch(&[("config.toml", &toml)]);
+
+        let process = Process::start(folder.path(), &[], &[]).await;
+
+        let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+        let serving = threads
+            .map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap())
+            .filter(|name| name.trim() == "berry")
+            .count();
+        assert_eq!(serving, count);
+    }
+}

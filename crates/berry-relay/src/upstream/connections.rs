@@ -11,7 +11,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
@@ -83,7 +83,6 @@ pub(crate) struct Connections {
     idle_timeout: Duration,
     kept: Mutex<Kept>,
     sweeping: AtomicBool,
-    opened: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -149,13 +148,7 @@ impl Connections {
             idle_timeout,
             kept: Mutex::default(),
             sweeping: AtomicBool::new(false),
-            opened: AtomicU64::new(0),
         }
-    }
-
-    /// Returns how many connections were opened so far.
-    pub(crate) fn opened(&self) -> u64 {
-        self.opened.load(Ordering::Relaxed)
     }
 
     /// Sends the request and waits for the response's headers.
@@ -277,7 +270,6 @@ impl Connections {
 
     async fn open(self: &Arc<Self>) -> Result<Taken, TransportError> {
         let connection = self.connector.connect().await?;
-        self.opened.fetch_add(1, Ordering::Relaxed);
         match connection {
             Connection::Plain(stream) => match self.settled {
                 Settled::ByAlpn => http1_session(stream).await,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use berry_core::Provider;
 use berry_core::config::{HttpVersion, ProxyChoice, Settings};
-use berry_core::{Provider, ProviderName};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::uri::Scheme;
@@ -115,16 +115,6 @@ impl Upstream {
             connect_timeout: settings.connect_timeout,
             provider,
         })
-    }
-
-    /// Returns the provider's id.
-    pub fn name(&self) -> &ProviderName {
-        &self.provider.id
-    }
-
-    /// Returns how many connections were opened to it so far.
-    pub fn connections_opened(&self) -> u64 {
-        self.connections.opened()
     }
 
     /// Returns a digest of what the provider knows us by: the key and the configured headers.
