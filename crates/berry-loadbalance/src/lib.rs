@@ -32,7 +32,7 @@ pub mod strategy;
 
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;
-pub use clock::Clock;
+pub use clock::{Clock, ManualTime};
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
 pub use health::{Cadence, HealthMonitor, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster};

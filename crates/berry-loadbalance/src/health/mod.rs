@@ -19,12 +19,14 @@ mod monitor;
 mod prober;
 mod record;
 mod roster;
+mod rounds;
 mod schedule;
 
 pub use monitor::HealthMonitor;
 pub use prober::{ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
 pub(crate) use record::ProbeRecord;
 pub use roster::Roster;
+
 pub use schedule::Cadence;
 pub(crate) use schedule::{Standing, Vitals};
 

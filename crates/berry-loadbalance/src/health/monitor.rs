@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::schedule::{Cadence, Check, Schedule, Vitals};
+use super::rounds::Rounds;
+use super::schedule::{Cadence, Check};
 use super::{ProbeDepth, ProbeOutcome, Prober, Roster};
 use crate::clock::Clock;
-use crate::key::EndpointKey;
 use crate::outcome::FailureKind;
 
 /// The target of the results' log lines, by which users find them.
@@ -32,8 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct HealthMonitor<P> {
     prober: Arc<P>,
-    roster: Roster,
-    schedule: Schedule,
+    rounds: Rounds,
     clock: Clock,
     /// What was logged last of each check.
     logged: HashMap<Check, Word>,
@@ -63,11 +62,9 @@ impl<P: Prober> HealthMonitor<P> {
         clock: Clock,
         rng: fastrand::Rng,
     ) -> Self {
-        let rows = (roster.providers.len(), roster.endpoints.len());
         Self {
             prober: Arc::new(prober),
-            schedule: Schedule::new(cadence, rows, clock.now(), rng),
-            roster,
+            rounds: Rounds::new(roster, cadence, clock.now(), rng),
             clock,
             logged: HashMap::new(),
         }
@@ -76,7 +73,7 @@ impl<P: Prober> HealthMonitor<P> {
     /// Probes until `stopping`; probes in flight are then dropped. Ends at once where there is
     /// nothing to probe.
     pub async fn run(mut self, stopping: CancellationToken) {
-        if self.schedule.is_empty() {
+        if self.rounds.is_empty() {
             return;
         }
         let mut probes = JoinSet::new();
@@ -98,14 +95,13 @@ impl<P: Prober> HealthMonitor<P> {
     /// Starts what is due, as far as there is room; returns how long to wait before looking again.
     fn start_due(&mut self, probes: &mut JoinSet<Ended>) -> Duration {
         let now = self.clock.now();
-        let look = |place: usize| -> Vitals { self.roster.endpoints[place].vitals(now) };
         while probes.len() < AT_ONCE {
-            let Some(check) = self.schedule.take(now, look) else {
-                let next = self.schedule.next(look);
+            let Some(check) = self.rounds.take(now) else {
+                let next = self.rounds.next(now);
                 let wait = next.map_or(LOOK_AGAIN, |next| next.saturating_since(now));
                 return wait.min(LOOK_AGAIN);
             };
-            let (endpoint, depth) = subject(&self.roster, check);
+            let (endpoint, depth) = self.rounds.subject(check);
             let (endpoint, prober) = (endpoint.clone(), Arc::clone(&self.prober));
             probes.spawn(async move {
                 Ended {
@@ -124,21 +120,13 @@ impl<P: Prober> HealthMonitor<P> {
             begun,
             outcome,
         } = ended;
-        let now = self.clock.now();
-        self.schedule.ended(*check, now);
         self.log(*check, outcome);
-        let (_, depth) = subject(&self.roster, *check);
-        let tell = |place: usize| self.roster.endpoints[place].probed(depth, outcome, *begun, now);
-        match check {
-            Check::Models(provider) => self.roster.providers[*provider]
-                .iter()
-                .for_each(|&place| tell(place)),
-            Check::Chat(place) => tell(*place),
-        }
+        self.rounds
+            .record(*check, outcome, *begun, self.clock.now());
     }
 
     fn log(&mut self, check: Check, outcome: &ProbeOutcome) {
-        let (endpoint, depth) = subject(&self.roster, check);
+        let (endpoint, depth) = self.rounds.subject(check);
         let provider = endpoint.provider.as_str();
         let model = (depth == ProbeDepth::Chat).then_some(&*endpoint.model);
         let (word, message) = match outcome {
@@ -158,15 +146,6 @@ impl<P: Prober> HealthMonitor<P> {
     }
 }
 
-/// Returns whom a check asks, and for what. All endpoints of a provider list the same models.
-fn subject(roster: &Roster, check: Check) -> (&EndpointKey, ProbeDepth) {
-    let (place, depth) = match check {
-        Check::Models(provider) => (roster.providers[provider][0], ProbeDepth::Models),
-        Check::Chat(place) => (place, ProbeDepth::Chat),
-    };
-    (roster.endpoints[place].key(), depth)
-}
-
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
@@ -176,7 +155,7 @@ mod tests {
     use super::*;
     use crate::health::ProbeFailure;
     use crate::pool::fixtures::{SMART_AI, endpoint, pool};
-    use crate::{Endpoint, Mode};
+    use crate::{Endpoint, EndpointKey, Mode};
 
     const CADENCE: Cadence = Cadence {
         interval: Some(Duration::from_secs(30)),
