@@ -27,6 +27,7 @@ mod outcome;
 mod pool;
 mod recovery;
 mod registry;
+pub mod simulation;
 mod state;
 pub mod strategy;
 

@@ -71,6 +71,8 @@ pub struct Signals {
     pub recovery: f64,
     /// How far it is trusted, 0 to 1.
     pub confidence: f64,
+    /// When the last request there ended in success or failure.
+    pub heard: Option<Tick>,
     /// How long it takes to its first content, in the mode of the request; none while unknown.
     pub latency: Option<Duration>,
 }
@@ -174,18 +176,37 @@ struct Learned {
 }
 
 impl Learned {
+    /// Takes notice of what time alone has brought about.
+    fn settle(&mut self, now: Tick, smart_ai: &SmartAi) {
+        if self.recovery.settle(now) {
+            self.confidence = self.confidence.forgiven(smart_ai);
+        }
+    }
+
+    fn confidence(&self, now: Tick, smart_ai: &SmartAi) -> f64 {
+        let confidence = if self.recovery.is_over(now) {
+            self.confidence.forgiven(smart_ai)
+        } else {
+            self.confidence
+        };
+        confidence.score(now, smart_ai)
+    }
+
     fn answered(&mut self, this: &Use<'_>) -> Option<Change> {
+        self.settle(this.now, &this.limits.smart_ai);
         let change = self.breaker.answered(this.entry);
         if change.is_some_and(|change| change.to == BreakerState::Closed) {
             self.recovery.begin(this.now);
         }
-        self.recovery.succeeded(this.now);
+        self.recovery.succeeded();
+        self.settle(this.now, &this.limits.smart_ai);
         self.latency.answered(this.mode, this.lasted, this.now);
         self.probes.clear();
         change
     }
 
     fn failed(&mut self, this: &Use<'_>, fault: Fault) -> Option<Change> {
+        self.settle(this.now, &this.limits.smart_ai);
         let cost = this.lasted.max(this.patience);
         self.latency.failed(this.mode, cost, this.now);
         self.recovery.failed(this.now);
@@ -263,7 +284,8 @@ impl EndpointState {
                 Admission::Closed => learned.recovery.share(now),
                 _ => recovery::ON_TRIAL,
             },
-            confidence: learned.confidence.score(now, smart_ai),
+            confidence: learned.confidence(now, smart_ai),
+            heard: learned.confidence.heard(),
             latency: learned.latency.estimate(mode, now),
         }
     }

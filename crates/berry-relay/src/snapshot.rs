@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use berry_core::config::Settings;
 use berry_core::{Authenticator, Backend, Config, Model, ModelName, ProviderName, Term};
-use berry_loadbalance::breaker::BreakerPolicy;
-use berry_loadbalance::{
-    Endpoint, EndpointKey, Limits, Patience, Pool, PoolOptions, Registry, RetryPolicy, strategy,
-};
+use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -157,20 +154,7 @@ impl<'a> Compiler<'a> {
         let settings = self.settings;
         let strategy =
             strategy::build(model.strategy).ok_or(CompileError::Strategy(model.strategy))?;
-        let limits = Limits {
-            breaker: BreakerPolicy {
-                threshold: settings.circuit_breaker_failure_threshold,
-                timeout: settings.circuit_breaker_timeout,
-                longest: None,
-            },
-            recovery: settings.recovery_check_interval,
-            retry: RetryPolicy {
-                max_retries: settings.max_retries,
-                max_moves: settings.max_internal_retries,
-            },
-            retry_budget_ratio: settings.retry_budget_ratio,
-            smart_ai: settings.smart_ai,
-        };
+        let limits = Limits::from(settings);
         Ok(Route {
             model: Arc::clone(model),
             pool: Arc::new(Pool::new(PoolOptions {
@@ -196,18 +180,6 @@ impl<'a> Compiler<'a> {
             model: backend.model.as_ref().into(),
             credential: upstream.credential(),
         };
-        Endpoint {
-            weight: backend.weight,
-            priority: backend.priority,
-            tags: backend.tags.clone().into(),
-            billing: backend.billing,
-            prices: backend.prices,
-            patience: Patience {
-                streamed: provider.response_timeout.streamed,
-                whole: provider.response_timeout.whole,
-            },
-            provider_retries: provider.max_retries,
-            state: self.registry.adopt(&key),
-        }
+        Endpoint::new(backend, self.registry.adopt(&key))
     }
 }

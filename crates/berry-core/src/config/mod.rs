@@ -16,6 +16,7 @@ mod reader;
 mod render;
 mod resolve;
 mod scalar;
+pub mod scenario;
 mod server;
 mod settings;
 mod source;

@@ -26,9 +26,10 @@ pub use monitor::HealthMonitor;
 pub use prober::{ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
 pub(crate) use record::ProbeRecord;
 pub use roster::Roster;
+pub(crate) use rounds::Rounds;
 
 pub use schedule::Cadence;
-pub(crate) use schedule::{Standing, Vitals};
+pub(crate) use schedule::{Check, Standing, Vitals};
 
 #[cfg(test)]
 mod tests;
