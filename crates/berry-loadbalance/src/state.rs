@@ -12,6 +12,7 @@ use berry_core::Tick;
 use berry_core::config::SmartAi;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::affinity::Lane;
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
 use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
@@ -229,6 +230,7 @@ impl Learned {
 #[derive(Debug)]
 pub struct EndpointState {
     key: EndpointKey,
+    lane: Lane,
     events: Events,
     in_flight: AtomicU32,
     learned: Mutex<Learned>,
@@ -238,6 +240,7 @@ impl EndpointState {
     /// Begins with nothing learned.
     pub fn new(key: EndpointKey, events: Events) -> Self {
         Self {
+            lane: Lane::of(&key),
             key,
             events,
             in_flight: AtomicU32::new(0),
@@ -248,6 +251,11 @@ impl EndpointState {
     /// Returns whose state this is.
     pub fn key(&self) -> &EndpointKey {
         &self.key
+    }
+
+    /// Returns its half of the hash by which repeated requests find it.
+    pub(crate) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// Returns a copy of what a strategy may look at, for a request of this mode.
