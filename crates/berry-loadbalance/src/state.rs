@@ -203,6 +203,7 @@ impl Learned {
         begun: Tick,
         now: Tick,
     ) -> Option<Change> {
+        self.probes.ended(now);
         let after = |at: Option<Tick>| at.is_some_and(|at| at > begun);
         let outdated = match outcome {
             ProbeOutcome::Passed => after(self.tally.last_failure.map(|(at, _)| at)),
@@ -212,7 +213,7 @@ impl Learned {
         if outdated {
             return None;
         }
-        let had_failed = self.probes.record(depth, outcome, now);
+        let had_failed = self.probes.record(depth, outcome);
         if depth == ProbeDepth::Models || *outcome != ProbeOutcome::Passed {
             return None;
         }

@@ -117,6 +117,59 @@ fn a_passed_list_of_models_clears_only_a_failed_one() {
 }
 
 #[test]
+fn lists_of_models_that_fail_while_chats_pass_are_not_listened_to() {
+    let server = failure(FailureKind::Server);
+    let chats: [(&str, fn(&EndpointState, u64)); 2] = [
+        ("probe", |state, second| {
+            probe(state, ProbeDepth::Chat, &ProbeOutcome::Passed, second);
+        }),
+        ("request", |state, second| {
+            request(state, Outcome::Success, second);
+        }),
+    ];
+    for (chat, pass) in chats {
+        let state = state();
+        probe(&state, ProbeDepth::Models, &server, 0);
+        assert!(
+            !signals(&state, 0).healthy(),
+            "{chat}: a first failure counts"
+        );
+        pass(&state, 1);
+
+        for second in 2..20 {
+            probe(&state, ProbeDepth::Models, &server, second);
+            assert!(signals(&state, second).healthy(), "{chat}");
+        }
+
+        probe(&state, ProbeDepth::Models, &ProbeOutcome::Passed, 20);
+        probe(&state, ProbeDepth::Models, &server, 21);
+        assert!(!signals(&state, 21).healthy(), "{chat}: a list had passed");
+    }
+}
+
+#[test]
+fn a_chat_that_fails_counts_although_lists_are_not_listened_to() {
+    let state = state();
+    let server = failure(FailureKind::Server);
+    probe(&state, ProbeDepth::Models, &server, 0);
+    probe(&state, ProbeDepth::Chat, &ProbeOutcome::Passed, 1);
+
+    probe(&state, ProbeDepth::Chat, &server, 2);
+
+    assert!(!signals(&state, 2).healthy());
+}
+
+#[test]
+fn a_probe_that_came_too_late_to_count_was_a_check_all_the_same() {
+    let state = state();
+    state.fail(5, at(2), &LIMITS);
+
+    state.probed(ProbeDepth::Chat, &ProbeOutcome::Passed, at(1), at(3));
+
+    assert_eq!(state.last_probe(), Some(at(3)));
+}
+
+#[test]
 fn a_probe_that_told_nothing_changes_nothing() {
     let state = state();
     probe(&state, ProbeDepth::Chat, &failure(FailureKind::Connect), 0);
