@@ -213,7 +213,7 @@ impl Learned {
         if outdated {
             return None;
         }
-        let had_failed = self.probes.record(depth, outcome);
+        let had_failed = self.probes.record(depth, outcome, now);
         if depth == ProbeDepth::Models || *outcome != ProbeOutcome::Passed {
             return None;
         }
@@ -357,6 +357,22 @@ impl EndpointState {
     /// Returns when the last probe ended.
     pub fn last_probe(&self) -> Option<Tick> {
         self.learned.lock().probes.last()
+    }
+
+    /// Returns when the endpoint failed first and last, by requests or probes, since it was well; none
+    /// where it is.
+    pub fn failures(&self, now: Tick) -> Option<(Tick, Tick)> {
+        let learned = self.learned.lock();
+        let tally = &learned.tally;
+        let is_closed = learned.breaker.admission(now) == Admission::Closed;
+        let requests = tally
+            .last_failure
+            .filter(|_| tally.failing_since.is_some() || !is_closed)
+            .map(|(last, _)| (tally.failing_since.unwrap_or(last), last));
+        match (requests, learned.probes.failures()) {
+            (Some((first, last)), Some(probes)) => Some((first.min(probes.0), last.max(probes.1))),
+            (requests, probes) => requests.or(probes),
+        }
     }
 
     /// Returns what the next probe depends on.

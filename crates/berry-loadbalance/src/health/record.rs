@@ -16,6 +16,8 @@ pub(crate) struct ProbeRecord {
     lists: Lists,
     chat_failed: bool,
     last: Option<Tick>,
+    /// The first and the last failure since the endpoint was well.
+    failures: Option<(Tick, Tick)>,
 }
 
 /// What is thought of a provider's lists of models.
@@ -32,7 +34,18 @@ enum Lists {
 
 impl ProbeRecord {
     /// Records a probe. Returns whether it ends what an earlier chat had begun.
-    pub(crate) fn record(&mut self, depth: ProbeDepth, outcome: &ProbeOutcome) -> bool {
+    pub(crate) fn record(&mut self, depth: ProbeDepth, outcome: &ProbeOutcome, now: Tick) -> bool {
+        let ends = self.listen(depth, outcome);
+        if !self.failed() {
+            self.failures = None;
+        } else if matches!(outcome, ProbeOutcome::Failed(_)) {
+            let first = self.failures.map_or(now, |(first, _)| first);
+            self.failures = Some((first, now));
+        }
+        ends
+    }
+
+    fn listen(&mut self, depth: ProbeDepth, outcome: &ProbeOutcome) -> bool {
         match (depth, outcome) {
             (_, ProbeOutcome::Unknown) => false,
             (ProbeDepth::Models, ProbeOutcome::Passed) => {
@@ -65,6 +78,7 @@ impl ProbeRecord {
     /// Forgets failures: a chat has passed.
     pub(crate) fn clear(&mut self) {
         self.chat_failed = false;
+        self.failures = None;
         if self.lists == Lists::Failed {
             self.lists = Lists::Overruled;
         }
@@ -73,6 +87,11 @@ impl ProbeRecord {
     /// Returns whether the last probe of a depth failed that is listened to.
     pub(crate) fn failed(&self) -> bool {
         self.lists == Lists::Failed || self.chat_failed
+    }
+
+    /// Returns when it failed first and last since the endpoint was well; none while it is.
+    pub(crate) fn failures(&self) -> Option<(Tick, Tick)> {
+        self.failures
     }
 
     /// Returns when the last probe ended.

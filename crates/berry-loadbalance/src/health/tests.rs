@@ -170,6 +170,30 @@ fn a_probe_that_came_too_late_to_count_was_a_check_all_the_same() {
 }
 
 #[test]
+fn it_is_known_since_when_an_endpoint_fails_by_requests_or_probes() {
+    let state = state();
+    let server = failure(FailureKind::Server);
+    assert_eq!(state.failures(at(0)), None);
+
+    for (depth, second) in [(ProbeDepth::Models, 1), (ProbeDepth::Chat, 2)] {
+        probe(&state, depth, &server, second);
+    }
+    assert_eq!(state.failures(at(2)), Some((at(1), at(2))));
+    request(&state, Outcome::Failure(Fault::new(FailureKind::Server)), 3);
+    assert_eq!(state.failures(at(3)), Some((at(1), at(3))));
+    request(&state, Outcome::Success, 4);
+    assert_eq!(state.failures(at(4)), None);
+
+    request(
+        &state,
+        Outcome::Failure(Fault::cool_down(Duration::from_secs(60))),
+        5,
+    );
+    probe(&state, ProbeDepth::Chat, &ProbeOutcome::Passed, 6);
+    assert_eq!(state.failures(at(6)), Some((at(5), at(5))));
+}
+
+#[test]
 fn a_probe_that_told_nothing_changes_nothing() {
     let state = state();
     probe(&state, ProbeDepth::Chat, &failure(FailureKind::Connect), 0);
