@@ -119,22 +119,17 @@ fn a_passed_list_of_models_clears_only_a_failed_one() {
 #[test]
 fn lists_of_models_that_fail_while_chats_pass_are_not_listened_to() {
     let server = failure(FailureKind::Server);
-    let chats: [(&str, fn(&EndpointState, u64)); 2] = [
-        ("probe", |state, second| {
-            probe(state, ProbeDepth::Chat, &ProbeOutcome::Passed, second);
-        }),
-        ("request", |state, second| {
-            request(state, Outcome::Success, second);
-        }),
-    ];
-    for (chat, pass) in chats {
+    for chat in ["probe", "request"] {
         let state = state();
         probe(&state, ProbeDepth::Models, &server, 0);
         assert!(
             !signals(&state, 0).healthy(),
             "{chat}: a first failure counts"
         );
-        pass(&state, 1);
+        match chat {
+            "probe" => probe(&state, ProbeDepth::Chat, &ProbeOutcome::Passed, 1),
+            _ => request(&state, Outcome::Success, 1),
+        }
 
         for second in 2..20 {
             probe(&state, ProbeDepth::Models, &server, second);
