@@ -11,6 +11,7 @@
 //! Nothing here knows HTTP, JSON or a provider's protocol; time is a
 //! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
 
+mod affinity;
 mod attempts;
 pub mod breaker;
 mod budget;
@@ -31,6 +32,7 @@ pub mod simulation;
 mod state;
 pub mod strategy;
 
+pub use affinity::AffinityKey;
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;
 pub use clock::{Clock, ManualTime};

@@ -12,6 +12,7 @@ use berry_core::Tick;
 use berry_core::config::SmartAi;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::affinity::Lane;
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
 use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
@@ -223,6 +224,7 @@ impl Learned {
         begun: Tick,
         now: Tick,
     ) -> Option<Change> {
+        self.probes.ended(now);
         let after = |at: Option<Tick>| at.is_some_and(|at| at > begun);
         let outdated = match outcome {
             ProbeOutcome::Passed => after(self.tally.last_failure.map(|(at, _)| at)),
@@ -250,6 +252,7 @@ impl Learned {
 #[derive(Debug)]
 pub struct EndpointState {
     key: EndpointKey,
+    lane: Lane,
     events: Events,
     in_flight: AtomicU32,
     learned: Mutex<Learned>,
@@ -259,6 +262,7 @@ impl EndpointState {
     /// Begins with nothing learned.
     pub fn new(key: EndpointKey, events: Events) -> Self {
         Self {
+            lane: Lane::of(&key),
             key,
             events,
             in_flight: AtomicU32::new(0),
@@ -269,6 +273,11 @@ impl EndpointState {
     /// Returns whose state this is.
     pub fn key(&self) -> &EndpointKey {
         &self.key
+    }
+
+    /// Returns its half of the hash by which repeated requests find it.
+    pub(crate) fn lane(&self) -> Lane {
+        self.lane
     }
 
     /// Returns a copy of what a strategy may look at, for a request of this mode.
@@ -370,6 +379,22 @@ impl EndpointState {
     /// Returns when the last probe ended.
     pub fn last_probe(&self) -> Option<Tick> {
         self.learned.lock().probes.last()
+    }
+
+    /// Returns when the endpoint failed first and last, by requests or probes, since it was well; none
+    /// where it is.
+    pub fn failures(&self, now: Tick) -> Option<(Tick, Tick)> {
+        let learned = self.learned.lock();
+        let tally = &learned.tally;
+        let is_closed = learned.breaker.admission(now) == Admission::Closed;
+        let requests = tally
+            .last_failure
+            .filter(|_| tally.failing_since.is_some() || !is_closed)
+            .map(|(last, _)| (tally.failing_since.unwrap_or(last), last));
+        match (requests, learned.probes.failures()) {
+            (Some((first, last)), Some(probes)) => Some((first.min(probes.0), last.max(probes.1))),
+            (requests, probes) => requests.or(probes),
+        }
     }
 
     /// Returns what the next probe depends on.

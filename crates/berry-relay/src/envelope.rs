@@ -1,11 +1,12 @@
 //! The request as it was received, and where the members we act on are.
 //!
-//! `model`, `stream` and `backend` are located in the bytes; everything else is the client's
-//! business and goes on untouched. [`Envelope::rewrite`] replaces the value of `model` and cuts
-//! `backend` out.
+//! `model`, `stream`, `backend` and `prompt_cache_key` are located in the bytes; everything else is
+//! the client's business and goes on untouched. [`Envelope::rewrite`] replaces the value of `model`
+//! and cuts `backend` out.
 //!
 //! A governed member that occurs twice, or whose key is written with an escape, is refused: parsers
 //! differ in which of two they believe, and we would authorise one model and forward another.
+//! `prompt_cache_key` governs nothing: it is a hint, and is taken where it is plain.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -77,6 +78,7 @@ pub struct Envelope {
     stream: bool,
     backend: Option<Box<str>>,
     backend_member: Option<Range<usize>>,
+    cache_key: Option<Range<usize>>,
 }
 
 /// The places of the governed members found so far.
@@ -87,6 +89,7 @@ struct Found {
     backend: Option<Range<usize>>,
     /// From the comma or brace before `backend`'s key up to what follows its value.
     backend_member: Option<Range<usize>>,
+    cache_key: Option<Range<usize>>,
 }
 
 impl Envelope {
@@ -134,6 +137,7 @@ impl Envelope {
             stream,
             backend,
             backend_member,
+            cache_key: found.cache_key,
         })
     }
 
@@ -150,6 +154,13 @@ impl Envelope {
     /// Returns the provider that the client asks for by name.
     pub fn backend(&self) -> Option<&str> {
         self.backend.as_deref()
+    }
+
+    /// Returns what the client calls the prompts that begin alike; none where it is no text.
+    pub fn prompt_cache_key(&self) -> Option<Cow<'_, str>> {
+        let value = self.body.get(self.cache_key.clone()?)?;
+        let text = std::str::from_utf8(value).ok()?;
+        string(text, &(0..text.len())).filter(|key| !key.is_empty())
     }
 
     /// Returns the body for an upstream that calls the model `upstream_model`: every byte as the
@@ -226,6 +237,10 @@ impl Found {
             "model" => ("model", &mut self.model),
             "stream" => ("stream", &mut self.stream),
             "backend" => ("backend", &mut self.backend),
+            "prompt_cache_key" => {
+                self.cache_key = Some(member.value.clone());
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         if member.escaped {
@@ -338,6 +353,32 @@ mod tests {
 
         assert!(!envelope.stream());
         assert_eq!(envelope.backend(), None);
+    }
+
+    #[test]
+    fn a_prompt_cache_key_is_a_text_and_never_an_error() {
+        let found = |member: &str| {
+            let body = format!(r#"{{"a":{{"prompt_cache_key":"inner"}},{member}"model":"m"}}"#);
+            let envelope = Envelope::parse(body.clone().into()).unwrap();
+            assert_eq!(rewritten(&body), body.replace("\"m\"", "\"up\""));
+            envelope.prompt_cache_key().map(Cow::into_owned)
+        };
+        for (member, expected) in [
+            (r#""prompt_cache_key":"x","#, Some("x")),
+            (r#""prompt_cache_key" : "x\u0041" ,"#, Some("xA")),
+            (
+                r#""prompt_cache_key":"x","prompt_cache_key":"y","#,
+                Some("y"),
+            ),
+            (r#""prompt_cache_k\u0065y":"x","#, Some("x")),
+            (r#""prompt_cache_key":"","#, None),
+            (r#""prompt_cache_key":null,"#, None),
+            (r#""prompt_cache_key":7,"#, None),
+            (r#""prompt_cache_key":{"x":"y"},"#, None),
+            ("", None),
+        ] {
+            assert_eq!(found(member).as_deref(), expected, "{member}");
+        }
     }
 
     #[test]

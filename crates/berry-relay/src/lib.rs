@@ -20,6 +20,7 @@ mod json;
 mod prober;
 mod quiet;
 mod relay;
+mod retry_after;
 mod snapshot;
 mod sse;
 mod tap;

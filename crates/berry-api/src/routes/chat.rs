@@ -11,8 +11,9 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use berry_core::{ProviderName, User};
-use berry_loadbalance::{Filter, Mode};
+use berry_core::config::Affinity;
+use berry_core::{Model, ProviderName, User};
+use berry_loadbalance::{AffinityKey, Filter, Mode};
 use berry_relay::{
     Dialect, Envelope, Exchange, Operation, Quiet, Receipt, RelayError, Reply, ReplyBody, Route,
 };
@@ -114,7 +115,7 @@ async fn accept(
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
     let envelope = Envelope::parse(body)?;
     let route = Arc::clone(gateway.route(&user, envelope.model())?);
-    let filter = filter(Arc::clone(&user), &envelope)?;
+    let filter = filter(Arc::clone(&user), &route.model, &envelope)?;
     let exchange = Exchange {
         dialect: Dialect::OpenAi,
         operation: Operation::ChatCompletions,
@@ -129,8 +130,8 @@ async fn accept(
     })
 }
 
-/// Returns which endpoints the request may use.
-fn filter(user: Arc<User>, envelope: &Envelope) -> Result<Filter, ApiError> {
+/// Returns which endpoints the request may use, and which it prefers.
+fn filter(user: Arc<User>, model: &Model, envelope: &Envelope) -> Result<Filter, ApiError> {
     // What cannot be a name is nobody's name.
     let provider = envelope.backend().map(ProviderName::parse).transpose();
     let provider = provider.map_err(|_| RelayError::BackendNotFound)?;
@@ -139,10 +140,16 @@ fn filter(user: Arc<User>, envelope: &Envelope) -> Result<Filter, ApiError> {
     } else {
         Mode::Whole
     };
+    let affinity = match model.affinity {
+        Affinity::None => None,
+        Affinity::User => Some(AffinityKey::of(user.id.as_str())),
+        Affinity::PromptCacheKey => envelope.prompt_cache_key().map(|key| AffinityKey::of(&key)),
+    };
     Ok(Filter {
         user,
         provider,
         mode,
+        affinity,
     })
 }
 

@@ -112,6 +112,7 @@ pub(crate) fn everybody() -> Filter {
         user: user(&[]),
         provider: None,
         mode: Mode::Whole,
+        affinity: None,
     }
 }
 

@@ -19,6 +19,7 @@ use berry_core::{ProviderName, Tick, User};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
+use crate::affinity::AffinityKey;
 use crate::breaker::Admission;
 use crate::budget::RetryBudget;
 use crate::clock::Clock;
@@ -52,6 +53,8 @@ pub struct Filter {
     pub provider: Option<ProviderName>,
     /// Whether the answer comes in pieces.
     pub mode: Mode,
+    /// What it shares with the requests whose endpoint it prefers.
+    pub affinity: Option<AffinityKey>,
 }
 
 impl Filter {
@@ -193,6 +196,7 @@ impl Pool {
             now,
             rng,
             turns: &self.turns,
+            affinity: filter.affinity,
             first: order == Order::First,
             smart_ai: &self.limits.smart_ai,
             economy: &self.economy,
@@ -219,6 +223,8 @@ impl Pool {
             candidates.remove(place);
         }
         let ejected = matches!(otherwise, PickError::Ejected { .. });
+        // Somewhere else than last time may be where it works.
+        draw.affinity = None;
         if ejected && let Some(claimed) = self.last_resort(filter, &skip, &mut draw) {
             return Ok(lease(claimed));
         }

@@ -157,15 +157,14 @@ async fn tags_narrow_the_pool_even_for_a_provider_asked_for_by_name() {
     let named = |provider: &str, tag| Filter {
         user: user(&[tag]),
         provider: Some(ProviderName::parse(provider).unwrap()),
-        mode: Mode::Whole,
+        ..everybody()
     };
     let mut pick = |filter| first_pick(&pool, &filter, clock, &mut rng).err();
 
     assert_eq!(
         pick(Filter {
             user: user(&["basic"]),
-            provider: None,
-            mode: Mode::Whole,
+            ..everybody()
         }),
         Some(PickError::NoMatch)
     );

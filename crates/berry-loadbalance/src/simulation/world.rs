@@ -276,6 +276,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             user: Arc::clone(&self.user),
             provider: None,
             mode,
+            affinity: None,
         };
         let Ok((attempts, lease)) = Attempts::begin(&self.pool, filter, self.clock, dice) else {
             return;

@@ -32,6 +32,11 @@
 //! only once in `lightweight_check_interval_seconds`, and only while such draws have cost at most
 //! 2 % of what the pool has spent. A premium endpoint of unknown price counts as ten times the
 //! exploit's.
+//!
+//! A request with an affinity exploits, instead of the best, the one it is drawn to among those as
+//! good as the best: in the same rank, with at least [`NEAR`] of its score, and not known to be
+//! dearer. So affinity costs no money, and has a choice only where prices leave one. It explores
+//! like any other request: one that never did would stay with what has become worse.
 
 use berry_core::config::SmartAi as Settings;
 use smallvec::SmallVec;
@@ -46,6 +51,9 @@ const TRUSTED: f64 = 0.5;
 const STABLE: f64 = 0.9;
 /// From this multiple of the exploit's price on an endpoint is costly.
 const COSTLY: f64 = 1.5;
+/// From this part of the best score on an affinity decides. One that has only its initial confidence
+/// takes part beside one that is proven.
+const NEAR: f64 = 0.7;
 /// What a premium endpoint of unknown price is taken to cost, in the exploit's price.
 const PREMIUM_MULTIPLE: f64 = 10.0;
 
@@ -104,6 +112,14 @@ impl Rated<'_> {
         prices.is_some_and(|(price, other)| price < other)
     }
 
+    /// Returns whether a request with an affinity for this one loses nothing beside `best`.
+    fn is_near(&self, best: &Self) -> bool {
+        let rank = |rated: &Self| (rated.is_trusted(), rated.is_premium());
+        rank(self) == rank(best)
+            && !best.is_cheaper_than(self)
+            && self.standing() >= NEAR * best.standing()
+    }
+
     /// Returns what a request costs here more than at `exploit`; none where it is no costly place.
     fn extra(&self, exploit: &Self) -> Option<f64> {
         let usual = exploit.price.unwrap_or_default();
@@ -119,7 +135,7 @@ impl Rated<'_> {
 impl Strategy for SmartAi {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
         let rated = rate(candidates, draw.smart_ai, draw.economy);
-        let exploit = exploit(&rated)?;
+        let exploit = preferred(&rated, exploit(&rated)?, draw);
         if rated.len() == 1 || draw.rng.f64() >= draw.smart_ai.exploration_ratio {
             return Some(exploit);
         }
@@ -181,6 +197,22 @@ fn exploit(rated: &[Rated<'_>]) -> Option<usize> {
     best(rated, |rated| rated.is_trusted() && !rated.is_premium())
         .or_else(|| best(rated, Rated::is_trusted))
         .or_else(|| best(rated, |_| true))
+}
+
+/// Returns the place that a request goes to instead of the best one, by its affinity.
+fn preferred(rated: &[Rated<'_>], best: usize, draw: &Draw<'_>) -> usize {
+    let Some(key) = draw.affinity else {
+        return best;
+    };
+    let runners = rated.iter().map(|runner| {
+        let weight = if runner.is_near(&rated[best]) {
+            runner.standing()
+        } else {
+            0.0
+        };
+        (runner.candidate.endpoint.state.lane(), weight)
+    });
+    key.race(runners).unwrap_or(best)
 }
 
 /// Returns the place of the best standing; the first of equals.

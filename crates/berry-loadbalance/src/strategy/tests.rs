@@ -42,6 +42,7 @@ fn counts(name: &str, candidates: &[Candidate<'_>], draws: usize) -> Vec<usize> 
             now: Tick::ZERO,
             rng: &mut rng,
             turns: &turns,
+            affinity: None,
             first: true,
             smart_ai: &SMART_AI,
             economy: &Economy::default(),
@@ -122,6 +123,7 @@ fn round_robin_is_even_for_each_set_of_candidates_where_sets_alternate() {
             now: Tick::ZERO,
             rng: &mut rng,
             turns: &turns,
+            affinity: None,
             first: true,
             smart_ai: &SMART_AI,
             economy: &Economy::default(),
@@ -144,6 +146,7 @@ fn a_retry_does_not_take_a_turn() {
             now: Tick::ZERO,
             rng: &mut rng,
             turns: &turns,
+            affinity: None,
             first,
             smart_ai: &SMART_AI,
             economy: &Economy::default(),
@@ -289,6 +292,7 @@ fn smart_ai_explores_a_costly_endpoint_once_in_an_interval_while_it_can_afford_i
             now,
             rng: &mut rng,
             turns: &turns,
+            affinity: None,
             first: true,
             smart_ai: &SMART_AI,
             economy: &economy,
@@ -311,7 +315,9 @@ proptest! {
         weights in proptest::collection::vec(0.001..100.0_f64, 0..9),
         failures in proptest::collection::vec(0..2000_u32, 9),
         seed in any::<u64>(),
+        key in proptest::option::of("[a-z]{0,8}"),
     ) {
+        let affinity = key.as_deref().map(AffinityKey::of);
         let endpoints = weighted(&weights);
         let mut candidates = candidates(&endpoints);
         for (candidate, failures) in candidates.iter_mut().zip(failures) {
@@ -322,7 +328,7 @@ proptest! {
             let choose = || {
                 let (turns, mut rng) = (Turns::default(), fastrand::Rng::with_seed(seed));
                 let now = Tick::from(Duration::from_secs(1));
-                let mut draw = Draw { now, rng: &mut rng, turns: &turns, first: true, smart_ai: &SMART_AI, economy: &Economy::default() };
+                let mut draw = Draw { now, rng: &mut rng, turns: &turns, affinity, first: true, smart_ai: &SMART_AI, economy: &Economy::default() };
                 (entry.build)().choose(&candidates, &mut draw)
             };
             let chosen = choose();
