@@ -119,7 +119,7 @@ fn a_wrong_option_is_a_usage_error() {
         ["--latency", "soon"],
         ["--error-status", "200"],
     ] {
-        let output = run(&options);
+        let output = run(&[&["mock-upstream"], &options[..]].concat());
 
         assert_eq!(output.status.code(), Some(2), "{options:?}");
         assert!(
