@@ -16,12 +16,14 @@
 //! counts in no total. A passed chat brings back what was ejected.
 
 mod monitor;
+mod plan;
 mod prober;
 mod record;
 mod roster;
 mod schedule;
 
 pub use monitor::HealthMonitor;
+pub use plan::Plan;
 pub use prober::{ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
 pub(crate) use record::ProbeRecord;
 pub use roster::Roster;
