@@ -12,7 +12,9 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
-use crate::routes::{admin, chat, health, index, metrics, models, monitoring, smart_ai};
+use crate::routes::{
+    admin, chat, health, index, metrics, models, monitoring, reload_config, smart_ai,
+};
 
 /// Makes the router.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -75,6 +77,7 @@ fn admins(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
         .route("/model-weights", only_get(get(admin::model_weights)))
         .route("/backend-health", only_get(get(admin::backend_health)))
         .route("/system-stats", only_get(get(admin::system_stats)))
+        .route("/reload-config", only_post(post(reload_config::reload)))
         .fallback(unknown)
         .layer(guard)
 }

@@ -38,7 +38,9 @@ pub use budget::RetryBudget;
 pub use clock::{Clock, ManualTime};
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
-pub use health::{Cadence, HealthMonitor, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster};
+pub use health::{
+    Cadence, HealthMonitor, Plan, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster,
+};
 pub use key::EndpointKey;
 pub use latency::Mode;
 pub use lease::Lease;

@@ -27,7 +27,7 @@ use crate::access_log::AccessRecord;
 use crate::arrival::{Arrival, LogsItself};
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, authenticate, route};
 use crate::headers;
 use crate::request_body;
 
@@ -42,6 +42,8 @@ struct Accepted {
     route: Arc<Route>,
     filter: Filter,
     exchange: Exchange,
+    /// The silence after which a comment is sent; none for whole answers.
+    keep_alive: Option<Duration>,
 }
 
 /// The route's handler.
@@ -55,6 +57,7 @@ pub(crate) async fn create(
         route,
         filter,
         exchange,
+        keep_alive,
     } = accept(&gateway, peer, request).await?;
     if let Some(backend) = exchange.envelope.backend() {
         info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
@@ -75,12 +78,7 @@ pub(crate) async fn create(
     };
     let out = Out {
         dialect: exchange.dialect,
-        keep_alive: gateway
-            .snapshot
-            .config
-            .settings
-            .stream_keepalive
-            .filter(|_| exchange.envelope.stream()),
+        keep_alive,
         names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
     };
     let mut work: Work = Box::pin(async move {
@@ -108,14 +106,17 @@ async fn accept(
     request: Request<Body>,
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    let user = gateway.authenticate(&head.headers, peer)?;
-    let config = &gateway.snapshot.config;
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, &head.headers, peer)?;
+    let config = &snapshot.config;
     request_body::check_json(&head.headers)?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
     let envelope = Envelope::parse(body)?;
-    let route = Arc::clone(gateway.route(&user, envelope.model())?);
+    let route = Arc::clone(route(&snapshot, &user, envelope.model())?);
     let filter = filter(Arc::clone(&user), &route.model, &envelope)?;
+    let keep_alive = config.settings.stream_keepalive;
+    let keep_alive = keep_alive.filter(|_| envelope.stream());
     let exchange = Exchange {
         dialect: Dialect::OpenAi,
         operation: Operation::ChatCompletions,
@@ -127,6 +128,7 @@ async fn accept(
         route,
         filter,
         exchange,
+        keep_alive,
     })
 }
 

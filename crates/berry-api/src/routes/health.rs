@@ -20,7 +20,8 @@ pub(crate) async fn summary(
     State(gateway): State<Arc<Gateway>>,
     disclosure: Disclosure,
 ) -> Response {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let of = |count: Count| json!({ "total": count.total, "healthy": count.healthy, "ratio": count.ratio() });
     let mut body = json!({
         "status": overview.status(),
@@ -47,7 +48,8 @@ pub(crate) async fn summary(
 
 /// `GET /v1/health`
 pub(crate) async fn v1(State(gateway): State<Arc<Gateway>>) -> Response {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let of = |count: Count| json!({ "total": count.total, "enabled": count.enabled, "healthy": count.healthy });
     let (models, backends) = (overview.model_count(), overview.backend_count());
     let body = json!({

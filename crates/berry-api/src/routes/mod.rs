@@ -10,4 +10,5 @@ pub(crate) mod models;
 mod moment;
 pub(crate) mod monitoring;
 mod overview;
+pub(crate) mod reload_config;
 pub(crate) mod smart_ai;

@@ -63,6 +63,9 @@ mod protocol;
 /// What is the client's fault, and nobody's failure.
 #[cfg(test)]
 mod refusal;
+/// A configuration that changes while requests are served.
+#[cfg(test)]
+mod reload;
 /// Failures before content, which no client sees.
 #[cfg(test)]
 mod retry;

@@ -66,7 +66,10 @@ fn each_strategy_has_a_row() {
     let rows = played[0]["strategies"].as_array().unwrap();
     assert_eq!(rows.len(), 8);
     for row in rows {
-        assert!(row["success_after_failover"].as_f64() >= Some(0.999), "{row}");
+        assert!(
+            row["success_after_failover"].as_f64() >= Some(0.999),
+            "{row}"
+        );
         assert!(row["cost_by_oracle"].as_f64() >= Some(1.0), "{row}");
     }
 }
@@ -75,11 +78,19 @@ fn each_strategy_has_a_row() {
 fn a_configuration_s_models_are_played_with_its_weights() {
     let config = File::new("config.toml", CONFIG);
 
-    let arguments = ["-c", config.path(), "--strategies", "weighted_random,random"];
+    let arguments = [
+        "-c",
+        config.path(),
+        "--strategies",
+        "weighted_random,random",
+    ];
     let played = json(&arguments);
 
     assert_eq!(played[0]["model"], "model-m");
-    assert_eq!(played[0]["endpoints"], serde_json::json!(["near:a", "far:b"]));
+    assert_eq!(
+        played[0]["endpoints"],
+        serde_json::json!(["near:a", "far:b"])
+    );
     let share = |row: usize| played[0]["strategies"][row]["shares"][1].as_f64().unwrap();
     assert!((0.73..0.77).contains(&share(0)), "{}", share(0));
     assert!((0.48..0.52).contains(&share(1)), "{}", share(1));
@@ -126,10 +137,19 @@ fn an_error_in_a_scenario_is_shown_with_its_place() {
 fn what_is_not_there_is_named_with_what_is() {
     let config = File::new("config.toml", CONFIG);
     let arguments: [(&[&str], &str); 5] = [
-        (&["--scenario", "outrage"], "there is no scenario `outrage`; there are steady,"),
+        (
+            &["--scenario", "outrage"],
+            "there is no scenario `outrage`; there are steady,",
+        ),
         (&["--show", "outrage"], "there is no scenario `outrage`"),
-        (&["--strategies", "best"], "there is no strategy `best`; there are weighted_random,"),
-        (&["--scenario", "none.toml"], "the scenario cannot be loaded"),
+        (
+            &["--strategies", "best"],
+            "there is no strategy `best`; there are weighted_random,",
+        ),
+        (
+            &["--scenario", "none.toml"],
+            "the scenario cannot be loaded",
+        ),
         (
             &["-c", config.path(), "--scenario", "per-request"],
             "a fault names the backend `reseller`, which is none of near:a, far:b",

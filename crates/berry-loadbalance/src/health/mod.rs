@@ -16,6 +16,7 @@
 //! counts in no total. A passed chat brings back what was ejected.
 
 mod monitor;
+mod plan;
 mod prober;
 mod record;
 mod roster;
@@ -23,6 +24,7 @@ mod rounds;
 mod schedule;
 
 pub use monitor::HealthMonitor;
+pub use plan::Plan;
 pub use prober::{ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
 pub(crate) use record::ProbeRecord;
 pub use roster::Roster;

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use hashbrown::HashMap;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::rounds::Rounds;
-use super::schedule::{Cadence, Check};
-use super::{ProbeDepth, ProbeOutcome, Prober, Roster};
+use super::schedule::Check;
+use super::{Plan, ProbeDepth, ProbeOutcome, Prober};
 use crate::clock::Clock;
 use crate::outcome::FailureKind;
 
@@ -55,13 +56,12 @@ enum Word {
 
 impl<P: Prober> HealthMonitor<P> {
     /// Plans the first round, from now on. `rng` decides the jitter.
-    pub fn new(
-        prober: P,
-        roster: Roster,
-        cadence: Cadence,
-        clock: Clock,
-        rng: fastrand::Rng,
-    ) -> Self {
+    pub fn new(plan: Plan<P>, clock: Clock, rng: fastrand::Rng) -> Self {
+        let Plan {
+            prober,
+            roster,
+            cadence,
+        } = plan;
         Self {
             prober: Arc::new(prober),
             rounds: Rounds::new(roster, cadence, clock.now(), rng),
@@ -70,17 +70,15 @@ impl<P: Prober> HealthMonitor<P> {
         }
     }
 
-    /// Probes until `stopping`; probes in flight are then dropped. Ends at once where there is
-    /// nothing to probe.
-    pub async fn run(mut self, stopping: CancellationToken) {
-        if self.rounds.is_empty() {
-            return;
-        }
+    /// Probes until `stopping`; probes in flight are then dropped. Each of the `plans` that come
+    /// takes the place of the one before.
+    pub async fn run(mut self, mut plans: mpsc::Receiver<Plan<P>>, stopping: CancellationToken) {
         let mut probes = JoinSet::new();
         loop {
             let wait = self.start_due(&mut probes);
             tokio::select! {
                 () = stopping.cancelled() => return,
+                Some(plan) = plans.recv() => self.replan(plan, &mut probes),
                 Some(ended) = probes.join_next() => {
                     // One that panicked has said so, and is not repeated.
                     if let Ok(ended) = ended {
@@ -90,6 +88,26 @@ impl<P: Prober> HealthMonitor<P> {
                 () = sleep(wait) => {}
             }
         }
+    }
+
+    /// Goes on with other endpoints, or with the same ones in another way.
+    fn replan(&mut self, plan: Plan<P>, probes: &mut JoinSet<Ended>) {
+        let Plan {
+            prober,
+            roster,
+            cadence,
+        } = plan;
+        self.prober = Arc::new(prober);
+        let Some(same) = self.rounds.replan(roster, cadence, self.clock.now()) else {
+            return;
+        };
+        // Their checks name places of the old roster.
+        *probes = JoinSet::new();
+        let said = same.into_iter().filter_map(|(check, before)| {
+            let word = self.logged.get(&before)?;
+            Some((check, *word))
+        });
+        self.logged = said.collect();
     }
 
     /// Starts what is due, as far as there is room; returns how long to wait before looking again.
@@ -155,7 +173,7 @@ mod tests {
     use super::*;
     use crate::health::ProbeFailure;
     use crate::pool::fixtures::{SMART_AI, endpoint, pool};
-    use crate::{Endpoint, EndpointKey, Mode};
+    use crate::{Cadence, Endpoint, EndpointKey, Mode, Roster};
 
     const CADENCE: Cadence = Cadence {
         interval: Some(Duration::from_secs(30)),
@@ -217,20 +235,38 @@ mod tests {
         fake: Fake,
         clock: Clock,
         tasks: JoinSet<()>,
+        plans: mpsc::Sender<Plan<Fake>>,
         stopping: CancellationToken,
     }
 
+    impl Running {
+        /// Gives it other endpoints to ask.
+        async fn replan(&self, endpoints: Vec<Endpoint>) {
+            let plan = plan(&self.fake, endpoints);
+            assert!(self.plans.send(plan).await.is_ok());
+        }
+    }
+
+    fn plan(fake: &Fake, endpoints: Vec<Endpoint>) -> Plan<Fake> {
+        Plan {
+            prober: fake.clone(),
+            roster: Roster::of([&*pool("failover", endpoints)]),
+            cadence: CADENCE,
+        }
+    }
+
     fn run(endpoints: Vec<Endpoint>) -> Running {
-        let pool = pool("failover", endpoints);
         let (fake, clock) = (Fake::new(), Clock::start());
-        let (roster, rng) = (Roster::of([&*pool]), fastrand::Rng::with_seed(7));
-        let monitor = HealthMonitor::new(fake.clone(), roster, CADENCE, clock, rng);
+        let rng = fastrand::Rng::with_seed(7);
+        let monitor = HealthMonitor::new(plan(&fake, endpoints), clock, rng);
         let (stopping, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        tasks.spawn(monitor.run(stopping.clone()));
+        let (plans, receiver) = mpsc::channel(1);
+        tasks.spawn(monitor.run(receiver, stopping.clone()));
         Running {
             fake,
             clock,
             tasks,
+            plans,
             stopping,
         }
     }
@@ -295,9 +331,59 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_ends_where_there_is_nothing_to_probe() {
-        let mut running = run(Vec::new());
+    async fn what_a_new_plan_adds_is_asked_soon_and_what_it_keeps_is_not_asked_again() {
+        let running = run(vec![endpoint("a")]);
+        running.fake.saw(2).await;
+        sleep(Duration::from_secs(5)).await;
 
-        running.tasks.join_next().await.unwrap().unwrap();
+        running.replan(vec![endpoint("b"), endpoint("a")]).await;
+        let began = Instant::now();
+        let seen = running.fake.saw(4).await;
+
+        let b = || "b".to_owned();
+        assert_eq!(
+            seen[2..],
+            [(b(), ProbeDepth::Models), (b(), ProbeDepth::Chat)]
+        );
+        assert!(began.elapsed() < Duration::from_secs(4));
+        let fifth = &running.fake.saw(5).await[4];
+        assert_eq!(*fifth, ("a".to_owned(), ProbeDepth::Models));
+        assert!(running.clock.uptime() > CADENCE.interval.unwrap().mul_f64(0.9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_new_plan_leaves_out_is_not_asked_any_more() {
+        let running = run(vec![endpoint("a"), endpoint("b")]);
+        running.fake.saw(4).await;
+
+        running.replan(vec![endpoint("b")]).await;
+        let seen = running.fake.saw(10).await;
+
+        assert!(
+            seen[4..].iter().all(|(provider, _)| provider == "b"),
+            "{seen:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_with_the_same_endpoints_disturbs_no_probe() {
+        let running = run(vec![endpoint("a")]);
+
+        for _ in 0..40 {
+            sleep(Duration::from_millis(100)).await;
+            running.replan(vec![endpoint("a")]).await;
+        }
+
+        assert_eq!(running.fake.seen.borrow().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_monitor_with_nothing_to_probe_waits_for_a_plan() {
+        let running = run(Vec::new());
+        sleep(Duration::from_mins(60)).await;
+
+        running.replan(vec![endpoint("a")]).await;
+
+        running.fake.saw(2).await;
     }
 }

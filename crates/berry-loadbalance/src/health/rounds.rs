@@ -5,6 +5,7 @@
 
 use berry_core::Tick;
 
+use super::plan::Earlier;
 use super::schedule::{Cadence, Check, Schedule, Vitals};
 use super::{ProbeDepth, ProbeOutcome, Roster};
 use crate::key::EndpointKey;
@@ -26,9 +27,27 @@ impl Rounds {
         }
     }
 
-    /// Returns whether there is nothing to ask, now or later.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.schedule.is_empty()
+    /// Goes on with other endpoints, or with the same ones in another way. Returns the checks that
+    /// there were before, each with what it was then; none where nothing has changed.
+    pub(crate) fn replan(
+        &mut self,
+        roster: Roster,
+        cadence: Cadence,
+        now: Tick,
+    ) -> Option<Vec<(Check, Check)>> {
+        if roster.matches(&self.roster) && cadence == self.schedule.cadence() {
+            return None;
+        }
+        let rows = (roster.providers.len(), roster.endpoints.len());
+        let earlier = Earlier::new(&self.roster, &roster);
+        let known = |check| earlier.check(check);
+        self.schedule.replan(cadence, rows, now, known);
+        let same = self.schedule.checks();
+        let same = same.filter_map(|check| Some((check, known(check)?)));
+        let same = same.collect();
+        drop(earlier);
+        self.roster = roster;
+        Some(same)
     }
 
     /// Takes the probe that has been due for longest; it is not due again before it is recorded.

@@ -58,7 +58,7 @@ impl Pool {
         });
         let mut views: Vec<_> = views.collect();
         let candidates = self.contenders(&views);
-        let (settings, economy) = (&self.limits.smart_ai, &self.economy);
+        let (settings, economy) = (&self.limits.smart_ai, &self.state.economy);
         let weights = self.strategy.weights(&candidates, settings, economy);
         for (candidate, weight) in candidates.iter().zip(weights) {
             views[candidate.index].effective_weight = weight;
@@ -66,9 +66,9 @@ impl Pool {
         views
     }
 
-    /// Returns how many requests were given an endpoint since the pool was made.
+    /// Returns how many requests were given an endpoint since the model is served.
     pub fn selections(&self) -> u64 {
-        self.selections.load(Ordering::Relaxed)
+        self.state.selections.load(Ordering::Relaxed)
     }
 
     /// Returns the candidates of a first pick that nothing but health restricts.

@@ -183,9 +183,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             waited: Vec::new(),
         };
         world.plan_arrival();
-        if !world.rounds.is_empty() {
-            world.plan(Duration::ZERO, Event::Look);
-        }
+        world.plan(Duration::ZERO, Event::Look);
         world
     }
 
