@@ -6,6 +6,7 @@ use std::time::Duration;
 use berry_core::Tag;
 use berry_core::config::{BillingMode, Prices};
 
+use crate::ability::Abilities;
 use crate::key::EndpointKey;
 use crate::latency::Mode;
 use crate::state::EndpointState;
@@ -30,6 +31,8 @@ pub struct Endpoint {
     pub patience: Patience,
     /// How often one request may return to this provider after its first attempt there.
     pub provider_retries: u32,
+    /// What it can be asked for.
+    pub abilities: Abilities,
     /// Everything learned about it.
     pub state: Arc<EndpointState>,
 }

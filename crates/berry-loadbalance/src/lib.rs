@@ -11,6 +11,7 @@
 //! Nothing here knows HTTP, JSON or a provider's protocol; time is a
 //! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
 
+mod ability;
 mod attempts;
 pub mod breaker;
 mod budget;
@@ -30,13 +31,14 @@ mod registry;
 mod state;
 pub mod strategy;
 
+pub use ability::Abilities;
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;
 pub use clock::Clock;
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
 pub use health::{Cadence, HealthMonitor, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster};
-pub use key::EndpointKey;
+pub use key::{Account, EndpointKey};
 pub use latency::Mode;
 pub use lease::Lease;
 pub use limits::{Limits, RetryPolicy};

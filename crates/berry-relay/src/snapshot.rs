@@ -52,6 +52,8 @@ pub struct Route {
     /// The upstream of each endpoint, in the pool's order.
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
     pub(crate) waits: RouteWaits,
+    /// What requests cost decides where they go.
+    pub(crate) metered: bool,
 }
 
 /// See the module's documentation.
@@ -179,6 +181,10 @@ impl<'a> Compiler<'a> {
                 limits,
             })),
             upstreams: upstreams.into(),
+            metered: model
+                .backends
+                .iter()
+                .any(|backend| backend.prices.input.is_some() || backend.prices.output.is_some()),
             waits: RouteWaits {
                 first_token: settings.first_token_timeout,
                 idle: settings.stream_idle_timeout,
@@ -207,6 +213,7 @@ impl<'a> Compiler<'a> {
                 whole: provider.response_timeout.whole,
             },
             provider_retries: provider.max_retries,
+            abilities: upstream.abilities(),
             state: self.registry.adopt(&key),
         }
     }

@@ -1,23 +1,16 @@
-//! `POST /v1/chat/completions`: from a client's request to an answer on its way.
-//!
-//! The order is that of SPEC 2.4: credential, body, model, relay. What a client gets wrong costs
-//! no upstream a request.
+//! What all relayed requests have in common, once it is known what is asked and of whom.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use berry_core::{ProviderName, User};
+use berry_core::User;
 use berry_loadbalance::{Filter, Mode};
-use berry_relay::{
-    Dialect, Envelope, Exchange, Operation, Quiet, Receipt, RelayError, Reply, ReplyBody, Route,
-};
+use berry_relay::{Dialect, Exchange, Quiet, Receipt, RelayError, Reply, ReplyBody, Route};
+use http::HeaderMap;
+use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::timeout;
 use tracing::info;
@@ -28,7 +21,6 @@ use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers;
-use crate::request_body;
 
 const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -36,26 +28,24 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 const DEBUG_TAG: &str = "debug";
 
 /// A request that may be relayed.
-struct Accepted {
-    user: Arc<User>,
-    route: Arc<Route>,
-    filter: Filter,
-    exchange: Exchange,
+pub(super) struct Accepted {
+    pub(super) user: Arc<User>,
+    pub(super) route: Arc<Route>,
+    pub(super) filter: Filter,
+    pub(super) exchange: Exchange,
 }
 
-/// The route's handler.
-pub(crate) async fn create(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(Arrival { id, peer, began }): Extension<Arrival>,
-    request: Request<Body>,
-) -> Result<Response, ApiError> {
+/// Relays a request and answers it.
+pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
     let Accepted {
         user,
         route,
         filter,
         exchange,
-    } = accept(&gateway, peer, request).await?;
-    if let Some(backend) = exchange.envelope.backend() {
+    } = accepted;
+    let Arrival { id, began, .. } = arrival;
+    let backend = exchange.envelope().and_then(|envelope| envelope.backend());
+    if let Some(backend) = backend {
         info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
     }
     let record = AccessRecord {
@@ -79,7 +69,7 @@ pub(crate) async fn create(
             .config
             .settings
             .stream_keepalive
-            .filter(|_| exchange.envelope.stream()),
+            .filter(|_| exchange.mode() == Mode::Streamed),
         names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
     };
     let mut work: Work = Box::pin(async move {
@@ -92,58 +82,12 @@ pub(crate) async fn create(
     });
     let Some(limit) = out.keep_alive else {
         let (result, record) = work.await;
-        return Ok(out.answer(result, record));
+        return out.answer(result, record);
     };
     match timeout(limit, &mut work).await {
-        Ok((result, record)) => Ok(out.answer(result, record)),
-        Err(_) => Ok(out.wait(work)),
+        Ok((result, record)) => out.answer(result, record),
+        Err(_) => out.wait(work),
     }
-}
-
-/// Takes a request in, or says what is wrong with it.
-async fn accept(
-    gateway: &Gateway,
-    peer: SocketAddr,
-    request: Request<Body>,
-) -> Result<Accepted, ApiError> {
-    let (head, body) = request.into_parts();
-    let user = gateway.authenticate(&head.headers, peer)?;
-    let config = &gateway.snapshot.config;
-    request_body::check_json(&head.headers)?;
-    let limit = config.settings.max_body_bytes;
-    let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
-    let envelope = Envelope::parse(body)?;
-    let route = Arc::clone(gateway.route(&user, envelope.model())?);
-    let filter = filter(Arc::clone(&user), &envelope)?;
-    let exchange = Exchange {
-        dialect: Dialect::OpenAi,
-        operation: Operation::ChatCompletions,
-        envelope,
-        headers: headers::to_upstream(&head.headers),
-    };
-    Ok(Accepted {
-        user,
-        route,
-        filter,
-        exchange,
-    })
-}
-
-/// Returns which endpoints the request may use.
-fn filter(user: Arc<User>, envelope: &Envelope) -> Result<Filter, ApiError> {
-    // What cannot be a name is nobody's name.
-    let provider = envelope.backend().map(ProviderName::parse).transpose();
-    let provider = provider.map_err(|_| RelayError::BackendNotFound)?;
-    let mode = if envelope.stream() {
-        Mode::Streamed
-    } else {
-        Mode::Whole
-    };
-    Ok(Filter {
-        user,
-        provider,
-        mode,
-    })
 }
 
 /// How this client is answered.

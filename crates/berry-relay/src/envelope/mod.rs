@@ -2,15 +2,19 @@
 //!
 //! `model`, `stream` and `backend` are located in the bytes; everything else is the client's
 //! business and goes on untouched. [`Envelope::rewrite`] replaces the value of `model` and cuts
-//! `backend` out.
+//! `backend` out. A form's parts are found and rewritten in the same way, its files untouched.
 //!
 //! A governed member that occurs twice, or whose key is written with an escape, is refused: parsers
 //! differ in which of two they believe, and we would authorise one model and forward another.
+
+mod form;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
+use memchr::memchr;
 use smallvec::SmallVec;
 
 use crate::json::{self, Malformed, Member};
@@ -30,6 +34,9 @@ pub enum EnvelopeError {
     /// Not JSON; the byte where that shows.
     #[error("the request body is not valid JSON (byte {0})")]
     NotJson(usize),
+    /// Not a form, although it is said to be one; what shows that.
+    #[error("the request body is not a valid form: {0}")]
+    NotAForm(Box<str>),
     /// JSON of another type.
     #[error("the request body must be a JSON object")]
     NotAnObject,
@@ -63,7 +70,11 @@ impl EnvelopeError {
             | Self::Duplicate(member)
             | Self::EscapedKey(member)
             | Self::WrongType { member, .. } => Some(member),
-            Self::NotUtf8(_) | Self::NotJson(_) | Self::NotAnObject | Self::TooDeep => None,
+            Self::NotUtf8(_)
+            | Self::NotJson(_)
+            | Self::NotAForm(_)
+            | Self::NotAnObject
+            | Self::TooDeep => None,
         }
     }
 }
@@ -77,7 +88,24 @@ pub struct Envelope {
     stream: bool,
     backend: Option<Box<str>>,
     backend_member: Option<Range<usize>>,
+    previous_response: Option<Box<str>>,
+    form: Form,
 }
+
+/// How the body is written.
+#[derive(Debug, Clone)]
+enum Form {
+    /// A JSON object.
+    Json {
+        /// The value of `stream_options`.
+        stream_options: Option<Range<usize>>,
+    },
+    /// `multipart/form-data`; its content type names what separates the parts.
+    Parts(HeaderValue),
+}
+
+/// One change of a body: what takes the place of which bytes.
+type Edit = (Range<usize>, Bytes);
 
 /// The places of the governed members found so far.
 #[derive(Default)]
@@ -87,6 +115,9 @@ struct Found {
     backend: Option<Range<usize>>,
     /// From the comma or brace before `backend`'s key up to what follows its value.
     backend_member: Option<Range<usize>>,
+    /// Members that are read where they are clear, and otherwise the client's business.
+    stream_options: Option<Range<usize>>,
+    previous_response: Option<Range<usize>>,
 }
 
 impl Envelope {
@@ -125,7 +156,13 @@ impl Envelope {
             }
             _ => None,
         };
+        let previous = found.previous_response;
+        let previous = previous.and_then(|span| string(text, &span));
         let (model, backend) = (model.into(), backend.map(Into::into));
+        let previous_response = previous.map(Into::into);
+        let form = Form::Json {
+            stream_options: found.stream_options,
+        };
         let backend_member = found.backend_member;
         Ok(Self {
             body,
@@ -134,7 +171,27 @@ impl Envelope {
             stream,
             backend,
             backend_member,
+            previous_response,
+            form,
         })
+    }
+
+    /// Returns the body as the client sent it.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// Returns the content type that goes on with the body, where it is not JSON.
+    pub(crate) fn content_type(&self) -> Option<&HeaderValue> {
+        match &self.form {
+            Form::Json { .. } => None,
+            Form::Parts(content_type) => Some(content_type),
+        }
+    }
+
+    /// Returns the response that the request continues.
+    pub fn previous_response(&self) -> Option<&str> {
+        self.previous_response.as_deref()
     }
 
     /// Returns the model that the client asks for.
@@ -153,11 +210,16 @@ impl Envelope {
     }
 
     /// Returns the body for an upstream that calls the model `upstream_model`: every byte as the
-    /// client sent it, but for the value of `model` and the member `backend`.
-    pub(crate) fn rewrite(&self, upstream_model: &str) -> Pieces {
-        let model = Bytes::from(serde_json::Value::from(upstream_model).to_string());
-        let mut edits: SmallVec<[(Range<usize>, Bytes); 2]> = SmallVec::new();
-        edits.push((self.model_value.clone(), model));
+    /// client sent it, but for the value of `model`, the member `backend`, and where the edit of
+    /// [`Self::ask_usage`] is given, that.
+    pub(crate) fn rewrite(&self, upstream_model: &str, usage: Option<Edit>) -> Pieces {
+        let model = match &self.form {
+            Form::Json { .. } => serde_json::Value::from(upstream_model).to_string(),
+            Form::Parts(_) => upstream_model.to_owned(),
+        };
+        let mut edits: SmallVec<[Edit; 3]> = SmallVec::new();
+        edits.extend(usage);
+        edits.push((self.model_value.clone(), model.into()));
         if let Some(span) = self.backend_member.clone() {
             edits.push((span, Bytes::new()));
         }
@@ -177,6 +239,56 @@ impl Envelope {
         } else {
             pieces
         }
+    }
+
+    /// Returns whether the client asks for a stream to end with its usage.
+    pub(crate) fn asks_usage(&self) -> bool {
+        let Form::Json {
+            stream_options: Some(span),
+        } = &self.form
+        else {
+            return false;
+        };
+        let options = &self.body[span.clone()];
+        let mut asks = false;
+        let _ = json::members(options, |member| {
+            asks |= &options[member.key] == b"include_usage" && &options[member.value] == b"true";
+        });
+        asks
+    }
+
+    /// Returns the change that makes a stream end with its usage; none where the client asks for
+    /// that itself, or in a way we do not understand.
+    pub(crate) fn ask_usage(&self) -> Option<Edit> {
+        const ASK: &str = r#""include_usage":true"#;
+        let Form::Json { stream_options } = &self.form else {
+            return None;
+        };
+        let Some(span) = stream_options else {
+            let start = memchr(b'{', &self.body)? + 1;
+            let member = format!(r#""stream_options":{{{ASK}}},"#);
+            return Some((start..start, member.into()));
+        };
+        let options = &self.body[span.clone()];
+        if options == b"null" {
+            return Some((span.clone(), format!("{{{ASK}}}").into()));
+        }
+        let (mut asked, mut others) = (None, false);
+        json::members(options, |member| {
+            others = true;
+            if &options[member.key] == b"include_usage" {
+                asked = Some(member.value);
+            }
+        })
+        .ok()?;
+        let Some(value) = asked else {
+            let comma = if others { "," } else { "" };
+            let start = span.start + 1;
+            return Some((start..start, format!("{ASK}{comma}").into()));
+        };
+        let is_off = matches!(&options[value.clone()], b"false" | b"null");
+        let value = span.start + value.start..span.start + value.end;
+        is_off.then(|| (value, Bytes::from_static(b"true")))
     }
 }
 
@@ -226,6 +338,14 @@ impl Found {
             "model" => ("model", &mut self.model),
             "stream" => ("stream", &mut self.stream),
             "backend" => ("backend", &mut self.backend),
+            "stream_options" => {
+                self.stream_options = Some(member.value.clone());
+                return Ok(None);
+            }
+            "previous_response_id" => {
+                self.previous_response = Some(member.value.clone());
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         if member.escaped {
@@ -259,167 +379,4 @@ fn joined(pieces: &Pieces) -> Pieces {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn rewritten(body: &str) -> String {
-        let envelope = Envelope::parse(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let pieces = envelope.rewrite("up");
-        String::from_utf8(pieces.concat()).unwrap()
-    }
-
-    fn refused(body: impl Into<Bytes>) -> EnvelopeError {
-        Envelope::parse(body.into()).unwrap_err()
-    }
-
-    #[test]
-    fn only_the_model_changes_and_the_backend_member_goes() {
-        for (body, expected) in [
-            (r#"{"model":"m"}"#, r#"{"model":"up"}"#),
-            (
-                r#"{ "model" : "m" , "x": 1.0 }"#,
-                r#"{ "model" : "up" , "x": 1.0 }"#,
-            ),
-            (r#"{"model":"m","backend":"b"}"#, r#"{"model":"up"}"#),
-            (r#"{"backend":"b","model":"m"}"#, r#"{"model":"up"}"#),
-            (
-                r#"{ "backend" : "b" , "model":"m" }"#,
-                r#"{ "model":"up" }"#,
-            ),
-            (
-                r#"{"a":1, "backend" :"b", "model":"m"}"#,
-                r#"{"a":1, "model":"up"}"#,
-            ),
-            (
-                r#"{"model":"m","backend":null,"z":[]}"#,
-                r#"{"model":"up","z":[]}"#,
-            ),
-            (
-                r#"{"m":{"model":"x","backend":1},"model":"m"}"#,
-                r#"{"m":{"model":"x","backend":1},"model":"up"}"#,
-            ),
-            (
-                r#"{"model":"a\u0041","messages":"\u00e9é"}"#,
-                r#"{"model":"up","messages":"\u00e9é"}"#,
-            ),
-        ] {
-            assert_eq!(rewritten(body), expected);
-        }
-    }
-
-    #[test]
-    fn a_large_body_is_not_copied() {
-        let body = Bytes::from(format!(
-            r#"{{"model":"m","messages":"{}"}}"#,
-            "x".repeat(COPIED)
-        ));
-        let envelope = Envelope::parse(body.clone()).unwrap();
-
-        let pieces = envelope.rewrite("up");
-
-        assert_eq!(pieces.len(), 3);
-        assert_eq!(pieces[0].as_ptr(), body.as_ptr());
-    }
-
-    #[test]
-    fn an_upstream_model_is_escaped() {
-        let envelope = Envelope::parse(Bytes::from_static(br#"{"model":"m"}"#)).unwrap();
-
-        assert_eq!(envelope.rewrite("a\"b").concat(), br#"{"model":"a\"b"}"#);
-    }
-
-    #[test]
-    fn null_is_absent_for_stream_and_backend() {
-        let body = Bytes::from_static(br#"{"model":"m","stream":null,"backend":null}"#);
-
-        let envelope = Envelope::parse(body).unwrap();
-
-        assert!(!envelope.stream());
-        assert_eq!(envelope.backend(), None);
-    }
-
-    #[test]
-    fn a_governed_member_must_be_unambiguous_and_of_its_type() {
-        let wrong = |member, expected| EnvelopeError::WrongType { member, expected };
-        for (body, error) in [
-            ("{}", EnvelopeError::Missing("model")),
-            (r#"{"model":1}"#, wrong("model", "a non-empty string")),
-            (r#"{"model":null}"#, wrong("model", "a non-empty string")),
-            (r#"{"model":""}"#, wrong("model", "a non-empty string")),
-            (
-                r#"{"model":"a","model":"b"}"#,
-                EnvelopeError::Duplicate("model"),
-            ),
-            (
-                r#"{"model":"a","mod\u0065l":"b"}"#,
-                EnvelopeError::EscapedKey("model"),
-            ),
-            (r#"{"mod\u0065l":"b"}"#, EnvelopeError::EscapedKey("model")),
-            (
-                r#"{"model":"a","b\u0061ckend":"b"}"#,
-                EnvelopeError::EscapedKey("backend"),
-            ),
-            (
-                r#"{"model":"a","stream":"true"}"#,
-                wrong("stream", "a boolean"),
-            ),
-            (r#"{"model":"a","stream":1}"#, wrong("stream", "a boolean")),
-            (
-                r#"{"model":"a","backend":7}"#,
-                wrong("backend", "a string: a provider's id"),
-            ),
-            (
-                r#"{"model":"a","backend":{}}"#,
-                wrong("backend", "a string: a provider's id"),
-            ),
-        ] {
-            assert_eq!(refused(body), error, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_body_must_be_an_object_in_utf8() {
-        assert_eq!(refused("[]"), EnvelopeError::NotAnObject);
-        assert_eq!(refused(""), EnvelopeError::NotJson(0));
-        assert_eq!(refused("model=m"), EnvelopeError::NotJson(0));
-        assert_eq!(
-            refused(&b"{\"model\":\"\xff\"}"[..]),
-            EnvelopeError::NotUtf8(10)
-        );
-        assert_eq!(
-            refused(format!(r#"{{"a":{}"#, "[".repeat(300))),
-            EnvelopeError::TooDeep
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn parsing_never_panics(body in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Envelope::parse(Bytes::from(body));
-        }
-
-        #[test]
-        fn a_rewritten_body_is_the_same_object_with_two_changes(
-            before in proptest::collection::btree_map("[a-f]{1,3}", "[a-z\\\\\"é]{0,5}", 0..4),
-            after in proptest::collection::btree_map("[g-k]{1,3}", any::<i32>(), 0..4),
-            backend_at in 0..3_usize,
-        ) {
-            let mut members: Vec<String> = before
-                .iter()
-                .map(|(key, value)| format!("\"{key}\": {}", serde_json::Value::from(value.as_str())))
-                .collect();
-            members.push("\"model\":\"m\"".to_owned());
-            members.extend(after.iter().map(|(key, value)| format!("\"{key}\" :{value}")));
-            let mut expected: serde_json::Value =
-                serde_json::from_str(&format!("{{{}}}", members.join(","))).unwrap();
-            expected["model"] = "up".into();
-            members.insert(backend_at.min(members.len()), "\"backend\":\"b\"".to_owned());
-
-            let rewritten = rewritten(&format!("{{{}}}", members.join(" , ")));
-
-            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&rewritten).unwrap(), expected);
-        }
-    }
-}
+mod tests;
