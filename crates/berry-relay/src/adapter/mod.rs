@@ -4,6 +4,7 @@
 //! vocabulary of `backend_type`.
 
 pub(crate) mod address;
+mod claude;
 pub(crate) mod translate;
 
 use berry_core::{Provider, Secret, Term};
