@@ -5,14 +5,18 @@
 
 pub(crate) mod address;
 mod claude;
+mod gemini;
 pub(crate) mod translate;
 
 use berry_core::{Provider, Secret, Term};
 use berry_loadbalance::Abilities;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, InvalidHeaderValue};
 
+use serde_json::Value;
+
+use crate::source::TranslateWhole;
 use address::Address;
-use translate::{Chat, Garbled, Untranslatable};
+use translate::{Chat, Untranslatable};
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -56,10 +60,7 @@ pub(crate) struct Foreign {
 
 /// Translates a request for embeddings to a model; returns what translates the answer.
 pub(crate) type TranslateEmbeddings =
-    fn(&[u8], &str) -> Result<(serde_json::Value, TranslateVectors), Untranslatable>;
-
-/// Translates an answer of embeddings by the model.
-pub(crate) type TranslateVectors = fn(&[u8], &str) -> Result<Vec<u8>, Garbled>;
+    fn(&[u8], &str) -> Result<(Value, TranslateWhole), Untranslatable>;
 
 /// All protocols there are.
 pub const PROTOCOLS: &[Protocol] = &[
@@ -83,23 +84,47 @@ pub const PROTOCOLS: &[Protocol] = &[
             chunks_without_choices: true,
         },
     },
+    Protocol {
+        name: "claude",
+        aliases: &["anthropic"],
+        address: address::claude,
+        credential: |key| in_header("x-api-key", key),
+        headers: &[("anthropic-version", "2023-06-01")],
+        tongue: Tongue::Foreign(Foreign {
+            chat: claude::CLAUDE,
+            embeddings: None,
+            error: claude::error::openai,
+        }),
+    },
+    Protocol {
+        name: "gemini",
+        aliases: &["google"],
+        address: address::gemini,
+        credential: |key| in_header("x-goog-api-key", key),
+        headers: &[],
+        tongue: Tongue::Foreign(Foreign {
+            chat: &gemini::Gemini,
+            embeddings: Some(gemini_embeddings),
+            error: gemini::error::openai,
+        }),
+    },
 ];
 
-/// Names that the documents promise and this version does not have yet, with their other spellings.
-const PLANNED: &[(&str, &[&str])] = &[("claude", &["anthropic"]), ("gemini", &["google"])];
+fn gemini_embeddings(body: &[u8], model: &str) -> Result<(Value, TranslateWhole), Untranslatable> {
+    let (body, encoding) = gemini::embedding::request(body, model)?;
+    let model = model.to_owned();
+    let translate = move |answer: &[u8]| gemini::embedding::answer(answer, &model, encoding);
+    Ok((body, Box::new(translate)))
+}
 
 /// Returns the names as the configuration checks them.
 pub(crate) fn vocabulary() -> Vec<Term> {
-    let built = PROTOCOLS.iter().map(|row| (row.name, row.aliases, true));
-    let planned = PLANNED
+    PROTOCOLS
         .iter()
-        .map(|&(name, aliases)| (name, aliases, false));
-    built
-        .chain(planned)
-        .map(|(name, aliases, available)| Term {
-            name,
-            aliases,
-            available,
+        .map(|row| Term {
+            name: row.name,
+            aliases: row.aliases,
+            available: true,
         })
         .collect()
 }
@@ -157,6 +182,8 @@ mod tests {
         for (protocol, header, expected) in [
             ("openai", "authorization", "Bearer sk-1"),
             ("azure", "api-key", "sk-1"),
+            ("claude", "x-api-key", "sk-1"),
+            ("gemini", "x-goog-api-key", "sk-1"),
         ] {
             let (name, value) = (find(protocol).unwrap().credential)(&Secret::new("sk-1")).unwrap();
 

@@ -135,6 +135,8 @@ impl Splitter {
     fn forward(&mut self, complete: Bytes, stopped_by: Option<usize>) -> Split {
         if let Some(length) = stopped_by {
             let stopped_by = Some(self.pending.split_to(length).freeze());
+            self.pending.clear();
+            self.event = Event::default();
             return Split {
                 complete,
                 stopped_by,

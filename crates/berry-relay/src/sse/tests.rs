@@ -173,3 +173,21 @@ fn an_event_can_be_left_out_wherever_it_is_cut() {
         assert_eq!(forwarded, b"data: a\n\ndata: b\n\n", "cut at {cut}");
     }
 }
+
+#[test]
+fn after_a_stop_it_begins_anew() {
+    let mut splitter = Splitter::default();
+    let frame = Bytes::from_static(b"data: a\n\ndata: stop\n\ndata: lost\n\ndata: lo");
+    let stop = |data: &[u8]| {
+        if data == b"stop" {
+            Fate::Stop
+        } else {
+            Fate::Pass
+        }
+    };
+
+    assert!(splitter.push(&frame, stop).stopped_by.is_some());
+
+    let next = splitter.push(&Bytes::from_static(b"data: b\n\n"), stop);
+    assert_eq!(next.complete, "data: b\n\n");
+}

@@ -158,9 +158,8 @@ fn translated(
             Ok((written(&body), translation, unwanted))
         }
         (Operation::Embeddings, Some(embeddings)) => {
-            let (body, vectors) = embeddings(envelope.body(), model)?;
-            let model = model.to_owned();
-            let translation = Translation::Whole(Box::new(move |body| vectors(body, &model)));
+            let (body, translate) = embeddings(envelope.body(), model)?;
+            let translation = Translation::Whole(translate);
             Ok((written(&body), translation, Unwanted::default()))
         }
         _ => Err(Unsayable::NoPlace),

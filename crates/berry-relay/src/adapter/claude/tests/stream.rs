@@ -1,14 +1,12 @@
 //! Streams, as bytes from a server through the splitter to the client.
 
-use std::ops::ControlFlow;
-
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::super::translate::{Garbled, Heading};
 use super::super::CLAUDE;
 use super::{assert_golden, cases, heading, input, reading};
-use crate::sse::Splitter;
+use crate::sse::{Fate, Splitter};
 
 cases! { check:
     a_cut_stream_has_no_end
@@ -42,8 +40,8 @@ fn decode(name: &str, pieces: &[&[u8]], heading: Heading) -> Result<Vec<u8>, Gar
     let mut observe = |data: &[u8]| {
         result = decoder.event(data, &mut out);
         match result {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(Garbled) => ControlFlow::Break(()),
+            Ok(()) => Fate::Pass,
+            Err(Garbled) => Fate::Stop,
         }
     };
     for piece in pieces {
