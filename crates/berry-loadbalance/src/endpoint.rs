@@ -6,6 +6,7 @@ use std::time::Duration;
 use berry_core::config::{BillingMode, Prices};
 use berry_core::{Backend, Tag};
 
+use crate::ability::Abilities;
 use crate::key::EndpointKey;
 use crate::latency::Mode;
 use crate::state::EndpointState;
@@ -30,6 +31,8 @@ pub struct Endpoint {
     pub patience: Patience,
     /// How often one request may return to this provider after its first attempt there.
     pub provider_retries: u32,
+    /// What it can be asked for.
+    pub abilities: Abilities,
     /// Everything learned about it.
     pub state: Arc<EndpointState>,
 }
@@ -53,8 +56,8 @@ impl Patience {
 }
 
 impl Endpoint {
-    /// Gives a configured backend the state of its endpoint.
-    pub fn new(backend: &Backend, state: Arc<EndpointState>) -> Self {
+    /// Gives a configured backend what it can do and the state of its endpoint.
+    pub fn new(backend: &Backend, abilities: Abilities, state: Arc<EndpointState>) -> Self {
         let provider = &backend.provider;
         Self {
             weight: backend.weight,
@@ -67,6 +70,7 @@ impl Endpoint {
                 whole: provider.response_timeout.whole,
             },
             provider_retries: provider.max_retries,
+            abilities,
             state,
         }
     }

@@ -11,6 +11,7 @@
 //! Nothing here knows HTTP, JSON or a provider's protocol; time is a
 //! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
 
+mod ability;
 mod affinity;
 mod attempts;
 pub mod breaker;
@@ -32,6 +33,7 @@ pub mod simulation;
 mod state;
 pub mod strategy;
 
+pub use ability::Abilities;
 pub use affinity::AffinityKey;
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;
@@ -41,7 +43,7 @@ pub use endpoint::{Endpoint, Patience};
 pub use health::{
     Cadence, HealthMonitor, Plan, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster,
 };
-pub use key::EndpointKey;
+pub use key::{Account, EndpointKey};
 pub use latency::Mode;
 pub use lease::Lease;
 pub use limits::{Limits, RetryPolicy};

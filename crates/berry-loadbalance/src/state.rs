@@ -12,6 +12,7 @@ use berry_core::Tick;
 use berry_core::config::SmartAi;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::ability::Abilities;
 use crate::affinity::Lane;
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
@@ -255,6 +256,8 @@ pub struct EndpointState {
     lane: Lane,
     events: Events,
     in_flight: AtomicU32,
+    /// What the last request needed.
+    last_needs: AtomicU32,
     learned: Mutex<Learned>,
 }
 
@@ -266,8 +269,19 @@ impl EndpointState {
             key,
             events,
             in_flight: AtomicU32::new(0),
+            last_needs: AtomicU32::new(0),
             learned: Mutex::default(),
         }
+    }
+
+    /// Returns what the last request needed the endpoint to be able to do; nothing before the first.
+    pub fn last_needs(&self) -> Abilities {
+        Abilities::of_bits(self.last_needs.load(Ordering::Relaxed))
+    }
+
+    /// Notes what a request needs that was given the endpoint.
+    pub(crate) fn asked(&self, needs: Abilities) {
+        self.last_needs.store(needs.bits(), Ordering::Relaxed);
     }
 
     /// Returns whose state this is.

@@ -53,6 +53,8 @@ pub struct Route {
     /// The upstream of each endpoint, in the pool's order.
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
     pub(crate) waits: RouteWaits,
+    /// What requests cost decides where they go.
+    pub(crate) metered: bool,
 }
 
 /// See the module's documentation.
@@ -207,6 +209,10 @@ impl<'a> Compiler<'a> {
             model: Arc::clone(model),
             pool: Arc::new(pool),
             upstreams: upstreams.into(),
+            metered: model
+                .backends
+                .iter()
+                .any(|backend| backend.prices.input.is_some() || backend.prices.output.is_some()),
             waits: RouteWaits {
                 first_token: settings.first_token_timeout,
                 idle: settings.stream_idle_timeout,
@@ -230,6 +236,6 @@ impl<'a> Compiler<'a> {
             model: backend.model.as_ref().into(),
             credential: upstream.credential(),
         };
-        Endpoint::new(backend, self.registry.adopt(&key))
+        Endpoint::new(backend, upstream.abilities(), self.registry.adopt(&key))
     }
 }

@@ -267,3 +267,41 @@ async fn a_pool_that_continues_another_counts_on_under_its_own_rules() {
         "a request pays for one retry now"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_the_abilities_is_picked() {
+    let able = Endpoint {
+        abilities: Abilities::one(3),
+        ..endpoint("able")
+    };
+    let pool = pool("failover", vec![endpoint("unable"), able]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let needing = |provider: Option<&str>, number| Filter {
+        provider: provider.map(|name| ProviderName::parse(name).unwrap()),
+        needs: Abilities::one(number),
+        ..everybody()
+    };
+    let mut pick =
+        |filter: Filter| first_pick(&pool, &filter, clock, &mut rng).map(|lease| name(&lease));
+
+    assert_eq!(pick(needing(None, 3)), Ok("able".to_owned()));
+    assert_eq!(pick(needing(None, 4)), Err(PickError::Unable));
+    assert_eq!(pick(needing(Some("unable"), 3)), Err(PickError::Unable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_kept_to_and_its_health_counts() {
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let filter = Filter {
+        account: Some(pool.endpoints()[1].key().account()),
+        ..everybody()
+    };
+
+    let lease = first_pick(&pool, &filter, clock, &mut rng).unwrap();
+    assert_eq!(name(&lease), "b");
+    fail(lease, Fault::cool_down(Duration::from_secs(9)));
+    let refused = first_pick(&pool, &filter, clock, &mut rng).err();
+
+    assert!(matches!(refused, Some(PickError::Ejected { .. })));
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use berry_core::config::scenario::{FaultKind, Scenario, ScriptedFault, Site, SiteTraits, Whom};
 use berry_core::{Model, Settings};
 
+use crate::ability::Abilities;
 use crate::economy::Tokens;
 use crate::endpoint::{Endpoint, Patience};
 use crate::health::Cadence;
@@ -78,7 +79,7 @@ impl Fleet {
                 .iter()
                 .find(|site| is_called(&key, &site.name));
             Member {
-                endpoint: Endpoint::new(backend, unknown(key)),
+                endpoint: Endpoint::new(backend, Abilities::NONE, unknown(key)),
                 traits: described.map(|site| site.traits).unwrap_or_default(),
                 faults: Vec::new(),
                 name,
@@ -224,6 +225,7 @@ fn described(site: &Site, settings: &Settings) -> Endpoint {
             whole: settings.response_timeout.whole,
         },
         provider_retries: settings.max_retries,
+        abilities: Abilities::NONE,
         state: unknown(key),
     }
 }

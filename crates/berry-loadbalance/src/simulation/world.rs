@@ -16,6 +16,7 @@ use super::oracle::Oracle;
 use super::recoveries::Recoveries;
 use super::report::{Report, Share, quantile};
 use super::site::{self, Ask, Reaction, Sites};
+use crate::ability::Abilities;
 use crate::attempts::{Attempts, Next, Repeat};
 use crate::clock::{Clock, ManualTime};
 use crate::economy::Tokens;
@@ -273,6 +274,8 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
         let filter = Filter {
             user: Arc::clone(&self.user),
             provider: None,
+            account: None,
+            needs: Abilities::NONE,
             mode,
             affinity: None,
         };
