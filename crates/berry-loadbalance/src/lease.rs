@@ -82,7 +82,10 @@ impl Lease {
 
     /// Records the tokens that the answer cost.
     pub fn charge(&self, tokens: Tokens) {
-        self.pool.economy().record(tokens, &self.endpoint().prices);
+        let endpoint = self.endpoint();
+        let cost = tokens.cost(&endpoint.prices);
+        self.pool.economy().record(tokens, cost);
+        endpoint.state.meter().charge(tokens, cost);
     }
 
     /// Records how the use ended. A success has been answered.

@@ -27,10 +27,6 @@ pub(super) const PENDING: &[Pending] = &[
         "providers.*.max_concurrent_requests",
         "requests are not bounded",
     ),
-    Pending(
-        "models.*.backends.cached_input_price",
-        "costs are not computed",
-    ),
     Pending("users.*.rate_limit", "users are not limited"),
     Pending("server.tls_cert", "TLS is not served"),
     Pending("server.tls_key", "TLS is not served"),
