@@ -1,18 +1,16 @@
-//! The one line per request, written when its answer has ended.
+//! The one line per request, written when its answer has ended; it is counted by then too.
 
 use std::time::Duration;
 
 use berry_loadbalance::EndpointKey;
 use berry_relay::{Receipt, Usage};
 use http::{Method, StatusCode};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
-
-/// What nginx answers, to nobody, when the client has left.
-const CLIENT_LEFT: u16 = 499;
+use crate::telemetry::label::CLIENT_LEFT;
+use crate::telemetry::traffic::Visit;
 
 /// Writes the line of a request that no endpoint was asked for.
 pub(crate) fn finished(
@@ -50,7 +48,7 @@ pub(crate) struct AccessRecord {
     pub(crate) user_id: Box<str>,
     pub(crate) model: Box<str>,
     pub(crate) strategy: &'static str,
-    pub(crate) began: Instant,
+    pub(crate) visit: Visit,
     pub(crate) first_byte: Option<Duration>,
     /// None while nothing has been decided: the client left.
     pub(crate) status: Option<StatusCode>,
@@ -68,7 +66,7 @@ impl AccessRecord {
     /// Notes that the first content is here.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
-        self.first_byte = Some(self.began.elapsed());
+        self.first_byte = Some(self.visit.elapsed());
     }
 
     /// Notes that the answer is out to its end.
@@ -90,6 +88,8 @@ impl Drop for AccessRecord {
         let client_left = !self.ended && !self.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
+        let (latency, overhead) = (self.visit.elapsed(), self.visit.relayed());
+        self.visit.ended(status);
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 $level!(
@@ -106,7 +106,8 @@ impl Drop for AccessRecord {
                     status,
                     client_left = client_left.then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
-                    latency_ms = milliseconds(self.began.elapsed()),
+                    latency_ms = milliseconds(latency),
+                    overhead_ms = milliseconds(overhead),
                     tokens_in = self.usage.map(|usage| usage.input()),
                     tokens_out = self.usage.map(|usage| usage.output()),
                     $message

@@ -87,6 +87,7 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            traffic: Arc::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });

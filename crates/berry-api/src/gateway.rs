@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::error::ApiError;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
+use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    pub(crate) traffic: Arc<Traffic>,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.

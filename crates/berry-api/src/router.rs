@@ -14,8 +14,8 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::routes::{
-    admin, health, index, inference, metrics, models, monitoring, reload_config, responses,
-    smart_ai,
+    admin, health, index, inference, metrics, models, monitoring, prometheus, reload_config,
+    responses, smart_ai,
 };
 
 /// Makes the router.
@@ -59,6 +59,7 @@ fn ours(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
         .route("/health/live", only_get(get(health::live)))
         .route("/health/ready", only_get(get(health::ready)))
         .route("/metrics", only_get(get(metrics::show)))
+        .route("/prometheus", only_get(get(prometheus::show)))
         .route("/smart-ai/weights", only_get(get(smart_ai::weights)))
         .route(
             "/smart-ai/models/{*path}",

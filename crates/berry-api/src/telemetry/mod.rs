@@ -1,6 +1,11 @@
-//! Logs: text or JSON lines on stdout, and JSON lines in a file.
+//! Logs: text or JSON lines on stdout, and JSON lines in a file. And what is counted of requests.
 
+pub(crate) mod exposition;
+pub(crate) mod gauge;
 mod json;
+pub(crate) mod label;
+pub(crate) mod stopwatch;
+pub(crate) mod traffic;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};

@@ -57,6 +57,9 @@ mod models;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;
+/// What Prometheus reads.
+#[cfg(test)]
+mod prometheus;
 /// HTTP as clients speak it: versions, methods, CORS, pipelining.
 #[cfg(test)]
 mod protocol;
