@@ -29,6 +29,7 @@ mod recovery;
 mod registry;
 mod state;
 pub mod strategy;
+mod sync;
 
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;

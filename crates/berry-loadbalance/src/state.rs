@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use berry_core::config::SmartAi;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
@@ -20,6 +19,7 @@ use crate::latency::{Latency, Mode};
 use crate::limits::Limits;
 use crate::outcome::{FailureKind, Fault, Outcome};
 use crate::recovery::{self, Recovery};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A breaker that changed its state, as told to logs, metrics and whoever else listens.
 #[derive(Debug, Clone)]

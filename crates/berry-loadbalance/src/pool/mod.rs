@@ -16,7 +16,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use berry_core::{ProviderName, Tick, User};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::breaker::Admission;
@@ -29,6 +28,7 @@ use crate::lease::{Claimed, Lease};
 use crate::limits::{Limits, RetryPolicy};
 use crate::state::Signals;
 use crate::strategy::{Candidate, Draw, Strategy, Turns};
+use crate::sync::Mutex;
 
 pub use view::EndpointView;
 
@@ -415,5 +415,7 @@ pub(crate) struct Pick<'a> {
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests;

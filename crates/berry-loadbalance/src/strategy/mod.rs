@@ -20,11 +20,11 @@ use std::fmt;
 use berry_core::config::SmartAi;
 use berry_core::{Term, Tick};
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 
 use crate::economy::Economy;
 use crate::endpoint::Endpoint;
 use crate::state::Signals;
+use crate::sync::Mutex;
 
 /// An endpoint that may be chosen now.
 #[derive(Debug, Clone, Copy)]
