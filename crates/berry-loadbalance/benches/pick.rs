@@ -1,7 +1,11 @@
 //! Instructions of a request's first pick among eight endpoints, claim and lease included, by
 //! strategy. `scripts/count-instructions.sh` compares them with those of an earlier commit.
 
-#![expect(missing_docs, reason = "gungraun's macros make public items")]
+#![expect(
+    missing_docs,
+    unused_qualifications,
+    reason = "gungraun's macros write such code"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

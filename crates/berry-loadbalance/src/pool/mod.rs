@@ -418,4 +418,6 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod interleavings;
 #[cfg(test)]
+mod returning;
+#[cfg(test)]
 mod tests;
