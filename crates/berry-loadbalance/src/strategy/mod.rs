@@ -188,4 +188,6 @@ fn fingerprint(candidates: &[Candidate<'_>]) -> u64 {
 }
 
 #[cfg(test)]
+mod shares;
+#[cfg(test)]
 mod tests;
