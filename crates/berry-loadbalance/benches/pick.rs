@@ -4,6 +4,8 @@
 #![expect(
     missing_docs,
     unused_qualifications,
+    clippy::exit,
+    clippy::disallowed_methods,
     reason = "gungraun's macros write such code"
 )]
 

@@ -418,6 +418,8 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod interleavings;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod returning;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! A pool as a busy gateway has it, made from the crate's public parts only: for what is measured.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be set up may panic")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
