@@ -97,7 +97,7 @@ impl UpstreamProber {
             return Ok(ProbeOutcome::Unknown);
         };
         for (body, length) in bodies {
-            let Some((expected, prepared)) = target.prepare(operation, body, model) else {
+            let Some((expected, prepared)) = target.prepare(operation, &body, model) else {
                 return Ok(ProbeOutcome::Unknown);
             };
             let Prepared {
@@ -120,7 +120,7 @@ impl Target {
     fn prepare(
         &self,
         operation: Operation,
-        body: Value,
+        body: &Value,
         model: &str,
     ) -> Option<(Expected, Prepared)> {
         let exchange = Exchange {

@@ -23,8 +23,10 @@ const LARGEST_WHOLE: usize = 64 * 1024 * 1024;
 pub(crate) type TranslateWhole = Box<dyn FnOnce(&[u8]) -> Result<Vec<u8>, Garbled> + Send>;
 
 /// How an answer becomes OpenAI's.
+#[derive(Default)]
 pub(crate) enum Translation {
     /// It is already.
+    #[default]
     None,
     /// Event by event.
     Events(Box<dyn Decoder>),

@@ -51,7 +51,7 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
     match (&arrival.request.method, method) {
         (&Method::POST, "generateContent") => {
             let content = content(arrival, pieces)?;
-            let whole = response(model, arrival, parts(&content), Some(&content));
+            let whole = response(model, arrival, &parts(&content), Some(&content));
             Ok(Answered::Json(whole.to_string().into()))
         }
         // Anything else than events would be an array of objects.
@@ -133,7 +133,7 @@ fn parts(content: &Content) -> Value {
 }
 
 /// Makes one response object; with `ended`, the last one.
-fn response(model: &str, arrival: Arrival<'_>, parts: Value, ended: Option<&Content>) -> Value {
+fn response(model: &str, arrival: Arrival<'_>, parts: &Value, ended: Option<&Content>) -> Value {
     let prompt = arrival.request.body.len().div_ceil(4);
     let mut response = json!({
         "candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0}],
@@ -164,7 +164,7 @@ fn events(model: &str, arrival: Arrival<'_>, content: &Content) -> Vec<Bytes> {
     pieces
         .map(|(place, piece)| {
             let ended = (place == last).then_some(content);
-            let data = response(model, arrival, piece, ended);
+            let data = response(model, arrival, &piece, ended);
             format!("data: {data}\r\n\r\n").into()
         })
         .collect()
