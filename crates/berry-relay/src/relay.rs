@@ -1,6 +1,7 @@
 //! The loop: pick, attempt, and after a failure pick again.
 
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::{
@@ -107,7 +108,7 @@ impl Relay {
         filter.needs = filter.needs.and(exchange.operation.ability());
         self.follow_previous(route, &mut filter, exchange)?;
         let pinned = filter.account.is_some();
-        let user = filter.user.id.clone();
+        let user = Arc::clone(&filter.user);
         let reply = self.attempt_all(route, filter, exchange, receipt).await;
         match &reply {
             Ok(reply) => {
@@ -115,7 +116,7 @@ impl Relay {
                 if let Some((id, endpoint)) = response {
                     let pin = Pin {
                         model: route.model.name.clone(),
-                        user,
+                        user: user.id.clone(),
                         account: endpoint.account(),
                     };
                     self.pins.put(id, pin);

@@ -57,6 +57,13 @@ impl Builder {
         self
     }
 
+    /// Makes it know its models for operations only whose path ends so.
+    #[must_use]
+    pub fn only(mut self, path_end: impl Into<String>) -> Self {
+        self.persona.only = Some(path_end.into());
+        self
+    }
+
     /// Sets the models that are listed; any other is answered all the same.
     #[must_use]
     pub fn models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::openai::{self, ApiError};
@@ -49,6 +50,13 @@ impl Protocol {
         arrival: Arrival<'_>,
         pieces: Option<usize>,
     ) -> Result<Answered, ApiError> {
+        let request = arrival.request;
+        if let Some(only) = &arrival.persona.only
+            && request.method == Method::POST
+            && !request.path_and_query.ends_with(only.as_str())
+        {
+            return Err(ApiError::of(StatusCode::NOT_FOUND, None));
+        }
         match self {
             Self::OpenAi => openai::answer(arrival, pieces),
             Self::Azure => azure::answer(arrival, pieces),

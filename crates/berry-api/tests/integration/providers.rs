@@ -243,3 +243,45 @@ async fn probes_speak_the_providers_protocol() {
         assert_eq!(gateway.backends().await, (1, 1), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_model_that_was_never_asked_and_does_not_chat_may_embed() {
+    let upstream = Upstream::builder().only("/embeddings").start().await;
+    let gateway = Setup::over(&upstream)
+        .settings("health_check_interval_seconds = 30")
+        .start();
+
+    upstream.wait_for_requests(3).await;
+
+    assert_eq!(asked(&upstream, "/v1/embeddings"), 1);
+    assert_eq!(gateway.backends().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_model_is_probed_for_what_it_was_asked_for() {
+    let upstream = Upstream::builder().only("/rerank").start().await;
+    let gateway = Setup::over(&upstream)
+        .settings(
+            "health_check_interval_seconds = 30\nrecovery_check_interval_seconds = 1\n\
+             smart_ai.lightweight_check_interval_seconds = 1",
+        )
+        .start();
+    let mut request = crate::support::chat(r#"{"model":"test-model"}"#);
+    *request.uri_mut() = "/v1/rerank".parse().unwrap();
+
+    assert_eq!(gateway.send(request).await.status, 200);
+
+    let mut seen = upstream.request_count();
+    while asked(&upstream, "/v1/rerank") < 2 {
+        seen += 1;
+        upstream.wait_for_requests(seen).await;
+    }
+}
+
+/// Returns how often an upstream was asked at this path.
+fn asked(upstream: &Upstream, path: &str) -> usize {
+    let requests = upstream.requests().into_iter();
+    requests
+        .filter(|request| request.path_and_query == path)
+        .count()
+}

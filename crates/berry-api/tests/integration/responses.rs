@@ -147,8 +147,16 @@ async fn a_response_is_for_users() {
         "/v1/responses/resp_1",
     )
     .await;
+    let head = ask(
+        &gateway,
+        TOKEN,
+        Method::HEAD,
+        "/v1/responses/resp_upstream_1",
+    )
+    .await;
     let wrong = ask(&gateway, TOKEN, Method::PUT, "/v1/responses/resp_1").await;
 
     assert_eq!(stranger.status, 401);
+    assert_eq!((head.status, head.text()), (200, ""));
     assert_eq!(wrong.status, 405);
 }

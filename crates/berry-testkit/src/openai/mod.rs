@@ -38,6 +38,8 @@ pub(crate) struct Persona {
     pub(crate) models: Vec<String>,
     /// The protocol it speaks.
     pub(crate) protocol: Protocol,
+    /// The end of the only path that its models can be asked for.
+    pub(crate) only: Option<String>,
 }
 
 impl Default for Persona {
@@ -46,6 +48,7 @@ impl Default for Persona {
             name: "upstream".to_owned(),
             models: vec!["gpt-4o".to_owned(), "gpt-4o-mini".to_owned()],
             protocol: Protocol::default(),
+            only: None,
         }
     }
 }
