@@ -4,6 +4,7 @@
 
 mod answer;
 mod error;
+mod property;
 mod refusal;
 mod request;
 mod round_trip;
