@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use super::super::translate::{Heading, Reading};
 
-/// Makes one test of each name: `$check` gets the name, and the reading where the case has one.
+/// Makes one test of each name, which `$check` gets.
 macro_rules! cases {
     ($check:path: $($name:ident)+) => {
         $(#[test]
