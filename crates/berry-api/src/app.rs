@@ -15,7 +15,7 @@ use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
-use crate::telemetry::LogFile;
+use crate::telemetry::{Logs, loss};
 
 /// How a process is started.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub struct Options {
     pub config: Config,
     /// What it was read from, and is read from again.
     pub source: Source,
-    /// Where lines go beside stdout, which the configuration may change.
-    pub log_file: LogFile,
+    /// Where lines go.
+    pub logs: Logs,
     /// Where to listen.
     pub address: SocketAddr,
     /// The most open client connections.
@@ -60,6 +60,7 @@ pub struct App {
     plans: mpsc::Receiver<Plan<UpstreamProber>>,
     reloader: Reloader,
     gateway: Arc<Gateway>,
+    logs: Logs,
 }
 
 impl App {
@@ -71,7 +72,7 @@ impl App {
         let Options {
             config,
             source,
-            log_file,
+            logs,
             address,
             max_connections,
             seed,
@@ -92,6 +93,7 @@ impl App {
             relay: Relay::new(clock, seed),
             clock,
             traffic: Arc::default(),
+            losses: logs.losses().cloned().collect(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });
@@ -103,7 +105,7 @@ impl App {
                 gateway: Arc::clone(&gateway),
                 registry,
                 plans: planner,
-                log_file,
+                log_file: logs.file().clone(),
             },
         );
         let (shared, tracked) = (Arc::clone(&gateway), tasks.clone());
@@ -115,6 +117,7 @@ impl App {
             plans,
             reloader,
             gateway,
+            logs,
         })
     }
 
@@ -139,6 +142,8 @@ impl App {
             plans,
             reloader,
             gateway,
+            // What is logged last is written when this ends.
+            logs: _logs,
         } = self;
         let snapshot = gateway.snapshot();
         let config = &snapshot.config;
@@ -153,6 +158,8 @@ impl App {
         drop(snapshot);
         tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
         tasks.spawn(reloader.run(tasks.stopping().clone()));
+        let losses = gateway.losses.clone();
+        tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
         let serving = server.run();
         tokio::pin!(serving);
         let drained = tokio::select! {

@@ -154,8 +154,10 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
-        let stopwatch = self.stopwatch.clone();
-        stopwatch.time(|| self.poll_next(cx))
+        self.stopwatch.start();
+        let polled = self.poll_next(cx);
+        self.stopwatch.stop();
+        polled
     }
 }
 

@@ -15,6 +15,7 @@ use tracing::warn;
 use crate::error::ApiError;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
+use crate::telemetry::loss::Loss;
 use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
@@ -25,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
     pub(crate) traffic: Arc<Traffic>,
+    /// What telemetry could not write.
+    pub(crate) losses: Vec<Loss>,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.

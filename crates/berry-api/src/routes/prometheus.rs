@@ -36,6 +36,7 @@ pub(super) fn page(gateway: &Gateway, disclosure: Disclosure, form: Form) -> Res
     let snapshot = gateway.snapshot();
     let mut page = Exposition::new(form);
     requests(&mut page, gateway);
+    losses(&mut page, gateway);
     configuration(&mut page, gateway);
     if disclosure.names() {
         models(&mut page, &snapshot);
@@ -73,6 +74,15 @@ fn requests(page: &mut Exposition, gateway: &Gateway) {
     let help = "What the gateway itself spends on a relayed request; waits are not in it.";
     page.family(Kind::Histogram, "gateway_overhead_seconds", help)
         .put_distribution(&[], &traffic.overhead());
+}
+
+/// What is not in logs and ledgers.
+fn losses(page: &mut Exposition, gateway: &Gateway) {
+    let help = "Lines and rows that could not be written, by where they belong.";
+    let mut family = page.family(Kind::Counter, "telemetry_lost_total", help);
+    for loss in &gateway.losses {
+        family.put(&[("output", loss.output())], loss.count());
+    }
 }
 
 /// What is served.

@@ -40,13 +40,15 @@ impl Default for Stopwatch {
 }
 
 impl Stopwatch {
-    /// Runs while `work` is at work.
-    pub(crate) fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Runs from now on.
+    pub(crate) fn start(&self) {
         self.0.since.store(self.0.now(), Ordering::Relaxed);
-        let result = work();
+    }
+
+    /// Runs no longer.
+    pub(crate) fn stop(&self) {
         self.0.spent.store(self.spent(), Ordering::Relaxed);
         self.0.since.store(STOPPED, Ordering::Relaxed);
-        result
     }
 
     /// Runs while the future is polled.
@@ -94,7 +96,10 @@ impl<F: Future> Future for Timed<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        this.stopwatch.time(|| this.future.poll(cx))
+        this.stopwatch.start();
+        let polled = this.future.poll(cx);
+        this.stopwatch.stop();
+        polled
     }
 }
 
@@ -117,16 +122,19 @@ mod tests {
     async fn it_can_be_read_while_it_runs_and_goes_on_where_it_stopped() {
         let stopwatch = Stopwatch::default();
         let work = || {
+            stopwatch.start();
             // Time passes within one poll.
             let mut passing = Box::pin(advance(Duration::from_millis(3)));
             let waker = futures_util::task::noop_waker();
             let _ = passing.as_mut().poll(&mut Context::from_waker(&waker));
-            stopwatch.read()
+            let read = stopwatch.read();
+            stopwatch.stop();
+            read
         };
 
-        let first = stopwatch.time(work);
+        let first = work();
         advance(Duration::from_secs(1)).await;
-        let second = stopwatch.time(work);
+        let second = work();
 
         assert_eq!(first, Duration::from_millis(3));
         assert_eq!(second, Duration::from_millis(6));

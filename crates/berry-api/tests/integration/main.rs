@@ -48,6 +48,9 @@ mod loadbalance;
 /// What the real binary logs, and what it never does.
 #[cfg(test)]
 mod log;
+/// Where lines go, and what is found there.
+#[cfg(test)]
+mod log_output;
 /// Totals, and the same for status pages.
 #[cfg(test)]
 mod metrics;
