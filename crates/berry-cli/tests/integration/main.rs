@@ -1,6 +1,18 @@
 //! The real binary, started as a user starts it.
 
+/// Files: checked, written, never overwritten unasked.
+#[cfg(test)]
+mod config;
+/// What a running gateway has counted.
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod mock_upstream;
+/// Providers and gateways, asked.
+#[cfg(test)]
+mod probing;
 #[cfg(test)]
 mod support;
+/// Tokens: made and hashed.
+#[cfg(test)]
+mod token;
