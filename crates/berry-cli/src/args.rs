@@ -8,8 +8,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    completions, generate_config, generate_token, hash_token, health_check, metrics, mock_upstream,
-    test_backend, validate_config,
+    completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
+    mock_upstream, test_backend, validate_config,
 };
 
 /// The command line as a whole.
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     GenerateToken(generate_token::Options),
     /// Turn a token into what `token_sha256` takes
     HashToken(hash_token::Options),
+    /// Encrypt provider keys, so that a file does not have them in it
+    EncryptKey(encrypt_key::Options),
     /// Print the completions of a shell
     Completions(completions::Options),
     /// Serve a simulated OpenAI-compatible provider until interrupted

@@ -17,8 +17,8 @@ use clap::Parser;
 
 use crate::args::{Args, Command};
 use crate::commands::{
-    completions, generate_config, generate_token, hash_token, health_check, metrics, mock_upstream,
-    test_backend, validate_config,
+    completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
+    mock_upstream, test_backend, validate_config,
 };
 use crate::output::Told;
 
@@ -44,6 +44,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::TestBackend(options) => test_backend::run(options).await,
         Command::GenerateToken(options) => generate_token::run(&options),
         Command::HashToken(options) => hash_token::run(options),
+        Command::EncryptKey(options) => encrypt_key::run(&options),
         Command::Completions(options) => completions::run(&options),
         Command::MockUpstream(options) => mock_upstream::run(options).await,
     }

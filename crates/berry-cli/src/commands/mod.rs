@@ -1,6 +1,7 @@
 //! The commands, one per file: its options and what it does.
 
 pub(crate) mod completions;
+pub(crate) mod encrypt_key;
 pub(crate) mod generate_config;
 pub(crate) mod generate_token;
 pub(crate) mod hash_token;

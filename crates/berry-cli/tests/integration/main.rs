@@ -3,6 +3,9 @@
 /// Files: checked, written, never overwritten unasked.
 #[cfg(test)]
 mod config;
+/// Keys that a file holds encrypted.
+#[cfg(test)]
+mod encrypt_key;
 /// What a running gateway has counted.
 #[cfg(test)]
 mod metrics;
