@@ -48,7 +48,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         warnings,
         ..
     } = checked;
-    LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
+    let log_file = LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
     if file.is_example {
         warn!(path = %file.path.display(), "no configuration of your own was found: serving an EXAMPLE");
     }
@@ -62,6 +62,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         seed: seed(),
         config,
         source,
+        log_file,
     };
     let runtime = runtime(&options)?;
     let code = runtime.block_on(async {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use berry_api::telemetry::LogFile;
 use berry_api::{App, Options};
 use berry_core::Source;
 use berry_relay::Names;
@@ -33,6 +34,7 @@ fn serve() -> SocketAddr {
     let app = App::build(Options {
         config: loaded.config,
         source,
+        log_file: LogFile::default(),
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         max_connections: 9,
         seed: 7,
