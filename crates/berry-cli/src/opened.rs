@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use berry_core::{Config, Diagnostics, Source};
+use berry_core::{Config, Diagnostics, Loaded, Source};
 use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
 
@@ -20,7 +20,7 @@ pub(crate) struct Opened {
 /// A file that can be read, and what it is.
 pub(crate) struct Read {
     pub(crate) source: Source,
-    pub(crate) result: Result<(Config, Diagnostics), Diagnostics>,
+    pub(crate) result: Result<Loaded, Diagnostics>,
 }
 
 /// Reads and checks a file.
@@ -30,7 +30,6 @@ pub(crate) struct Read {
 pub(crate) fn read(path: &Path) -> anyhow::Result<Read> {
     let source = Source::read(path).context("the configuration cannot be loaded")?;
     let result = Names::collect().parse(&source, &|name| env::read(name));
-    let result = result.map(|loaded| (loaded.config, loaded.warnings));
     Ok(Read { source, result })
 }
 
@@ -42,7 +41,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Read> {
 pub(crate) fn open(path: &Path) -> anyhow::Result<Opened> {
     let Read { source, result } = read(path)?;
     match result {
-        Ok((config, _)) => Ok(Opened { source, config }),
+        Ok(Loaded { config, .. }) => Ok(Opened { source, config }),
         Err(findings) => {
             output::aside(&findings.render(&source, output::is_colored()));
             Err(Told.into())

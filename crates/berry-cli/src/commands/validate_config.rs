@@ -23,16 +23,17 @@ pub(crate) struct Options {
 /// Checks the file.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let Read { source, result } = opened::read(&options.file.config)?;
+    let result = result.map(|loaded| loaded.linted(&source));
     let findings = match &result {
-        Ok((_, warnings)) => warnings,
+        Ok(loaded) => &loaded.warnings,
         Err(findings) => findings,
     };
     match options.format {
         Format::Json => output::line(&findings.to_json(&source))?,
         Format::Text => output::aside(&findings.render(&source, output::is_colored())),
     }
-    let (config, _) = result.map_err(|_| Told)?;
-    let snapshot = opened::compile(config)?;
+    let loaded = result.map_err(|_| Told)?;
+    let snapshot = opened::compile(loaded.config)?;
     if options.format == Format::Text {
         approve(&snapshot.config)?;
     }

@@ -111,3 +111,20 @@ fn shells_get_their_completions() {
         assert!(script.stdout.contains("validate-config"), "{shell}");
     }
 }
+
+#[test]
+fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = Desk::with("[users.ada]\ntoken = \"token-of-ada-0123456789\"");
+    let path = desk.0.path().join("config.toml");
+    let warning = "every user of this machine can read the keys and tokens in the file";
+
+    let private = desk.run(&["validate-config"]);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let public = desk.run(&["validate-config"]);
+
+    assert!(!private.stderr.contains(warning), "{}", private.stderr);
+    assert!(public.stderr.contains(warning), "{}", public.stderr);
+    assert_eq!(public.code, Some(0));
+}

@@ -1,7 +1,9 @@
 //! Starts the binary, and talks HTTP to what it serves.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -112,7 +114,10 @@ impl Desk {
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.0.path().join(name), text).unwrap();
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        // For its owner only, as a file with keys in it should be.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     }
 
     pub(crate) fn read(&self, name: &str) -> String {

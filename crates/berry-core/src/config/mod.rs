@@ -10,6 +10,7 @@
 mod diagnostic;
 mod diff;
 mod file;
+mod lint;
 mod model;
 mod pending;
 mod provider;
@@ -102,6 +103,11 @@ impl Config {
             }
             .config(&file);
             pending::warn(tree, &mut judged);
+            if source.is_public() && !judged.secrets.is_empty() {
+                let message = "every user of this machine can read the keys and tokens in the file";
+                let finding = Diagnostic::warning(message);
+                judged.push(finding.help("take that right away: `chmod o-r` and the file's name"));
+            }
             findings.extend(judged, |span| !parsed.is_guess(span));
         }
         findings.sort();

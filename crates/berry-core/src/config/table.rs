@@ -5,6 +5,7 @@
 //! from it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable};
@@ -147,4 +148,14 @@ pub(super) fn in_file_order<'a, 'i>(
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
+}
+
+/// Returns where a table has a key, and what it has there.
+pub(super) fn entry<'t, 'i>(
+    table: &'t DeTable<'i>,
+    name: &str,
+) -> Option<(Range<usize>, &'t Written<'i>)> {
+    let mut entries = table.iter();
+    let (key, value) = entries.find(|(key, _)| key.get_ref() == name)?;
+    Some((key.span(), value))
 }

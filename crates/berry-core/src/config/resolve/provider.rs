@@ -30,6 +30,9 @@ const AZURE_PROTOCOL: &str = "azure";
 /// The end of the names of Azure's hosts.
 const AZURE_HOST: &str = ".openai.azure.com";
 
+/// What keys in examples have in them, and real ones do not.
+const PLACEHOLDERS: [&str; 6] = ["your-", "your_", "xxxx", "changeme", "replace-me", "put-"];
+
 /// Headers that are the connection's own, and would break it if they were configured.
 const FRAMING: [HeaderName; 6] = [
     header::CONNECTION,
@@ -295,6 +298,10 @@ impl Resolver<'_> {
         } else if text.contains("${") {
             Diagnostic::warning(format!("the key of provider `{id}` is taken literally"))
                 .help("an environment variable must be the whole value: `${NAME}`")
+        } else if let Some(word) = placeholder(text) {
+            Diagnostic::warning(format!(
+                "the key of provider `{id}` has `{word}` in it, as placeholders have"
+            ))
         } else {
             return true;
         };
@@ -340,6 +347,12 @@ fn has_credential(headers: &HeaderMap) -> bool {
     ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
         .iter()
         .any(|name| headers.contains_key(*name))
+}
+
+/// Returns the word by which a key is seen to be a placeholder.
+fn placeholder(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase();
+    PLACEHOLDERS.into_iter().find(|word| key.contains(word))
 }
 
 /// Whether an address is called over TLS.

@@ -415,3 +415,15 @@ fn an_encrypted_key_is_decrypted_for_the_provider_it_was_made_for() {
             .contains("enc:v1")
     );
 }
+
+#[test]
+fn a_key_that_is_a_placeholder_is_warned_about() {
+    for key in ["your-api-key", "sk-XXXXXXXX", "put-your-key-here"] {
+        let shown = findings(&format!(
+            "[providers.a]\nbase_url = 'http://localhost'\napi_key = '{key}'"
+        ));
+
+        assert!(shown.contains("in it, as placeholders have"), "{shown}");
+        assert!(!shown.contains(key), "{shown}");
+    }
+}
