@@ -19,6 +19,7 @@ mod exchange;
 mod json;
 mod prober;
 mod quiet;
+pub mod reference;
 mod relay;
 mod snapshot;
 mod sse;

@@ -8,6 +8,7 @@ mod lint;
 mod models;
 mod mutation;
 mod providers;
+mod reference;
 mod resolved;
 mod syntax;
 mod users;
