@@ -107,8 +107,8 @@ impl Drop for AccessRecord {
                     client_left = client_left.then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
                     latency_ms = milliseconds(self.began.elapsed()),
-                    tokens_in = self.usage.map(|usage| usage.input),
-                    tokens_out = self.usage.map(|usage| usage.output),
+                    tokens_in = self.usage.map(|usage| usage.input()),
+                    tokens_out = self.usage.map(|usage| usage.output()),
                     $message
                 )
             };

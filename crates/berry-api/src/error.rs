@@ -3,6 +3,7 @@
 //! Messages are for the client. They name no URL, host, key or other user; what an operator needs
 //! is in the log under the request's id.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -53,7 +54,7 @@ impl ApiError {
         Self::new(status, ErrorKind::Server, code, message)
     }
 
-    fn with_param(mut self, param: &'static str) -> Self {
+    fn with_param(mut self, param: impl Into<Cow<'static, str>>) -> Self {
         self.0.body = self.0.body.with_param(param);
         self
     }
@@ -119,6 +120,12 @@ impl ApiError {
         Self::invalid(StatusCode::NOT_FOUND, "model_not_found", message).with_param("model")
     }
 
+    /// There is no such response, or it is somebody else's.
+    pub(crate) fn response_not_found() -> Self {
+        let message = "this response does not exist";
+        Self::invalid(StatusCode::NOT_FOUND, "response_not_found", message)
+    }
+
     /// There is no such path.
     pub(crate) fn unknown_url(path: &str) -> Self {
         let message = format!("unknown request URL `{}`", shown(path));
@@ -142,9 +149,14 @@ impl ApiError {
         Self::invalid(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
-    /// The request body is said to be something else than JSON.
-    pub(crate) fn unsupported_media_type() -> Self {
-        let message = "the request body must be JSON: send `Content-Type: application/json`";
+    /// The request body is said to be something that the operation does not take.
+    pub(crate) fn unsupported_media_type(takes_forms: bool) -> Self {
+        let message = if takes_forms {
+            "the request body must be a form or JSON: send `Content-Type: multipart/form-data` with \
+             its boundary, or `application/json`"
+        } else {
+            "the request body must be JSON: send `Content-Type: application/json`"
+        };
         Self::invalid(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
@@ -236,6 +248,7 @@ impl From<EnvelopeError> for ApiError {
     fn from(error: EnvelopeError) -> Self {
         let code = match &error {
             EnvelopeError::NotUtf8(_) | EnvelopeError::NotJson(_) => "invalid_json",
+            EnvelopeError::NotAForm(_) => "invalid_form",
             EnvelopeError::NotAnObject | EnvelopeError::TooDeep => "invalid_body",
             EnvelopeError::Missing(_) => "missing_required_parameter",
             EnvelopeError::Duplicate(_) | EnvelopeError::EscapedKey(_) => "ambiguous_parameter",
@@ -265,6 +278,24 @@ impl From<RelayError> for ApiError {
             RelayError::BackendNotFound => {
                 Self::invalid(StatusCode::NOT_FOUND, "backend_not_found", message)
                     .with_param("backend")
+            }
+            RelayError::Unsupported => {
+                Self::invalid(StatusCode::NOT_FOUND, "unsupported_operation", message)
+                    .with_param("model")
+            }
+            RelayError::Untranslatable { param, .. } => {
+                Self::invalid(StatusCode::BAD_REQUEST, "unsupported_value", message)
+                    .with_param(param)
+            }
+            RelayError::PreviousNotFound => Self::invalid(
+                StatusCode::BAD_REQUEST,
+                "previous_response_not_found",
+                message,
+            )
+            .with_param("previous_response_id"),
+            RelayError::PinnedDown => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::server(status, "no_available_backend", message)
             }
             RelayError::Ejected { retry_after } => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -35,7 +35,9 @@ pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
 /// Returns the upstream's headers that go on. Its request id gets a name of its own.
 pub(crate) fn to_client(upstream: &HeaderMap) -> HeaderMap {
     let mut headers = listed(upstream, &TO_CLIENT);
-    if let Some(id) = upstream.get(X_REQUEST_ID) {
+    // Anthropic's header has the shorter name.
+    let id = upstream.get(X_REQUEST_ID).or(upstream.get("request-id"));
+    if let Some(id) = id {
         headers.insert(X_UPSTREAM_REQUEST_ID, id.clone());
     }
     headers

@@ -1,4 +1,4 @@
-//! Reads a request's body: JSON, whole, not too large, and not too slowly.
+//! Reads a request's body: whole, not too large, and not too slowly.
 
 use std::time::Duration;
 
@@ -12,10 +12,20 @@ use tokio::time::timeout;
 
 use crate::error::ApiError;
 
-/// Refuses a body that is said to be something else than JSON. Without a word it counts as JSON.
-pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
+/// What a request's body is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A JSON object.
+    Json,
+    /// A form with files.
+    Form,
+}
+
+/// Returns what a body is said to be, or refuses it: JSON, and a form where the operation takes
+/// one. Without a word it counts as JSON.
+pub(crate) fn format(headers: &HeaderMap, takes_forms: bool) -> Result<Format, ApiError> {
     let Some(kind) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
+        return Ok(Format::Json);
     };
     let kind = kind.to_str().unwrap_or_default();
     let essence = kind
@@ -24,10 +34,12 @@ pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    if essence == "application/json" || essence.ends_with("+json") {
-        return Ok(());
+    match essence.as_str() {
+        "application/json" => Ok(Format::Json),
+        "multipart/form-data" if takes_forms => Ok(Format::Form),
+        _ if essence.ends_with("+json") => Ok(Format::Json),
+        _ => Err(ApiError::unsupported_media_type(takes_forms)),
     }
-    Err(ApiError::unsupported_media_type())
 }
 
 /// Reads the body, at most `limit` bytes, with at most `idle` between two pieces of it.
@@ -75,21 +87,21 @@ pub(crate) async fn read(mut body: Body, limit: usize, idle: Duration) -> Result
 mod tests {
     use super::*;
 
-    fn accepted(kind: &str) -> bool {
+    fn of(kind: &str, takes_forms: bool) -> Option<Format> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-        check_json(&headers).is_ok()
+        format(&headers, takes_forms).ok()
     }
 
     #[test]
     fn json_in_every_spelling_is_accepted_and_other_types_are_not() {
-        assert!(check_json(&HeaderMap::new()).is_ok());
+        assert_eq!(format(&HeaderMap::new(), false).ok(), Some(Format::Json));
         for kind in [
             "application/json",
             "Application/JSON; charset=utf-8",
             "application/x+json",
         ] {
-            assert!(accepted(kind), "{kind}");
+            assert_eq!(of(kind, true), Some(Format::Json), "{kind}");
         }
         for kind in [
             "text/plain",
@@ -97,7 +109,15 @@ mod tests {
             "application/jsonp",
             "",
         ] {
-            assert!(!accepted(kind), "{kind}");
+            assert_eq!(of(kind, true), None, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_form_is_accepted_where_files_are_sent() {
+        let kind = "multipart/form-data; boundary=x";
+
+        assert_eq!(of(kind, true), Some(Format::Form));
+        assert_eq!(of(kind, false), None);
     }
 }

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::OriginalUri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
+use berry_relay::Operation;
 use http::Method;
 use http::header::{HeaderName, RETRY_AFTER};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
@@ -13,7 +14,8 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::routes::{
-    admin, chat, health, index, metrics, models, monitoring, reload_config, smart_ai,
+    admin, health, index, inference, metrics, models, monitoring, reload_config, responses,
+    smart_ai,
 };
 
 /// Makes the router.
@@ -33,8 +35,15 @@ pub(crate) fn browser_router(gateway: Arc<Gateway>) -> Router {
 
 /// OpenAI's API.
 fn v1() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/v1/chat/completions", only_post(post(chat::create)))
+    let mut router = Router::new();
+    for operation in Operation::ALL {
+        let path = format!("/v1{}", operation.path());
+        router = router.route(&path, only_post(inference::route(operation)));
+    }
+    router
+        .route("/v1/responses/{id}", responses::itself())
+        .route("/v1/responses/{id}/cancel", responses::cancel())
+        .route("/v1/responses/{id}/input_items", responses::input_items())
         .route("/v1/models", only_get(get(models::list)))
         .route("/v1/models/{*id}", only_get(get(models::retrieve)))
         .route("/v1/health", only_get(get(health::v1)))

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, test_backend, validate_config,
+    mock_upstream, simulate, test_backend, validate_config,
 };
 
 /// The command line as a whole.
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Completions(completions::Options),
     /// Serve a simulated OpenAI-compatible provider until interrupted
     MockUpstream(mock_upstream::Options),
+    /// Play a scenario with every strategy, in virtual time, and compare them
+    Simulate(simulate::Options),
 }
 
 /// Which configuration a command is about.

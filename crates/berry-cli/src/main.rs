@@ -18,7 +18,7 @@ use clap::Parser;
 use crate::args::{Args, Command};
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, test_backend, validate_config,
+    mock_upstream, simulate, test_backend, validate_config,
 };
 use crate::output::Told;
 
@@ -47,5 +47,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::EncryptKey(options) => encrypt_key::run(&options),
         Command::Completions(options) => completions::run(&options),
         Command::MockUpstream(options) => mock_upstream::run(options).await,
+        Command::Simulate(options) => simulate::run(&options),
     }
 }

@@ -32,25 +32,65 @@ pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(line(&serde_json::to_string_pretty(value)?)?)
 }
 
-/// Prints rows to stdout, indented, their columns aligned.
-pub(crate) fn table(rows: &[Vec<String>]) -> io::Result<()> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    for row in rows {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        line(format!("  {}", cells.join("  ")).trim_end())?;
+/// Prints a text of several lines to stdout.
+pub(crate) fn text(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Rows whose cells stand below each other: numbers to the right, all else to the left.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+    indent: &'static str,
+}
+
+impl Table {
+    /// A table of what belongs to the line above it.
+    pub(crate) fn indented() -> Self {
+        Self {
+            indent: "  ",
+            ..Self::default()
+        }
     }
-    Ok(())
+
+    /// Adds a row.
+    pub(crate) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Returns the width of a column, and whether it has numbers below its head.
+    fn column(&self, place: usize) -> (usize, bool) {
+        let cells = || self.rows.iter().filter_map(|row| row.get(place));
+        let width = cells().map(|cell| cell.chars().count()).max();
+        let is_number =
+            |cell: &String| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit());
+        (
+            width.unwrap_or(0),
+            place > 0 && cells().skip(1).all(is_number),
+        )
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let columns: Vec<_> = (0..columns).map(|place| self.column(place)).collect();
+        for row in &self.rows {
+            let cells = row.iter().zip(&columns).map(|(cell, &(width, is_number))| {
+                if is_number {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:width$}")
+                }
+            });
+            let cells: Vec<_> = cells.collect();
+            let line = format!("{}{}", self.indent, cells.join("  "));
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
 }
 
 /// Prints findings and the like to stderr, as they are.

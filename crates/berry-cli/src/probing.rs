@@ -13,7 +13,7 @@ use berry_core::config::{Affinity, AllowedModels, BillingMode, Prices, RateLimit
 use berry_core::{Backend, Config, Model, ModelName, Provider, TokenDigest, User, name::UserName};
 use berry_loadbalance::{Clock, Filter, Mode, ProbeDepth, ProbeOutcome, Prober};
 use berry_relay::{
-    Dialect, Envelope, Exchange, Operation, Receipt, Relay, ReplyBody, Route, UpstreamProber,
+    Ask, Dialect, Envelope, Exchange, Operation, Receipt, Relay, ReplyBody, Route, UpstreamProber,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::args::Format;
 use crate::opened;
-use crate::output::{self, Told};
+use crate::output::{self, Table, Told};
 
 /// The most providers that are asked at once.
 const AT_ONCE: usize = 16;
@@ -257,13 +257,16 @@ impl Asker {
         let exchange = Exchange {
             dialect: Dialect::OpenAi,
             operation: Operation::ChatCompletions,
-            envelope: Envelope::parse(Bytes::from(body.to_string()))?,
+            ask: Ask::Model(Envelope::parse(Bytes::from(body.to_string()))?),
             headers: HeaderMap::new(),
         };
         let filter = Filter {
             user: Arc::clone(&self.user),
             provider: Some(task.backend.provider.id.clone()),
+            account: None,
+            needs: exchange.operation.ability(),
             mode: Mode::Streamed,
+            affinity: None,
         };
         let mut receipt = Receipt::default();
         let reply = self.relay.run(route, filter, &exchange, &mut receipt).await;
@@ -305,7 +308,7 @@ pub(crate) fn report(outcomes: &[Outcome], format: Format) -> anyhow::Result<()>
             } else {
                 output::line(&format!("✅ Provider {id} is healthy"))?;
             }
-            output::table(&rows(group))?;
+            output::text(&table(group).to_string())?;
         }
     }
     fail_if_any(outcomes)
@@ -325,7 +328,7 @@ pub(crate) fn report_one(
         output::json(&outcomes)?;
     } else {
         let any_failed = outcomes.iter().any(Outcome::is_failure);
-        output::table(&rows(outcomes))?;
+        output::text(&table(outcomes).to_string())?;
         output::line(if any_failed { failed } else { passed })?;
     }
     fail_if_any(outcomes)
@@ -338,15 +341,16 @@ fn fail_if_any(outcomes: &[Outcome]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn rows(outcomes: &[Outcome]) -> Vec<Vec<String>> {
-    let row = |outcome: &Outcome| {
-        vec![
+fn table(outcomes: &[Outcome]) -> Table {
+    let mut table = Table::indented();
+    for outcome in outcomes {
+        table.row([
             outcome.model.clone().unwrap_or_default(),
             outcome.check.as_str().to_owned(),
             outcome.result.to_owned(),
             format!("{} ms", outcome.latency_ms),
             outcome.cause.clone().unwrap_or_default(),
-        ]
-    };
-    outcomes.iter().map(row).collect()
+        ]);
+    }
+    table
 }

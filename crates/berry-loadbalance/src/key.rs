@@ -21,6 +21,35 @@ pub struct EndpointKey {
     pub credential: u64,
 }
 
+/// Whom a provider knows us as: what it keeps for us is found under the same account only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The provider's id.
+    pub provider: ProviderName,
+    /// Its base URL.
+    pub base_url: Arc<str>,
+    /// A digest of the effective credential.
+    pub credential: u64,
+}
+
+impl EndpointKey {
+    /// Returns the account that the endpoint is used with.
+    pub fn account(&self) -> Account {
+        Account {
+            provider: self.provider.clone(),
+            base_url: Arc::clone(&self.base_url),
+            credential: self.credential,
+        }
+    }
+
+    /// Returns whether the endpoint is used with this account.
+    pub fn is_of(&self, account: &Account) -> bool {
+        self.credential == account.credential
+            && self.provider == account.provider
+            && self.base_url == account.base_url
+    }
+}
+
 impl fmt::Display for EndpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.provider, self.model)

@@ -11,6 +11,8 @@
 //! Nothing here knows HTTP, JSON or a provider's protocol; time is a
 //! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
 
+mod ability;
+mod affinity;
 mod attempts;
 pub mod breaker;
 mod budget;
@@ -27,18 +29,22 @@ mod outcome;
 mod pool;
 mod recovery;
 mod registry;
+pub mod simulation;
 mod state;
 pub mod strategy;
+mod sync;
 
+pub use ability::Abilities;
+pub use affinity::AffinityKey;
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;
-pub use clock::Clock;
+pub use clock::{Clock, ManualTime};
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
 pub use health::{
     Cadence, HealthMonitor, Plan, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster,
 };
-pub use key::EndpointKey;
+pub use key::{Account, EndpointKey};
 pub use latency::Mode;
 pub use lease::Lease;
 pub use limits::{Limits, RetryPolicy};

@@ -7,20 +7,18 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use berry_loadbalance::{FailureKind, Fault, Lease, Outcome};
 use bytes::Bytes;
-use http_body::Body;
 use tokio::time::timeout;
 
 use crate::classify::Failure;
 use crate::quiet::Quiet;
+use crate::source::Source;
 use crate::sse::Splitter;
 use crate::tap::{StreamFailure, Tap, Usage};
-use crate::upstream::UpstreamBody;
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
@@ -46,12 +44,14 @@ enum Shape {
     Events(Splitter),
     /// One object.
     Whole,
+    /// Sound, or text: the first of it is content.
+    Bytes,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Answer {
-    upstream: Option<UpstreamBody>,
+    upstream: Option<Source>,
     shape: Shape,
     tap: Tap,
     idle: Quiet,
@@ -64,20 +64,25 @@ pub struct Answer {
 
 impl Answer {
     /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
-    pub(crate) fn events(upstream: UpstreamBody, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Events(Splitter::default()), idle)
+    pub(crate) fn events(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Events(Splitter::default()), tap, idle)
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
-    pub(crate) fn whole(upstream: UpstreamBody, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Whole, idle)
+    pub(crate) fn whole(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Whole, tap, idle)
     }
 
-    fn new(upstream: UpstreamBody, shape: Shape, idle: Option<Duration>) -> Self {
+    /// Begins to read an answer that is no JSON. `idle` bounds silence.
+    pub(crate) fn bytes(upstream: Source, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Bytes, Tap::default(), idle)
+    }
+
+    fn new(upstream: Source, shape: Shape, tap: Tap, idle: Option<Duration>) -> Self {
         Self {
             upstream: Some(upstream),
             shape,
-            tap: Tap::default(),
+            tap,
             idle: Quiet::new(idle),
             held: VecDeque::new(),
             held_bytes: 0,
@@ -112,6 +117,7 @@ impl Answer {
             let enough = match self.shape {
                 Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole => self.held_bytes > HELD_WHOLE,
+                Shape::Bytes => self.held_bytes > 0,
             };
             if enough {
                 return Poll::Ready(Ok(()));
@@ -174,6 +180,11 @@ impl Answer {
         self.tap.usage()
     }
 
+    /// Returns the id of the response that this is, where it is one.
+    pub(crate) fn response(&self) -> Option<&str> {
+        self.tap.response()
+    }
+
     /// Returns the next chunk for the client; none at a whole end. After an error there is nothing.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Break>>> {
         if let Some(chunk) = self.held.pop_front() {
@@ -208,7 +219,7 @@ impl Answer {
             let Some(upstream) = &mut self.upstream else {
                 return Poll::Ready(None);
             };
-            let frame = match Pin::new(upstream).poll_frame(cx) {
+            let frame = match upstream.poll(cx) {
                 Poll::Ready(frame) => frame,
                 // The clock of a stream runs from its content on; before, other limits hold.
                 Poll::Pending if !self.is_events() || self.tap.content() => {
@@ -219,10 +230,7 @@ impl Answer {
             };
             self.idle.broken();
             let chunk = match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.pass(data),
-                    Err(_trailers) => continue,
-                },
+                Some(Ok(data)) => self.pass(data),
                 Some(Err(_)) => return self.end(FailureKind::Protocol),
                 None => {
                     self.upstream = None;
@@ -286,7 +294,7 @@ impl Answer {
             Shape::Events(_) if self.tap.failure().is_some() => false,
             Shape::Events(_) if at_end => self.tap.finished(),
             Shape::Events(_) => self.tap.done(),
-            Shape::Whole => at_end,
+            Shape::Whole | Shape::Bytes => at_end,
         };
         if finished {
             return Poll::Ready(None);

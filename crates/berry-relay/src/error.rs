@@ -29,6 +29,23 @@ pub enum RelayError {
         /// When the first of them does.
         retry_after: Duration,
     },
+    /// The request cannot be said in the protocol of any backend.
+    #[error("{message}")]
+    Untranslatable {
+        /// The member that is at fault, as a path.
+        param: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No backend of the model has the operation.
+    #[error("no backend of this model has this operation")]
+    Unsupported,
+    /// The response that the request continues is not there for this user.
+    #[error("the previous response was not found")]
+    PreviousNotFound,
+    /// The only backend that knows what the request refers to cannot answer.
+    #[error("the backend that keeps this response is not available at the moment")]
+    PinnedDown,
     /// All attempts failed.
     #[error("no backend could answer the request")]
     Exhausted {
@@ -40,4 +57,16 @@ pub enum RelayError {
     /// The request's own deadline passed.
     #[error("no backend answered within the request's deadline")]
     Deadline,
+}
+
+impl RelayError {
+    /// Returns whether the request failed because what was asked is out of order, rather than busy.
+    pub(crate) fn is_outage(&self) -> bool {
+        match self {
+            Self::Exhausted { failures, .. } => failures
+                .iter()
+                .any(|failed| failed.kind != FailureKind::RateLimited),
+            _ => false,
+        }
+    }
 }

@@ -4,23 +4,35 @@
 //! A chat is as small as the protocol allows: one token. Newer models refuse `max_tokens`, older
 //! servers do not know `max_completion_tokens`, so the second is sent where the first is refused. A
 //! refusal of what we sent still shows that the endpoint is there and reads requests: it passes.
-//! Not every server lists its models, and one that does not has told us nothing.
+//! Where requests ask for another operation, so does the probe: not every model chats. What paints or
+//! speaks is not asked, for that costs. Not every server lists its models, and one that does not has
+//! told us nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_loadbalance::{EndpointKey, FailureKind, ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
+use berry_loadbalance::{
+    Abilities, EndpointKey, EndpointState, FailureKind, ProbeDepth, ProbeFailure, ProbeOutcome,
+    Prober,
+};
 use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{Response, StatusCode};
-use serde_json::json;
+use http::{HeaderMap, Response, StatusCode};
+use serde_json::{Value, json};
+use smallvec::SmallVec;
 use tokio::time::timeout;
 
 use crate::answer::Answer;
+use crate::chance::Chance;
 use crate::classify::Failure;
-use crate::relay::{refusal, wrong_kind};
+use crate::envelope::Envelope;
+use crate::exchange::{Ask, Dialect, Exchange, Operation};
+use crate::expected::Expected;
+use crate::relay::refusal;
 use crate::snapshot::Snapshot;
-use crate::upstream::{Upstream, UpstreamBody};
+use crate::source::{Source, Translation};
+use crate::tap::Tap;
+use crate::upstream::{Prepared, Purpose, Upstream, UpstreamBody};
 
 /// The members that bound an answer's length, in the order in which they are tried.
 const LENGTHS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
@@ -28,8 +40,15 @@ const LENGTHS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct UpstreamProber {
-    upstreams: HashMap<EndpointKey, Arc<Upstream>>,
+    targets: HashMap<EndpointKey, Target>,
     timeout: Duration,
+}
+
+/// An endpoint, as far as probes need it.
+#[derive(Debug)]
+struct Target {
+    upstream: Arc<Upstream>,
+    state: Arc<EndpointState>,
 }
 
 impl UpstreamProber {
@@ -38,8 +57,14 @@ impl UpstreamProber {
         let routes = snapshot.routes.iter();
         let pairs = routes.flat_map(|route| route.pool.endpoints().iter().zip(&route.upstreams));
         Self {
-            upstreams: pairs
-                .map(|(endpoint, upstream)| (endpoint.key().clone(), Arc::clone(upstream)))
+            targets: pairs
+                .map(|(endpoint, upstream)| {
+                    let target = Target {
+                        upstream: Arc::clone(upstream),
+                        state: Arc::clone(&endpoint.state),
+                    };
+                    (endpoint.key().clone(), target)
+                })
                 .collect(),
             timeout: snapshot.config.settings.health_check_timeout,
         }
@@ -55,22 +80,35 @@ impl UpstreamProber {
         if silent.contains(&response.status()) {
             return Ok(ProbeOutcome::Unknown);
         }
-        Ok(match read(response).await? {
+        let read = read(
+            response,
+            Expected::OBJECT,
+            Translation::None,
+            Tap::default(),
+        );
+        Ok(match read.await? {
             Read::Answer => ProbeOutcome::Passed,
             Read::Refusal(_) => ProbeOutcome::Unknown,
         })
     }
 
-    async fn chat(&self, upstream: &Upstream, model: &str) -> Result<ProbeOutcome, Failure> {
-        for length in LENGTHS {
-            let body = json!({
-                "model": model,
-                "messages": [{ "role": "user", "content": "hi" }],
-                length: 1,
-            });
-            let response = upstream.chat(body.to_string().into(), self.timeout).await?;
-            match read(response).await? {
-                Read::Refusal(Some(body)) if names(&body, length) => {}
+    async fn ask(&self, target: &Target, model: &str) -> Result<ProbeOutcome, Failure> {
+        let Some((operation, bodies)) = question(target.state.last_needs(), model) else {
+            return Ok(ProbeOutcome::Unknown);
+        };
+        for (body, length) in bodies {
+            let Some((expected, prepared)) = target.prepare(operation, body, model) else {
+                return Ok(ProbeOutcome::Unknown);
+            };
+            let Prepared {
+                outgoing,
+                translation,
+                tap,
+                ..
+            } = prepared;
+            let response = target.upstream.probe(&outgoing, self.timeout).await?;
+            match read(response, expected, translation, tap).await? {
+                Read::Refusal(body) if length.is_some_and(|length| names(&body, length)) => {}
                 Read::Answer | Read::Refusal(_) => break,
             }
         }
@@ -78,15 +116,78 @@ impl UpstreamProber {
     }
 }
 
+impl Target {
+    fn prepare(
+        &self,
+        operation: Operation,
+        body: Value,
+        model: &str,
+    ) -> Option<(Expected, Prepared)> {
+        let exchange = Exchange {
+            dialect: Dialect::OpenAi,
+            operation,
+            ask: Ask::Model(Envelope::parse(body.to_string().into()).ok()?),
+            headers: HeaderMap::new(),
+        };
+        let purpose = Purpose {
+            model,
+            metered: false,
+            chance: &Chance::new(0),
+        };
+        let prepared = self.upstream.prepare(&exchange, purpose).ok()?;
+        Some((Expected::of(&exchange), prepared))
+    }
+}
+
+/// Bodies to be tried, each with the member whose refusal makes the next one worth a try.
+type Bodies = SmallVec<[(Value, Option<&'static str>); 2]>;
+
+/// Returns the smallest request for the operation that the endpoint was last asked for; none where
+/// that is not cheap.
+fn question(needs: Abilities, model: &str) -> Option<(Operation, Bodies)> {
+    let last = Operation::ALL
+        .into_iter()
+        .find(|operation| needs.include(operation.ability()));
+    let operation = last.unwrap_or(Operation::ChatCompletions);
+    let one = |body: Value| SmallVec::from_iter([(body, None)]);
+    let bodies = match operation {
+        Operation::ChatCompletions => LENGTHS
+            .iter()
+            .map(|&length| {
+                let message = json!({ "role": "user", "content": "hi" });
+                let body = json!({ "model": model, "messages": [message], length: 1 });
+                (body, Some(length))
+            })
+            .collect(),
+        Operation::Completions => one(json!({ "model": model, "prompt": "hi", "max_tokens": 1 })),
+        // Fewer tokens are refused.
+        Operation::Responses => {
+            one(json!({ "model": model, "input": "hi", "max_output_tokens": 16, "store": false }))
+        }
+        Operation::Embeddings | Operation::Moderations => {
+            one(json!({ "model": model, "input": "hi" }))
+        }
+        Operation::Rerank => {
+            one(json!({ "model": model, "query": "hi", "documents": ["hi"], "top_n": 1 }))
+        }
+        Operation::ImageGenerations
+        | Operation::ImageEdits
+        | Operation::Speech
+        | Operation::Transcriptions
+        | Operation::Translations => return None,
+    };
+    Some((operation, bodies))
+}
+
 impl Prober for UpstreamProber {
     async fn probe(&self, endpoint: &EndpointKey, depth: ProbeDepth) -> ProbeOutcome {
-        let Some(upstream) = self.upstreams.get(endpoint) else {
+        let Some(target) = self.targets.get(endpoint) else {
             return ProbeOutcome::Unknown;
         };
         let asked = timeout(self.timeout, async {
             match depth {
-                ProbeDepth::Models => self.list_models(upstream).await,
-                ProbeDepth::Chat => self.chat(upstream, &endpoint.model).await,
+                ProbeDepth::Models => self.list_models(&target.upstream).await,
+                ProbeDepth::Chat => self.ask(target, &endpoint.model).await,
             }
         });
         let asked = asked.await.unwrap_or_else(|_| {
@@ -108,20 +209,25 @@ impl Prober for UpstreamProber {
 enum Read {
     /// What was asked for.
     Answer,
-    /// What was sent is refused; the body, where it is a JSON object.
-    Refusal(Option<Bytes>),
+    /// What was sent is refused, in these words.
+    Refusal(Bytes),
 }
 
 /// Reads an answer to its end and judges it as a request's would be.
-async fn read(response: Response<UpstreamBody>) -> Result<Read, Failure> {
+async fn read(
+    response: Response<UpstreamBody>,
+    expected: Expected,
+    translation: Translation,
+    tap: Tap,
+) -> Result<Read, Failure> {
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
-        return refusal(&head, body).await.map(Read::Refusal);
+        return refusal(&head, body, expected).await.map(Read::Refusal);
     }
-    if let Some(cause) = wrong_kind(&head.headers, false) {
-        return Err(Failure::new(FailureKind::Protocol, cause));
-    }
-    Answer::whole(body, None).read_content(None).await?;
+    let form = expected.form(&head.headers);
+    form.map_err(|cause| Failure::new(FailureKind::Protocol, cause))?;
+    let source = Source::new(body, translation);
+    Answer::whole(source, tap, None).read_content(None).await?;
     Ok(Read::Answer)
 }
 

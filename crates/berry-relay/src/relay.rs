@@ -6,7 +6,6 @@ use berry_loadbalance::{
     Attempts, Clock, EndpointKey, FailureKind, Filter, Lease, Next, Outcome, PickError,
 };
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
@@ -15,15 +14,18 @@ use smallvec::SmallVec;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use crate::adapter::translate::Untranslatable;
 use crate::answer::Answer;
 use crate::chance::Chance;
 use crate::classify::{Failure, Judgement, judge};
 use crate::error::{Failed, RelayError};
-use crate::exchange::Exchange;
-use crate::json;
+use crate::exchange::{Exchange, Operation};
+use crate::expected::{Expected, Form};
+use crate::pins::{Pin, Pins};
 use crate::snapshot::Route;
+use crate::source::Source;
 use crate::tap::Usage;
-use crate::upstream::UpstreamBody;
+use crate::upstream::{Prepared, Purpose, Unsayable, UpstreamBody};
 
 /// The most that is read of an answer that is no success: some quote the whole request.
 const ERROR_BODY: usize = 1024 * 1024;
@@ -39,6 +41,8 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The tokens it cost, where the answer is complete and says so.
     pub usage: Option<Usage>,
+    /// The id of the response that it is, where it is one.
+    pub response: Option<Box<str>>,
     /// What follows.
     pub body: ReplyBody,
 }
@@ -70,6 +74,7 @@ pub struct Receipt {
 pub struct Relay {
     clock: Clock,
     chance: Chance,
+    pins: Pins,
 }
 
 impl Relay {
@@ -78,7 +83,13 @@ impl Relay {
         Self {
             clock,
             chance: Chance::new(seed),
+            pins: Pins::default(),
         }
+    }
+
+    /// Returns who made a stored response, where that is known.
+    pub fn pin(&self, response: &str) -> Option<Pin> {
+        self.pins.get(response)
     }
 
     /// Relays one request: attempts until an endpoint answers with content, or none is left.
@@ -86,6 +97,63 @@ impl Relay {
     /// # Errors
     /// No endpoint may be asked, or all attempts failed.
     pub async fn run(
+        &self,
+        route: &Route,
+        mut filter: Filter,
+        exchange: &Exchange,
+        receipt: &mut Receipt,
+    ) -> Result<Reply, RelayError> {
+        filter.needs = filter.needs.and(exchange.operation.ability());
+        self.follow_previous(route, &mut filter, exchange)?;
+        let pinned = filter.account.is_some();
+        let user = filter.user.id.clone();
+        let reply = self.attempt_all(route, filter, exchange, receipt).await;
+        match &reply {
+            Ok(reply) => {
+                let response = reply.response.as_deref().zip(receipt.endpoint.as_ref());
+                if let Some((id, endpoint)) = response {
+                    let pin = Pin {
+                        model: route.model.name.clone(),
+                        user,
+                        account: endpoint.account(),
+                    };
+                    self.pins.put(id, pin);
+                }
+            }
+            Err(error) if pinned && error.is_outage() => return Err(RelayError::PinnedDown),
+            Err(_) => {}
+        }
+        reply
+    }
+
+    /// Binds a request that continues a response to the account that made it.
+    fn follow_previous(
+        &self,
+        route: &Route,
+        filter: &mut Filter,
+        exchange: &Exchange,
+    ) -> Result<(), RelayError> {
+        if exchange.operation != Operation::Responses {
+            return Ok(());
+        }
+        let previous = exchange
+            .envelope()
+            .and_then(|envelope| envelope.previous_response());
+        let Some(pin) = previous.and_then(|id| self.pins.get(id)) else {
+            return Ok(());
+        };
+        if pin.user != filter.user.id {
+            return Err(RelayError::PreviousNotFound);
+        }
+        // Where the model has no such account its own provider says so.
+        let mut endpoints = route.pool.endpoints().iter();
+        if endpoints.any(|endpoint| endpoint.key().is_of(&pin.account)) {
+            filter.account = Some(pin.account);
+        }
+        Ok(())
+    }
+
+    async fn attempt_all(
         &self,
         route: &Route,
         filter: Filter,
@@ -98,30 +166,31 @@ impl Relay {
             .waits
             .deadline
             .map(|deadline| Instant::now() + deadline);
+        let expected = Expected::of(exchange);
         let mut failures = SmallVec::new();
         loop {
+            let prepared = match self.prepare(route, &lease, exchange) {
+                Ok(prepared) => prepared,
+                Err(unsayable) => {
+                    let needs = route.upstreams[lease.index()].another_protocol();
+                    lease = match attempts.decline(lease, needs) {
+                        Ok(lease) => lease,
+                        Err(_) if !failures.is_empty() => {
+                            return Err(exhausted(failures, &attempts));
+                        }
+                        Err(error @ PickError::Ejected { .. }) => return Err(self.refused(error)),
+                        Err(_) => return Err(unsayable.into()),
+                    };
+                    continue;
+                }
+            };
             receipt.attempts = attempts.count();
             receipt.endpoint = Some(lease.endpoint().key().clone());
-            let asked = until(deadline, attempt(route, &lease, exchange)).await;
+            let asked = until(deadline, attempt(route, &lease, expected, prepared)).await;
             let failure = match asked {
                 Some(Ok(answered)) => return Ok(answered.reply(lease)),
                 Some(Err(failure)) => failure,
-                None => {
-                    let waited = lease.elapsed();
-                    // An attempt that got only the rest of the time proves nothing.
-                    let fair = route
-                        .waits
-                        .deadline
-                        .is_some_and(|deadline| waited >= deadline / 2);
-                    let cause = "no answer within the request's deadline";
-                    let failure = Failure {
-                        ours: !fair,
-                        ..Failure::new(FailureKind::Timeout, cause)
-                    };
-                    note(receipt, &lease, &failure);
-                    record(lease, &failure);
-                    return Err(RelayError::Deadline);
-                }
+                None => return Err(out_of_time(route, lease, receipt)),
             };
             note(receipt, &lease, &failure);
             failures.push(Failed {
@@ -143,20 +212,30 @@ impl Relay {
                 }
                 Next::Stop => None,
             };
-            let Some(next) = next else {
-                return Err(RelayError::Exhausted {
-                    failures,
-                    tried_all: attempts.tried_all(),
-                });
-            };
-            lease = next;
+            lease = next.ok_or_else(|| exhausted(failures.clone(), &attempts))?;
         }
+    }
+
+    /// Makes the request that the leased endpoint's upstream is to get.
+    fn prepare(
+        &self,
+        route: &Route,
+        lease: &Lease,
+        exchange: &Exchange,
+    ) -> Result<Prepared, Unsayable> {
+        let purpose = Purpose {
+            model: &lease.endpoint().key().model,
+            metered: route.metered,
+            chance: &self.chance,
+        };
+        route.upstreams[lease.index()].prepare(exchange, purpose)
     }
 
     fn refused(&self, error: PickError) -> RelayError {
         match error {
             PickError::NoMatch => RelayError::NoBackendForUser,
             PickError::NotHere => RelayError::BackendNotFound,
+            PickError::Unable => RelayError::Unsupported,
             PickError::Ejected { retry_at } => RelayError::Ejected {
                 retry_after: retry_at.saturating_since(self.clock.now()),
             },
@@ -167,6 +246,43 @@ impl Relay {
             },
         }
     }
+}
+
+impl From<Unsayable> for RelayError {
+    fn from(unsayable: Unsayable) -> Self {
+        match unsayable {
+            Unsayable::Untranslatable(Untranslatable { param, message }) => {
+                Self::Untranslatable { param, message }
+            }
+            Unsayable::NoPlace => Self::Unsupported,
+        }
+    }
+}
+
+/// Returns the end of a request that nobody could answer.
+fn exhausted(failures: SmallVec<[Failed; 4]>, attempts: &Attempts) -> RelayError {
+    RelayError::Exhausted {
+        failures,
+        tried_all: attempts.tried_all(),
+    }
+}
+
+/// Ends an attempt that was cut off by the request's own deadline.
+fn out_of_time(route: &Route, lease: Lease, receipt: &mut Receipt) -> RelayError {
+    let waited = lease.elapsed();
+    // An attempt that got only the rest of the time proves nothing.
+    let fair = route
+        .waits
+        .deadline
+        .is_some_and(|deadline| waited >= deadline / 2);
+    let cause = "no answer within the request's deadline";
+    let failure = Failure {
+        ours: !fair,
+        ..Failure::new(FailureKind::Timeout, cause)
+    };
+    note(receipt, &lease, &failure);
+    record(lease, &failure);
+    RelayError::Deadline
 }
 
 /// Waits, but not beyond the deadline.
@@ -221,6 +337,7 @@ impl Answered {
             AnsweredBody::Answer(mut answer) => {
                 answer.take_over(lease);
                 let usage = answer.usage();
+                let response = answer.response().map(Into::into);
                 let body = match answer.complete() {
                     Some(body) => ReplyBody::Complete(body),
                     None => ReplyBody::Coming(answer),
@@ -229,6 +346,7 @@ impl Answered {
                     status,
                     headers,
                     usage,
+                    response,
                     body,
                 }
             }
@@ -238,6 +356,7 @@ impl Answered {
                     status,
                     headers,
                     usage: None,
+                    response: None,
                     body: ReplyBody::Refusal(body),
                 }
             }
@@ -246,28 +365,33 @@ impl Answered {
 }
 
 /// One attempt: sends the request and reads the answer until the client may have it.
-async fn attempt(route: &Route, lease: &Lease, exchange: &Exchange) -> Result<Answered, Failure> {
+async fn attempt(
+    route: &Route,
+    lease: &Lease,
+    expected: Expected,
+    prepared: Prepared,
+) -> Result<Answered, Failure> {
     let upstream = &route.upstreams[lease.index()];
-    let response = upstream
-        .send(exchange, &lease.endpoint().key().model)
-        .await?;
+    let response = upstream.send(&prepared.outgoing, prepared.mode).await?;
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
-        let body = refusal(&head, body).await?;
+        let body = refusal(&head, body, expected).await?;
         return Ok(Answered {
             head,
-            body: AnsweredBody::Refusal(body),
+            body: AnsweredBody::Refusal(upstream.translate_error(body)),
         });
     }
-    let stream = exchange.envelope.stream();
-    if let Some(cause) = wrong_kind(&head.headers, stream) {
-        return Err(Failure::new(FailureKind::Protocol, cause));
-    }
+    let form = expected.form(&head.headers);
+    let form = form.map_err(|cause| Failure::new(FailureKind::Protocol, cause))?;
+    let source = Source::new(body, prepared.translation);
     let waits = &route.waits;
-    let (mut answer, limit) = if stream {
-        (Answer::events(body, waits.idle), waits.first_token)
-    } else {
-        (Answer::whole(body, waits.idle), None)
+    let (mut answer, limit) = match form {
+        Form::Events => (
+            Answer::events(source, prepared.tap, waits.idle),
+            waits.first_token,
+        ),
+        Form::Whole => (Answer::whole(source, prepared.tap, waits.idle), None),
+        Form::Bytes => (Answer::bytes(source, waits.idle), None),
     };
     answer.read_content(limit).await?;
     Ok(Answered {
@@ -277,8 +401,12 @@ async fn attempt(route: &Route, lease: &Lease, exchange: &Exchange) -> Result<An
 }
 
 /// Reads an answer that is no success and judges whose fault it is. The body of one that is the
-/// client's comes back where it is a JSON object.
-pub(crate) async fn refusal(head: &Parts, body: UpstreamBody) -> Result<Option<Bytes>, Failure> {
+/// client's comes back.
+pub(crate) async fn refusal(
+    head: &Parts,
+    body: UpstreamBody,
+    expected: Expected,
+) -> Result<Bytes, Failure> {
     let body = timeout(ERROR_BODY_WAIT, Limited::new(body, ERROR_BODY).collect()).await;
     // An error whose body does not come is judged by its status.
     let body = body
@@ -287,27 +415,11 @@ pub(crate) async fn refusal(head: &Parts, body: UpstreamBody) -> Result<Option<B
         .map(Collected::to_bytes)
         .unwrap_or_default();
     match judge(head.status, &head.headers, &body, Timestamp::now()) {
+        // What is not stored here is nobody's failure, and stored nowhere else.
+        Judgement::Failed(_) if expected.is_stored() && head.status == StatusCode::NOT_FOUND => {
+            Ok(body)
+        }
         Judgement::Failed(failure) => Err(failure),
-        Judgement::ClientFault => Ok(Some(body).filter(|body| json::members(body, |_| ()).is_ok())),
+        Judgement::ClientFault => Ok(body),
     }
-}
-
-/// Says what is wrong with a successful answer's headers, if anything is.
-pub(crate) fn wrong_kind(headers: &HeaderMap, stream: bool) -> Option<&'static str> {
-    let encoding = headers.get(CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
-        return Some("compressed although that was not accepted");
-    }
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
-    let is = |text: &str| kind.to_ascii_lowercase().contains(text);
-    if is("html") {
-        return Some("a web page");
-    }
-    if stream && is("json") {
-        return Some("a whole answer where a stream was asked for");
-    }
-    (!stream && is("event-stream")).then_some("a stream where a whole answer was asked for")
 }

@@ -12,10 +12,7 @@ use berry_core::{
     Authenticator, Backend, Config, Diagnostics, Loaded, Model, ModelName, ProviderName, Source,
     Term, Vocabulary,
 };
-use berry_loadbalance::breaker::BreakerPolicy;
-use berry_loadbalance::{
-    Endpoint, EndpointKey, Limits, Patience, Pool, PoolOptions, Registry, RetryPolicy, strategy,
-};
+use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -56,6 +53,8 @@ pub struct Route {
     /// The upstream of each endpoint, in the pool's order.
     pub(crate) upstreams: Box<[Arc<Upstream>]>,
     pub(crate) waits: RouteWaits,
+    /// What requests cost decides where they go.
+    pub(crate) metered: bool,
 }
 
 /// See the module's documentation.
@@ -201,24 +200,10 @@ impl<'a> Compiler<'a> {
         let settings = self.settings;
         let strategy =
             strategy::build(model.strategy).ok_or(CompileError::Strategy(model.strategy))?;
-        let limits = Limits {
-            breaker: BreakerPolicy {
-                threshold: settings.circuit_breaker_failure_threshold,
-                timeout: settings.circuit_breaker_timeout,
-                longest: None,
-            },
-            recovery: settings.recovery_check_interval,
-            retry: RetryPolicy {
-                max_retries: settings.max_retries,
-                max_moves: settings.max_internal_retries,
-            },
-            retry_budget_ratio: settings.retry_budget_ratio,
-            smart_ai: settings.smart_ai,
-        };
         let mut pool = Pool::new(PoolOptions {
             endpoints,
             strategy,
-            limits,
+            limits: Limits::from(settings),
         });
         if let Some(route) = self.before(model) {
             pool = pool.continuing(&route.pool);
@@ -227,6 +212,10 @@ impl<'a> Compiler<'a> {
             model: Arc::clone(model),
             pool: Arc::new(pool),
             upstreams: upstreams.into(),
+            metered: model
+                .backends
+                .iter()
+                .any(|backend| backend.prices.input.is_some() || backend.prices.output.is_some()),
             waits: RouteWaits {
                 first_token: settings.first_token_timeout,
                 idle: settings.stream_idle_timeout,
@@ -250,18 +239,6 @@ impl<'a> Compiler<'a> {
             model: backend.model.as_ref().into(),
             credential: upstream.credential(),
         };
-        Endpoint {
-            weight: backend.weight,
-            priority: backend.priority,
-            tags: backend.tags.clone().into(),
-            billing: backend.billing,
-            prices: backend.prices,
-            patience: Patience {
-                streamed: provider.response_timeout.streamed,
-                whole: provider.response_timeout.whole,
-            },
-            provider_retries: provider.max_retries,
-            state: self.registry.adopt(&key),
-        }
+        Endpoint::new(backend, upstream.abilities(), self.registry.adopt(&key))
     }
 }

@@ -197,8 +197,8 @@ fn unhealthy_backends(overview: &Overview<'_>) -> Value {
         json!({
             "backend_key": view.endpoint.key().to_string(),
             "failure_count": view.signals.consecutive_failures,
-            "first_failure": tally.failing_since.map(|tick| moment.when(tick)),
-            "last_failure": tally.last_failure.map(|(tick, _)| moment.when(tick)),
+            "first_failure": view.failures.map(|(first, _)| moment.when(first)),
+            "last_failure": view.failures.map(|(_, last)| moment.when(last)),
             "recovery_attempts": tally.trials,
             "last_recovery_attempt": trial.map(|tick| moment.now.saturating_since(tick).as_secs()),
         })

@@ -9,6 +9,9 @@ mod abort;
 /// Balancing as operators see it, and who is an operator.
 #[cfg(test)]
 mod admin;
+/// Repeated requests prefer the backend that served them before.
+#[cfg(test)]
+mod affinity;
 /// Who is let in, and what the others are told.
 #[cfg(test)]
 mod auth;

@@ -14,11 +14,12 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio::time::timeout;
-use toml::Table;
+use toml::Table as TomlTable;
 
 use crate::args::{ConfigArg, Format};
+use crate::env;
 use crate::opened::{self, Opened};
-use crate::{env, output};
+use crate::output::{self, Table};
 
 /// Where the gateway listens unless told otherwise.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000);
@@ -86,7 +87,7 @@ fn address(config: &Config) -> anyhow::Result<SocketAddr> {
 /// Returns the token of the first enabled admin whose token is in the file. What the configuration
 /// keeps is only its digest.
 fn admin_token(source: &Source, config: &Config) -> Option<String> {
-    let file: Table = source.text().parse().ok()?;
+    let file: TomlTable = source.text().parse().ok()?;
     let admins = config
         .users
         .iter()
@@ -146,16 +147,14 @@ fn print(metrics: &Value) -> anyhow::Result<()> {
         )
     });
     output::line(&format!("Status: {}", text(&metrics["status"])))?;
-    output::table(&[
-        vec!["requests".into(), text(&service["total_requests"])],
-        vec!["successful".into(), percent(&service["success_rate"])],
-        vec!["providers".into(), of("providers")],
-        vec!["models".into(), of("models")],
-        vec![
-            "configuration".into(),
-            format!("generation {}", text(&metrics["config"]["generation"])),
-        ],
-    ])?;
+    let generation = text(&metrics["config"]["generation"]);
+    let mut totals = Table::indented();
+    totals.row(["requests", &text(&service["total_requests"])]);
+    totals.row(["successful", &percent(&service["success_rate"])]);
+    totals.row(["providers", &of("providers")]);
+    totals.row(["models", &of("models")]);
+    totals.row(["configuration", &format!("generation {generation}")]);
+    output::text(&totals.to_string())?;
     let Some(models) = metrics["backend_health"].as_object() else {
         return Ok(());
     };
@@ -170,10 +169,11 @@ fn print(metrics: &Value) -> anyhow::Result<()> {
     ];
     for (key, model) in models {
         output::line(&format!("Model {key}"))?;
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
+        let mut table = Table::indented();
+        table.row(heads);
         for backend in model["backends"].as_array().into_iter().flatten() {
             let latency = &backend["average_latency_ms"];
-            rows.push(vec![
+            table.row([
                 format!("{}:{}", text(&backend["provider"]), text(&backend["model"])),
                 text(&backend["is_healthy"]),
                 text(&backend["circuit_breaker"]),
@@ -183,7 +183,7 @@ fn print(metrics: &Value) -> anyhow::Result<()> {
                 text(&backend["last_error"]["kind"]),
             ]);
         }
-        output::table(&rows)?;
+        output::text(&table.to_string())?;
     }
     Ok(())
 }

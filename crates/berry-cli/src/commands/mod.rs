@@ -8,5 +8,6 @@ pub(crate) mod hash_token;
 pub(crate) mod health_check;
 pub(crate) mod metrics;
 pub(crate) mod mock_upstream;
+pub(crate) mod simulate;
 pub(crate) mod test_backend;
 pub(crate) mod validate_config;

@@ -15,6 +15,8 @@ mod mock_upstream;
 #[cfg(test)]
 mod probing;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod support;
 /// Tokens: made and hashed.
 #[cfg(test)]

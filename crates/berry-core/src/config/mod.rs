@@ -19,6 +19,7 @@ mod reference;
 mod render;
 mod resolve;
 mod scalar;
+pub mod scenario;
 mod sealed;
 mod server;
 mod settings;

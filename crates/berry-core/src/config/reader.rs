@@ -30,9 +30,9 @@ pub(super) enum Kind {
     Decimal(u32, Option<u32>),
     /// One of these.
     Choice(&'static [&'static str]),
-    List(&'static Kind),
+    List(&'static Self),
     /// A table whose keys users choose.
-    Named(&'static Kind),
+    Named(&'static Self),
     /// A table with these keys.
     Table(&'static [Key]),
 }

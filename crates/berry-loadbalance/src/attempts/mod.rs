@@ -19,6 +19,7 @@ use std::time::Duration;
 use berry_core::Tick;
 use smallvec::SmallVec;
 
+use crate::ability::Abilities;
 use crate::breaker::Admission;
 use crate::clock::Clock;
 use crate::lease::Lease;
@@ -134,6 +135,27 @@ impl Attempts {
             Ok(lease) => self.move_to(lease),
             Err(_) => self.plan_repeat(),
         }
+    }
+
+    /// Gives a lease back unused, because its endpoint lacks something that turned out to be needed,
+    /// and picks another endpoint in its stead. That is no attempt, and nobody's failure.
+    ///
+    /// # Errors
+    /// No endpoint that was not tried has all that is needed, or none admits.
+    pub fn decline(&mut self, lease: Lease, needs: Abilities) -> Result<Lease, PickError> {
+        self.filter.needs = self.filter.needs.and(needs);
+        let order = if self.count <= 1 {
+            Order::First
+        } else {
+            Order::Later
+        };
+        let index = lease.index();
+        self.count = self.count.saturating_sub(1);
+        self.tried.retain(|tried| tried.index != index);
+        drop(lease);
+        let lease = self.pick(order)?;
+        self.note(lease.index());
+        Ok(lease)
     }
 
     /// Claims the endpoint of a [`Repeat`] after its wait; none where it is ejected by now.

@@ -214,3 +214,25 @@ async fn it_is_known_whether_everything_was_tried() {
     assert!(attempts.tried_all());
     assert_eq!(attempts.count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_declined_endpoint_was_not_attempted() {
+    let needed = Abilities::one(1);
+    let able = Endpoint {
+        abilities: needed,
+        ..endpoint("able")
+    };
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b"), able]);
+    let (mut attempts, lease) = begin(&pool, Clock::start());
+    assert_eq!(name(&lease), "a");
+
+    let lease = attempts.decline(lease, needed).unwrap();
+
+    assert_eq!(name(&lease), "able");
+    assert_eq!(attempts.count(), 1);
+    assert_eq!(pool.endpoints()[0].state.tally().attempts, 0);
+    assert_eq!(
+        attempts.decline(lease, Abilities::one(2)).err(),
+        Some(PickError::Unable)
+    );
+}

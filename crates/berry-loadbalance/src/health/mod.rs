@@ -20,6 +20,7 @@ mod plan;
 mod prober;
 mod record;
 mod roster;
+mod rounds;
 mod schedule;
 
 pub use monitor::HealthMonitor;
@@ -27,8 +28,10 @@ pub use plan::Plan;
 pub use prober::{ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
 pub(crate) use record::ProbeRecord;
 pub use roster::Roster;
+pub(crate) use rounds::Rounds;
+
 pub use schedule::Cadence;
-pub(crate) use schedule::{Standing, Vitals};
+pub(crate) use schedule::{Check, Standing, Vitals};
 
 #[cfg(test)]
 mod tests;

@@ -14,11 +14,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::plan::Earlier;
-use super::schedule::{Check, Schedule, Vitals};
-use super::{Plan, ProbeDepth, ProbeOutcome, Prober, Roster};
+use super::rounds::Rounds;
+use super::schedule::Check;
+use super::{Plan, ProbeDepth, ProbeOutcome, Prober};
 use crate::clock::Clock;
-use crate::key::EndpointKey;
 use crate::outcome::FailureKind;
 
 /// The target of the results' log lines, by which users find them.
@@ -34,8 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct HealthMonitor<P> {
     prober: Arc<P>,
-    roster: Roster,
-    schedule: Schedule,
+    rounds: Rounds,
     clock: Clock,
     /// What was logged last of each check.
     logged: HashMap<Check, Word>,
@@ -64,11 +62,9 @@ impl<P: Prober> HealthMonitor<P> {
             roster,
             cadence,
         } = plan;
-        let rows = (roster.providers.len(), roster.endpoints.len());
         Self {
             prober: Arc::new(prober),
-            schedule: Schedule::new(cadence, rows, clock.now(), rng),
-            roster,
+            rounds: Rounds::new(roster, cadence, clock.now(), rng),
             clock,
             logged: HashMap::new(),
         }
@@ -102,35 +98,28 @@ impl<P: Prober> HealthMonitor<P> {
             cadence,
         } = plan;
         self.prober = Arc::new(prober);
-        if roster.matches(&self.roster) && cadence == self.schedule.cadence() {
+        let Some(same) = self.rounds.replan(roster, cadence, self.clock.now()) else {
             return;
-        }
+        };
         // Their checks name places of the old roster.
         *probes = JoinSet::new();
-        let rows = (roster.providers.len(), roster.endpoints.len());
-        let earlier = Earlier::new(&self.roster, &roster);
-        let known = |check| earlier.check(check);
-        self.schedule.replan(cadence, rows, self.clock.now(), known);
-        let said = self.schedule.checks().filter_map(|check| {
-            let word = self.logged.get(&known(check)?)?;
+        let said = same.into_iter().filter_map(|(check, before)| {
+            let word = self.logged.get(&before)?;
             Some((check, *word))
         });
         self.logged = said.collect();
-        drop(earlier);
-        self.roster = roster;
     }
 
     /// Starts what is due, as far as there is room; returns how long to wait before looking again.
     fn start_due(&mut self, probes: &mut JoinSet<Ended>) -> Duration {
         let now = self.clock.now();
-        let look = |place: usize| -> Vitals { self.roster.endpoints[place].vitals(now) };
         while probes.len() < AT_ONCE {
-            let Some(check) = self.schedule.take(now, look) else {
-                let next = self.schedule.next(look);
+            let Some(check) = self.rounds.take(now) else {
+                let next = self.rounds.next(now);
                 let wait = next.map_or(LOOK_AGAIN, |next| next.saturating_since(now));
                 return wait.min(LOOK_AGAIN);
             };
-            let (endpoint, depth) = subject(&self.roster, check);
+            let (endpoint, depth) = self.rounds.subject(check);
             let (endpoint, prober) = (endpoint.clone(), Arc::clone(&self.prober));
             probes.spawn(async move {
                 Ended {
@@ -149,21 +138,13 @@ impl<P: Prober> HealthMonitor<P> {
             begun,
             outcome,
         } = ended;
-        let now = self.clock.now();
-        self.schedule.ended(*check, now);
         self.log(*check, outcome);
-        let (_, depth) = subject(&self.roster, *check);
-        let tell = |place: usize| self.roster.endpoints[place].probed(depth, outcome, *begun, now);
-        match check {
-            Check::Models(provider) => self.roster.providers[*provider]
-                .iter()
-                .for_each(|&place| tell(place)),
-            Check::Chat(place) => tell(*place),
-        }
+        self.rounds
+            .record(*check, outcome, *begun, self.clock.now());
     }
 
     fn log(&mut self, check: Check, outcome: &ProbeOutcome) {
-        let (endpoint, depth) = subject(&self.roster, check);
+        let (endpoint, depth) = self.rounds.subject(check);
         let provider = endpoint.provider.as_str();
         let model = (depth == ProbeDepth::Chat).then_some(&*endpoint.model);
         let (word, message) = match outcome {
@@ -183,15 +164,6 @@ impl<P: Prober> HealthMonitor<P> {
     }
 }
 
-/// Returns whom a check asks, and for what. All endpoints of a provider list the same models.
-fn subject(roster: &Roster, check: Check) -> (&EndpointKey, ProbeDepth) {
-    let (place, depth) = match check {
-        Check::Models(provider) => (roster.providers[provider][0], ProbeDepth::Models),
-        Check::Chat(place) => (place, ProbeDepth::Chat),
-    };
-    (roster.endpoints[place].key(), depth)
-}
-
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
@@ -201,7 +173,7 @@ mod tests {
     use super::*;
     use crate::health::ProbeFailure;
     use crate::pool::fixtures::{SMART_AI, endpoint, pool};
-    use crate::{Cadence, Endpoint, Mode};
+    use crate::{Cadence, Endpoint, EndpointKey, Mode, Roster};
 
     const CADENCE: Cadence = Cadence {
         interval: Some(Duration::from_secs(30)),

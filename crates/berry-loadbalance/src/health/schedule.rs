@@ -47,7 +47,7 @@ impl From<&Settings> for Cadence {
 
 /// One row: whom to ask for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Check {
+pub(crate) enum Check {
     /// The list of models of the provider in this place.
     Models(usize),
     /// A chat of the endpoint in this place.

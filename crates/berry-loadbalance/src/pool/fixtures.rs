@@ -72,6 +72,7 @@ pub(crate) fn endpoint(provider: &str) -> Endpoint {
             whole: Duration::from_secs(300),
         },
         provider_retries: 3,
+        abilities: Abilities::NONE,
         state: Arc::new(EndpointState::new(key(provider), Events::to(|_| {}))),
     }
 }
@@ -111,7 +112,10 @@ pub(crate) fn everybody() -> Filter {
     Filter {
         user: user(&[]),
         provider: None,
+        account: None,
+        needs: Abilities::NONE,
         mode: Mode::Whole,
+        affinity: None,
     }
 }
 

@@ -19,10 +19,13 @@ use std::time::Duration;
 use berry_core::{ProviderName, Tick, User};
 use smallvec::SmallVec;
 
+use crate::ability::Abilities;
+use crate::affinity::AffinityKey;
 use crate::breaker::Admission;
 use crate::clock::Clock;
 use crate::economy::Economy;
 use crate::endpoint::Endpoint;
+use crate::key::Account;
 use crate::latency::Mode;
 use crate::lease::{Claimed, Lease};
 use crate::limits::{Limits, RetryPolicy};
@@ -50,17 +53,33 @@ pub struct Filter {
     /// The provider that the request asks for by name. Its health is then ignored: the caller wants
     /// this one, and no other.
     pub provider: Option<ProviderName>,
+    /// The only account that knows what the request refers to. Unlike a provider asked for by name,
+    /// its health counts.
+    pub account: Option<Account>,
+    /// What the endpoint must be able to do.
+    pub needs: Abilities,
     /// Whether the answer comes in pieces.
     pub mode: Mode,
+    /// What it shares with the requests whose endpoint it prefers.
+    pub affinity: Option<AffinityKey>,
 }
 
 impl Filter {
     fn admits(&self, endpoint: &Endpoint) -> bool {
-        let named = self
-            .provider
+        self.names(endpoint)
+            && endpoint.abilities.include(self.needs)
+            && self
+                .account
+                .as_ref()
+                .is_none_or(|account| endpoint.key().is_of(account))
+            && self.user.may_use_backend(&endpoint.tags)
+    }
+
+    /// Returns whether the endpoint is of the provider asked for by name, if one is.
+    fn names(&self, endpoint: &Endpoint) -> bool {
+        self.provider
             .as_ref()
-            .is_none_or(|name| *name == endpoint.key().provider);
-        named && self.user.may_use_backend(&endpoint.tags)
+            .is_none_or(|name| *name == endpoint.key().provider)
     }
 }
 
@@ -73,6 +92,9 @@ pub enum PickError {
     /// The request asked for a provider that has no endpoint here.
     #[error("the named provider has no endpoint of this model")]
     NotHere,
+    /// No endpoint can do what the request needs, whoever sends it.
+    #[error("no endpoint has the abilities that the request needs")]
+    Unable,
     /// All that match were tried.
     #[error("every matching endpoint was tried")]
     Tried,
@@ -188,12 +210,14 @@ impl Pool {
             now,
             rng,
             turns: &self.state.turns,
+            affinity: filter.affinity,
             first: order == Order::First,
             smart_ai: &self.limits.smart_ai,
             economy: &self.state.economy,
         };
-        let lease = |claimed| {
+        let lease = |claimed: Claimed| {
             self.count_selection(order);
+            self.endpoint(claimed.index).state.asked(filter.needs);
             Lease::new(Arc::clone(self), claimed, filter.mode, clock)
         };
         let (mut candidates, otherwise) = self.candidates(filter, &skip, now);
@@ -214,6 +238,8 @@ impl Pool {
             candidates.remove(place);
         }
         let ejected = matches!(otherwise, PickError::Ejected { .. });
+        // Somewhere else than last time may be where it works.
+        draw.affinity = None;
         if ejected && let Some(claimed) = self.last_resort(filter, &skip, &mut draw) {
             return Ok(lease(claimed));
         }
@@ -320,6 +346,7 @@ impl Pool {
             Some(retry_at) => PickError::Ejected { retry_at },
             None if matching => PickError::Tried,
             None if self.names_nobody(filter) => PickError::NotHere,
+            None if self.is_unable(filter) => PickError::Unable,
             None => PickError::NoMatch,
         };
         (candidates, otherwise)
@@ -332,6 +359,15 @@ impl Pool {
                 .iter()
                 .all(|endpoint| endpoint.key().provider != *name)
         })
+    }
+
+    /// Returns whether no endpoint that the request could be meant for has what it needs.
+    fn is_unable(&self, filter: &Filter) -> bool {
+        let able = |endpoint: &Endpoint| endpoint.abilities.include(filter.needs);
+        !self
+            .endpoints
+            .iter()
+            .any(|endpoint| filter.names(endpoint) && able(endpoint))
     }
 
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
@@ -410,5 +446,11 @@ pub(crate) struct Pick<'a> {
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod returning;
 #[cfg(test)]
 mod tests;

@@ -158,15 +158,14 @@ async fn tags_narrow_the_pool_even_for_a_provider_asked_for_by_name() {
     let named = |provider: &str, tag| Filter {
         user: user(&[tag]),
         provider: Some(ProviderName::parse(provider).unwrap()),
-        mode: Mode::Whole,
+        ..everybody()
     };
     let mut pick = |filter| first_pick(&pool, &filter, clock, &mut rng).err();
 
     assert_eq!(
         pick(Filter {
             user: user(&["basic"]),
-            provider: None,
-            mode: Mode::Whole,
+            ..everybody()
         }),
         Some(PickError::NoMatch)
     );
@@ -209,13 +208,20 @@ async fn with_every_breaker_open_one_attempt_a_second_is_the_last_resort() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_refuses_our_credential_is_no_last_resort() {
-    let pool = pool("failover", vec![endpoint("a")]);
-    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
-    let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
-    fail(lease, Fault::new(FailureKind::Auth));
+async fn an_endpoint_that_refuses_our_credential_or_our_pace_is_no_last_resort() {
+    for (kind, failures) in [(FailureKind::Auth, 1), (FailureKind::RateLimited, 5)] {
+        let pool = pool("failover", vec![endpoint("a")]);
+        let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+        for _ in 0..failures {
+            let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+            fail(lease, Fault::new(kind));
+        }
 
-    assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_err());
+        assert!(
+            first_pick(&pool, &everybody(), clock, &mut rng).is_err(),
+            "{kind}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,4 +273,42 @@ async fn a_pool_that_continues_another_counts_on_under_its_own_rules() {
         later.withdraw(clock.now()),
         "a request pays for one retry now"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_has_the_abilities_is_picked() {
+    let able = Endpoint {
+        abilities: Abilities::one(3),
+        ..endpoint("able")
+    };
+    let pool = pool("failover", vec![endpoint("unable"), able]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let needing = |provider: Option<&str>, number| Filter {
+        provider: provider.map(|name| ProviderName::parse(name).unwrap()),
+        needs: Abilities::one(number),
+        ..everybody()
+    };
+    let mut pick =
+        |filter: Filter| first_pick(&pool, &filter, clock, &mut rng).map(|lease| name(&lease));
+
+    assert_eq!(pick(needing(None, 3)), Ok("able".to_owned()));
+    assert_eq!(pick(needing(None, 4)), Err(PickError::Unable));
+    assert_eq!(pick(needing(Some("unable"), 3)), Err(PickError::Unable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_kept_to_and_its_health_counts() {
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let filter = Filter {
+        account: Some(pool.endpoints()[1].key().account()),
+        ..everybody()
+    };
+
+    let lease = first_pick(&pool, &filter, clock, &mut rng).unwrap();
+    assert_eq!(name(&lease), "b");
+    fail(lease, Fault::cool_down(Duration::from_secs(9)));
+    let refused = first_pick(&pool, &filter, clock, &mut rng).err();
+
+    assert!(matches!(refused, Some(PickError::Ejected { .. })));
 }

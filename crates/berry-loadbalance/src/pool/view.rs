@@ -28,6 +28,8 @@ pub struct EndpointView<'a> {
     pub tally: Tally,
     /// When the last probe ended.
     pub last_probe: Option<Tick>,
+    /// When it failed first and last, by requests or probes, since it was well; none where it is.
+    pub failures: Option<(Tick, Tick)>,
     /// The expected time to first content: of whole answers, or else of streams; none while unknown.
     pub latency: Option<Duration>,
     /// What it weighs in the choice for a request without tags; zero while it is not a candidate.
@@ -49,6 +51,7 @@ impl Pool {
                 breaker: endpoint.state.breaker(now),
                 tally: endpoint.state.tally(),
                 last_probe: endpoint.state.last_probe(),
+                failures: endpoint.state.failures(now),
                 latency: signals.latency.or_else(|| streamed().latency),
                 effective_weight: 0.0,
             }

@@ -3,7 +3,8 @@
 //! Frames arrive cut anywhere. [`Splitter::push`] shows each complete event's data to an observer
 //! and returns the bytes up to the last complete event, to be forwarded as they are; an incomplete
 //! tail stays behind, so that whatever is said after a broken stream begins on a line of its own.
-//! Where a frame ends with an event, which is nearly always, it is returned itself: no copy.
+//! Where a frame ends with an event, which is nearly always, it is returned itself: no copy. Only
+//! where the observer wants an event left out is what remains put together anew.
 //!
 //! Line ends are LF, CRLF or CR, in any mixture and cut anywhere; a byte order mark at the start is
 //! passed over; data lines of one event are joined by LF (WHATWG HTML, "Server-sent events",
@@ -13,7 +14,7 @@
 //! stream is bounded, whatever the upstream sends.
 
 use std::borrow::Cow;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
@@ -24,12 +25,31 @@ pub(crate) const MAX_EVENT: usize = 256 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What becomes of an event, as its observer decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is forwarded.
+    Pass,
+    /// It is left out.
+    Drop,
+    /// The stream ends with it.
+    Stop,
+}
+
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Splitter {
     /// The incomplete tail.
     pending: BytesMut,
+    /// The longest tail that is held.
+    longest: usize,
     event: Event,
+}
+
+impl Default for Splitter {
+    fn default() -> Self {
+        Self::holding(MAX_EVENT)
+    }
 }
 
 /// The event being read; positions count from the first byte that was not forwarded.
@@ -63,42 +83,47 @@ enum Cut {
 pub(crate) struct Split {
     /// The events that were observed and may be forwarded; may be empty.
     pub(crate) complete: Bytes,
-    /// The event at which the observer broke. What follows it is lost.
+    /// The event at which the observer stopped. What follows it is lost.
     pub(crate) stopped_by: Option<Bytes>,
 }
 
 impl Splitter {
+    /// Makes a splitter that holds events up to this length.
+    pub(crate) fn holding(longest: usize) -> Self {
+        Self {
+            pending: BytesMut::new(),
+            longest,
+            event: Event::default(),
+        }
+    }
+
     /// Takes a frame, shows the data of each event it completes to `observe`, and returns what may
-    /// be forwarded. An observer that breaks ends the stream with the event it has just seen.
-    pub(crate) fn push(
-        &mut self,
-        frame: &Bytes,
-        mut observe: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Split {
+    /// be forwarded. An observer that stops ends the stream with the event it has just seen.
+    pub(crate) fn push(&mut self, frame: &Bytes, mut observe: impl FnMut(&[u8]) -> Fate) -> Split {
         if self.pending.is_empty() {
             let read = self.event.advance(frame, &mut observe);
             if read.complete < frame.len() {
                 self.pending.extend_from_slice(&frame[read.complete..]);
             }
-            return self.forward(frame.slice(..read.complete), read.stopped_by);
+            return self.forward(read.kept(frame.slice(..read.complete)), read.stopped_by);
         }
         self.pending.extend_from_slice(frame);
         let read = self.event.advance(&self.pending, &mut observe);
         let complete = self.pending.split_to(read.complete).freeze();
-        self.forward(complete, read.stopped_by)
+        self.forward(read.kept(complete), read.stopped_by)
     }
 
     /// Ends the stream: an event without its closing blank line is shown to `observe` and returned.
-    pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> ControlFlow<()>) -> Bytes {
+    pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> Fate) -> Bytes {
         let rest = self.pending.split().freeze();
         let mut event = std::mem::take(&mut self.event);
         // Whatever is said after the end still begins in the middle of what was forwarded.
         self.event.cut = event.cut;
         event.end_of_line(&rest, rest.len());
-        if let Some(data) = event.take_data(&rest) {
-            let _ = observe(&data);
+        match event.take_data(&rest).map(|data| observe(&data)) {
+            Some(Fate::Drop) => Bytes::new(),
+            _ => rest,
         }
-        rest
     }
 
     /// Returns whether the client is in the middle of an event.
@@ -110,12 +135,14 @@ impl Splitter {
     fn forward(&mut self, complete: Bytes, stopped_by: Option<usize>) -> Split {
         if let Some(length) = stopped_by {
             let stopped_by = Some(self.pending.split_to(length).freeze());
+            self.pending.clear();
+            self.event = Event::default();
             return Split {
                 complete,
                 stopped_by,
             };
         }
-        if self.pending.len() <= MAX_EVENT {
+        if self.pending.len() <= self.longest {
             return Split {
                 complete,
                 stopped_by: None,
@@ -139,29 +166,46 @@ impl Splitter {
 struct Read {
     /// The end of the last event that may be forwarded, from where positions count afterwards.
     complete: usize,
-    /// The length of the event after it, at which the observer broke.
+    /// The length of the event after it, at which the observer stopped.
     stopped_by: Option<usize>,
+    /// The events before it that are left out.
+    dropped: SmallVec<[Range<usize>; 1]>,
+}
+
+impl Read {
+    /// Returns the complete events without those that are left out.
+    fn kept(&self, complete: Bytes) -> Bytes {
+        if self.dropped.is_empty() {
+            return complete;
+        }
+        let mut kept = BytesMut::with_capacity(complete.len());
+        let mut at = 0;
+        for range in &self.dropped {
+            kept.extend_from_slice(&complete[at..range.start]);
+            at = range.end;
+        }
+        kept.extend_from_slice(&complete[at..]);
+        kept.freeze()
+    }
 }
 
 impl Event {
     /// Reads the lines of `bytes` from where the last call ended.
-    fn advance(
-        &mut self,
-        bytes: &[u8],
-        observe: &mut impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Read {
+    fn advance(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Read {
         let mut complete = 0;
         let mut stopped_by = None;
+        let mut dropped = SmallVec::new();
         while let Some(end) = self.next_line(bytes) {
             if self.end_of_line(bytes, end) {
                 continue;
             }
-            if self
-                .take_data(bytes)
-                .is_some_and(|data| observe(&data).is_break())
-            {
-                stopped_by = Some(self.line - complete);
-                break;
+            match self.take_data(bytes).map(|data| observe(&data)) {
+                Some(Fate::Stop) => {
+                    stopped_by = Some(self.line - complete);
+                    break;
+                }
+                Some(Fate::Drop) => dropped.push(complete..self.line),
+                Some(Fate::Pass) | None => {}
             }
             complete = self.line;
         }
@@ -169,6 +213,7 @@ impl Event {
         Read {
             complete,
             stopped_by,
+            dropped,
         }
     }
 

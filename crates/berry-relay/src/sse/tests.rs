@@ -8,7 +8,7 @@ fn split<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Vec<u8
     let (mut events, mut forwarded) = (Vec::new(), Vec::new());
     let mut observe = |data: &[u8]| {
         events.push(String::from_utf8_lossy(data).into_owned());
-        ControlFlow::Continue(())
+        Fate::Pass
     };
     for frame in frames {
         forwarded.extend(
@@ -67,7 +67,7 @@ fn a_frame_that_ends_with_an_event_is_forwarded_without_a_copy() {
     let frame = Bytes::from_static(b"data: a\n\ndata: b\n\n");
     let mut splitter = Splitter::default();
 
-    let split = splitter.push(&frame, |_| ControlFlow::Continue(()));
+    let split = splitter.push(&frame, |_| Fate::Pass);
 
     assert_eq!(split.complete.as_ptr(), frame.as_ptr());
     assert_eq!(split.complete.len(), frame.len());
@@ -76,7 +76,7 @@ fn a_frame_that_ends_with_an_event_is_forwarded_without_a_copy() {
 #[test]
 fn an_incomplete_event_is_not_forwarded() {
     let mut splitter = Splitter::default();
-    let mut observe = |_: &[u8]| ControlFlow::Continue(());
+    let mut observe = |_: &[u8]| Fate::Pass;
 
     let split = splitter.push(
         &Bytes::from_static(b"data: a\n\ndata: {\"cho"),
@@ -94,9 +94,9 @@ fn an_observer_that_breaks_ends_the_stream_with_that_event() {
 
     let split = splitter.push(&frame, |data| {
         if data == b"stop" {
-            ControlFlow::Break(())
+            Fate::Stop
         } else {
-            ControlFlow::Continue(())
+            Fate::Pass
         }
     });
 
@@ -128,9 +128,7 @@ fn an_event_that_is_too_long_is_forwarded_and_not_observed() {
 fn what_is_held_is_bounded() {
     let mut splitter = Splitter::default();
     for _ in 0..10_000 {
-        splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_| {
-            ControlFlow::Continue(())
-        });
+        splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_| Fate::Pass);
         assert!(splitter.pending.len() <= MAX_EVENT);
     }
     assert!(splitter.torn());
@@ -155,4 +153,41 @@ proptest! {
         let stream = lines.concat();
         prop_assert_eq!(split(stream.as_bytes().chunks(size)), split([stream.as_bytes()]));
     }
+}
+
+#[test]
+fn an_event_can_be_left_out_wherever_it_is_cut() {
+    let stream = b"data: a\n\n: c\ndata: x\n\ndata: b\n\ndata: x\n\n";
+    for cut in 0..=stream.len() {
+        let mut splitter = Splitter::default();
+        let mut forwarded = Vec::new();
+        let mut observe = |data: &[u8]| {
+            if data == b"x" { Fate::Drop } else { Fate::Pass }
+        };
+        for frame in [&stream[..cut], &stream[cut..]] {
+            let frame = Bytes::copy_from_slice(frame);
+            forwarded.extend(splitter.push(&frame, &mut observe).complete);
+        }
+        forwarded.extend(splitter.finish(&mut observe));
+
+        assert_eq!(forwarded, b"data: a\n\ndata: b\n\n", "cut at {cut}");
+    }
+}
+
+#[test]
+fn after_a_stop_it_begins_anew() {
+    let mut splitter = Splitter::default();
+    let frame = Bytes::from_static(b"data: a\n\ndata: stop\n\ndata: lost\n\ndata: lo");
+    let stop = |data: &[u8]| {
+        if data == b"stop" {
+            Fate::Stop
+        } else {
+            Fate::Pass
+        }
+    };
+
+    assert!(splitter.push(&frame, stop).stopped_by.is_some());
+
+    let next = splitter.push(&Bytes::from_static(b"data: b\n\n"), stop);
+    assert_eq!(next.complete, "data: b\n\n");
 }

@@ -4,6 +4,7 @@ mod body;
 mod connections;
 mod connector;
 mod listening;
+mod prepared;
 mod reach;
 mod request;
 mod tls;
@@ -15,16 +16,21 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use berry_core::Provider;
 use berry_core::config::Settings;
+use berry_loadbalance::{Abilities, Mode};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use http::{HeaderMap, Method, Response, Uri};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Response};
 use hyper_util::client::proxy::matcher::Matcher;
 
-use crate::adapter::{self, Protocol};
+use crate::adapter::address::Places;
+use crate::adapter::{self, Protocol, Tongue};
 use crate::envelope::Pieces;
-use crate::exchange::{Exchange, Operation};
+use crate::exchange::Operation;
+use crate::json;
 pub(crate) use body::UpstreamBody;
 pub(crate) use connections::{TransportError, Waits};
+use prepared::without_body;
+pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
 pub(crate) use tls::Roots;
@@ -62,10 +68,8 @@ pub(crate) struct Surroundings {
 #[derive(Debug)]
 pub struct Upstream {
     provider: Arc<Provider>,
-    /// Where each operation is asked for, in the order of [`Operation::ALL`].
-    urls: Vec<Uri>,
-    /// Where the list of models is.
-    models: Uri,
+    protocol: &'static Protocol,
+    places: Places,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
     reach: Reach,
@@ -84,12 +88,9 @@ impl Upstream {
             adapter::find(provider.protocol).ok_or(UpstreamError::Protocol(provider.protocol))?;
         let previous = previous.map(|upstream| &upstream.reach);
         let reach = Reach::find(&provider, settings, surroundings, previous)?;
-        let urls = Operation::ALL
-            .iter()
-            .map(|&operation| (protocol.url)(&provider.base_url, operation));
         Ok(Self {
-            urls: urls.collect::<Result<_, _>>()?,
-            models: (protocol.models)(&provider.base_url)?,
+            places: Places::compile(&(protocol.address)(&provider))?,
+            protocol,
             headers: fixed_headers(&provider, protocol)?,
             reach,
             connect_timeout: settings.connect_timeout,
@@ -111,34 +112,45 @@ impl Upstream {
         u64::from_le_bytes(first)
     }
 
-    /// Sends the exchange's request for `model` and waits for the answer's headers.
+    /// Returns what endpoints of this provider can be asked for.
+    pub(crate) fn abilities(&self) -> Abilities {
+        let operations = Operation::ALL.into_iter();
+        operations
+            .filter(|&operation| self.places.has(operation))
+            .fold(
+                adapter::others_than_all_but(self.protocol.name),
+                |all, operation| all.and(operation.ability()),
+            )
+    }
+
+    /// Returns what a request needs that cannot be said in this provider's protocol.
+    pub(crate) fn another_protocol(&self) -> Abilities {
+        adapter::other_than(self.protocol.name)
+    }
+
+    /// Returns an upstream's error as OpenAI would have put it, where it is one.
+    pub(crate) fn translate_error(&self, body: Bytes) -> Option<Bytes> {
+        match &self.protocol.tongue {
+            Tongue::OpenAi { .. } => Some(body).filter(|body| json::members(body, |_| ()).is_ok()),
+            Tongue::Foreign(foreign) => (foreign.error)(&body).map(Bytes::from),
+        }
+    }
+
+    /// Sends a request and waits for the answer's headers.
     pub(crate) async fn send(
         &self,
-        exchange: &Exchange,
-        model: &str,
+        outgoing: &Outgoing,
+        mode: Mode,
     ) -> Result<Response<UpstreamBody>, TransportError> {
-        let mut headers = self.headers.clone();
-        for (name, value) in &exchange.headers {
-            // What is configured for the provider wins over what the client sent.
-            headers.entry(name).or_insert_with(|| value.clone());
-        }
-        let outgoing = Outgoing {
-            method: Method::POST,
-            uri: self.urls[exchange.operation as usize].clone(),
-            headers,
-            body: exchange.envelope.rewrite(model),
-        };
         let response_timeout = self.provider.response_timeout;
-        let headers = if exchange.envelope.stream() {
-            response_timeout.streamed
-        } else {
-            response_timeout.whole
-        };
         let waits = Waits {
             connect: self.connect_timeout,
-            headers,
+            headers: match mode {
+                Mode::Streamed => response_timeout.streamed,
+                Mode::Whole => response_timeout.whole,
+            },
         };
-        self.reach.connections().send(&outgoing, waits).await
+        self.reach.connections().send(outgoing, waits).await
     }
 
     /// Asks for the list of models and waits for the answer's headers, as long as `within`.
@@ -146,33 +158,17 @@ impl Upstream {
         &self,
         within: Duration,
     ) -> Result<Response<UpstreamBody>, TransportError> {
-        let mut headers = self.headers.clone();
-        headers.remove(CONTENT_TYPE);
         let outgoing = Outgoing {
             method: Method::GET,
-            uri: self.models.clone(),
-            headers,
+            uri: self.places.models().clone(),
+            headers: without_body(self.headers.clone()),
             body: Pieces::new(),
         };
         self.probe(&outgoing, within).await
     }
 
-    /// Sends a chat of the gateway's own and waits for the answer's headers, as long as `within`.
-    pub(crate) async fn chat(
-        &self,
-        body: Bytes,
-        within: Duration,
-    ) -> Result<Response<UpstreamBody>, TransportError> {
-        let outgoing = Outgoing {
-            method: Method::POST,
-            uri: self.urls[Operation::ChatCompletions as usize].clone(),
-            headers: self.headers.clone(),
-            body: Pieces::from_iter([body]),
-        };
-        self.probe(&outgoing, within).await
-    }
-
-    async fn probe(
+    /// Sends a request of the gateway's own and waits for the answer's headers, as long as `within`.
+    pub(crate) async fn probe(
         &self,
         outgoing: &Outgoing,
         within: Duration,
@@ -194,6 +190,12 @@ fn fixed_headers(provider: &Provider, protocol: &Protocol) -> Result<HeaderMap, 
     );
     // Compressed bytes cannot be watched.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    for (name, value) in protocol.headers {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
     if !provider.api_key.is_empty() {
         let (name, value) = (protocol.credential)(&provider.api_key)?;
         headers.insert(name, value);

@@ -99,7 +99,7 @@ mod tests {
 
         assert_eq!(
             error.to_json().to_string(),
-            r#"{"error":{"code":"rate_limit_exceeded","message":"Rate limit reached for requests.","param":null,"type":"requests"}}"#
+            r#"{"error":{"message":"Rate limit reached for requests.","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#
         );
     }
 

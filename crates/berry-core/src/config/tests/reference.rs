@@ -35,15 +35,15 @@ fn check(schema: &Json, value: &toml::Value, path: &str) {
         }
         toml::Value::Array(items) => {
             assert_eq!(kind, "array", "{path}");
-            items
-                .iter()
-                .for_each(|item| check(&schema["items"], item, path));
+            for item in items {
+                check(&schema["items"], item, path);
+            }
         }
         toml::Value::Boolean(_) => assert_eq!(kind, "boolean", "{path}"),
         toml::Value::Integer(_) => assert!(["integer", "number"].contains(&kind), "{path}"),
         toml::Value::Float(_) => assert_eq!(kind, "number", "{path}"),
         toml::Value::String(_) | toml::Value::Datetime(_) => {
-            assert_eq!(kind, "string", "{path}")
+            assert_eq!(kind, "string", "{path}");
         }
     }
 }

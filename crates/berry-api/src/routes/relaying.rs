@@ -1,0 +1,173 @@
+//! What all relayed requests have in common, once it is known what is asked and of whom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use berry_core::User;
+use berry_loadbalance::Filter;
+use berry_relay::{Dialect, Exchange, Quiet, Receipt, RelayError, Reply, ReplyBody, Route};
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body_util::Full;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::access_log::AccessRecord;
+use crate::arrival::{Arrival, LogsItself};
+use crate::client_body::{ClientBody, Work};
+use crate::error::ApiError;
+use crate::gateway::Gateway;
+use crate::headers;
+
+const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// Users with this tag are told which backend answered.
+const DEBUG_TAG: &str = "debug";
+
+/// A request that may be relayed.
+pub(super) struct Accepted {
+    pub(super) user: Arc<User>,
+    pub(super) route: Arc<Route>,
+    pub(super) filter: Filter,
+    pub(super) exchange: Exchange,
+    /// The silence after which a comment is sent; none for whole answers.
+    pub(super) keep_alive: Option<Duration>,
+}
+
+/// Relays a request and answers it.
+pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
+    let Accepted {
+        user,
+        route,
+        filter,
+        exchange,
+        keep_alive,
+    } = accepted;
+    let Arrival { id, began, .. } = arrival;
+    let backend = exchange.envelope().and_then(|envelope| envelope.backend());
+    if let Some(backend) = backend {
+        info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
+    }
+    let record = AccessRecord {
+        request_id: id,
+        user_id: user.id.as_str().into(),
+        model: route.model.name.as_str().into(),
+        strategy: route.model.strategy,
+        began,
+        first_byte: None,
+        status: None,
+        own_error: false,
+        ended: false,
+        cut: gateway.cut.clone(),
+        usage: None,
+        receipt: Receipt::default(),
+    };
+    let out = Out {
+        dialect: exchange.dialect,
+        keep_alive,
+        names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
+    };
+    let mut work: Work = Box::pin(async move {
+        let mut record = record;
+        let result = gateway
+            .relay
+            .run(&route, filter, &exchange, &mut record.receipt)
+            .await;
+        (result, record)
+    });
+    let Some(limit) = out.keep_alive else {
+        let (result, record) = work.await;
+        return out.answer(result, record);
+    };
+    match timeout(limit, &mut work).await {
+        Ok((result, record)) => out.answer(result, record),
+        Err(_) => out.wait(work),
+    }
+}
+
+/// How this client is answered.
+struct Out {
+    dialect: Dialect,
+    /// The silence after which a comment is sent; none for whole answers.
+    keep_alive: Option<Duration>,
+    names_backend: bool,
+}
+
+impl Out {
+    /// Answers with what the relay came to.
+    fn answer(&self, result: Result<Reply, RelayError>, mut record: AccessRecord) -> Response {
+        let backend = record
+            .receipt
+            .endpoint
+            .as_ref()
+            .filter(|_| self.names_backend);
+        let backend = backend.and_then(|key| HeaderValue::try_from(key.to_string()).ok());
+        let mut response = match result {
+            Ok(reply) => self.reply(reply, record),
+            Err(error) => {
+                let error = ApiError::from(error);
+                record.failed(error.status());
+                record.ended(None);
+                error.into_response()
+            }
+        };
+        if let Some(backend) = backend {
+            response.headers_mut().insert(X_BERRY_BACKEND, backend);
+        }
+        response.extensions_mut().insert(LogsItself);
+        response
+    }
+
+    fn reply(&self, reply: Reply, mut record: AccessRecord) -> Response {
+        record.answered(reply.status);
+        let (body, events) = match reply.body {
+            ReplyBody::Refusal(None) => {
+                record.ended(None);
+                return ApiError::refused(reply.status).into_response();
+            }
+            ReplyBody::Refusal(Some(body)) => {
+                record.ended(None);
+                (Body::new(Full::new(body)), false)
+            }
+            ReplyBody::Complete(body) => {
+                record.ended(reply.usage);
+                (Body::new(Full::new(body)), false)
+            }
+            ReplyBody::Coming(answer) => {
+                let events = answer.is_events();
+                let quiet = Quiet::new(self.keep_alive);
+                (
+                    Body::new(ClientBody::passing(answer, record, self.dialect, quiet)),
+                    events,
+                )
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = reply.status;
+        *response.headers_mut() = headers::to_client(&reply.headers);
+        if events {
+            set_event_stream(response.headers_mut());
+        }
+        response
+    }
+
+    /// Answers that the answer will come: the head and comments, while the relay is at work.
+    fn wait(&self, work: Work) -> Response {
+        let quiet = Quiet::new(self.keep_alive);
+        let mut response = Response::new(Body::new(ClientBody::waiting(work, self.dialect, quiet)));
+        *response.status_mut() = StatusCode::OK;
+        set_event_stream(response.headers_mut());
+        response.extensions_mut().insert(LogsItself);
+        response
+    }
+}
+
+/// A stream of events passes every proxy at once, and no cache keeps it.
+fn set_event_stream(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+}

@@ -1,0 +1,129 @@
+//! `/v1/responses/{id}` and below: questions about what an earlier request left behind.
+//!
+//! The provider keeps a response for the account that made it, so a question goes there. One about
+//! a response that nobody remembers goes where the strategy of the first model with that operation
+//! sends it; whoever is asked says whether it exists.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post};
+use berry_core::User;
+use berry_loadbalance::{Abilities, Filter, Mode};
+use berry_relay::{Ask, Dialect, Exchange, Operation, Pin, Route, Snapshot, Stored, StoredPart};
+use http::Request;
+
+use crate::arrival::Arrival;
+use crate::error::ApiError;
+use crate::gateway::{self, Gateway, authenticate};
+use crate::headers;
+use crate::routes::relaying::{Accepted, relay};
+
+/// The longest id that is looked for.
+const LONGEST_ID: usize = 512;
+
+/// Returns the route of a response itself.
+pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
+    // axum would answer HEAD wherever it answers GET, and providers do not.
+    get(|state, arrival, path, request| ask(StoredPart::Itself, state, arrival, path, request))
+        .delete(|state, arrival, path, request| {
+            ask(StoredPart::Itself, state, arrival, path, request)
+        })
+        .fallback(async || ApiError::method_not_allowed("GET, HEAD, DELETE"))
+}
+
+/// Returns the route that cancels a response.
+pub(crate) fn cancel() -> MethodRouter<Arc<Gateway>> {
+    post(|state, arrival, path, request| ask(StoredPart::Cancel, state, arrival, path, request))
+        .fallback(async || ApiError::method_not_allowed("POST"))
+}
+
+/// Returns the route of what a response was given.
+pub(crate) fn input_items() -> MethodRouter<Arc<Gateway>> {
+    get(|state, arrival, path, request| ask(StoredPart::InputItems, state, arrival, path, request))
+        .fallback(async || ApiError::method_not_allowed("GET, HEAD"))
+}
+
+async fn ask(
+    part: StoredPart,
+    State(gateway): State<Arc<Gateway>>,
+    Extension(arrival): Extension<Arrival>,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let (head, _) = request.into_parts();
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, &head.headers, arrival.peer)?;
+    if id.len() > LONGEST_ID {
+        return Err(ApiError::response_not_found());
+    }
+    let pin = gateway.relay.pin(&id);
+    let (route, account) = match pin {
+        // What belongs to somebody else does not exist.
+        Some(pin) if pin.user != user.id => return Err(ApiError::response_not_found()),
+        Some(pin) => pinned(&snapshot, &user, pin)?,
+        None => (anywhere(&snapshot, &user)?, None),
+    };
+    let exchange = Exchange {
+        dialect: Dialect::OpenAi,
+        operation: Operation::Responses,
+        ask: Ask::Stored(
+            head.method,
+            Stored {
+                id: id.into(),
+                part,
+                query: head.uri.query().map(Into::into),
+            },
+        ),
+        headers: headers::to_upstream(&head.headers),
+    };
+    let filter = Filter {
+        user: Arc::clone(&user),
+        provider: None,
+        account,
+        needs: Abilities::NONE,
+        mode: Mode::Whole,
+        affinity: None,
+    };
+    let accepted = Accepted {
+        user,
+        route,
+        filter,
+        exchange,
+        keep_alive: None,
+    };
+    Ok(relay(gateway, arrival, accepted).await)
+}
+
+/// Where a question goes, and the only account that can answer it.
+type Place = (Arc<Route>, Option<berry_loadbalance::Account>);
+
+/// Returns where a response is kept; anywhere, once no backend has its account any more.
+fn pinned(snapshot: &Snapshot, user: &User, pin: Pin) -> Result<Place, ApiError> {
+    let keeps = |route: &Arc<Route>| {
+        let mut endpoints = route.pool.endpoints().iter();
+        endpoints.any(|endpoint| endpoint.key().is_of(&pin.account))
+    };
+    let route = gateway::route(snapshot, user, pin.model.as_str())?;
+    if keeps(route) {
+        return Ok((Arc::clone(route), Some(pin.account)));
+    }
+    Ok((anywhere(snapshot, user)?, None))
+}
+
+/// Returns the first model that the user may ask for a response.
+fn anywhere(snapshot: &Snapshot, user: &User) -> Result<Arc<Route>, ApiError> {
+    let needs = Operation::Responses.ability();
+    let mut routes = snapshot.routes.iter();
+    let found = routes.find(|route| {
+        let mut endpoints = route.pool.endpoints().iter();
+        user.may_use(&route.model)
+            && endpoints.any(|endpoint| {
+                endpoint.abilities.include(needs) && user.may_use_backend(&endpoint.tags)
+            })
+    });
+    found.cloned().ok_or_else(ApiError::response_not_found)
+}

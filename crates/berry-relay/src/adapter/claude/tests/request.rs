@@ -1,0 +1,107 @@
+//! Requests.
+
+use serde_json::{Value, json};
+
+use super::super::CLAUDE;
+use super::{assert_golden, cases, input};
+
+cases! { check:
+    a_budget_needs_thinking_to_go_on
+    a_client_may_ask_for_thinking_in_anthropics_words
+    a_json_schema_becomes_a_forced_tool_on_older_models
+    a_json_schema_becomes_an_output_format
+    a_recursive_json_schema_becomes_a_forced_tool
+    allowed_tools_are_the_only_ones
+    broken_arguments_are_wrapped
+    current_models_get_no_sampling
+    effort_becomes_a_budget
+    effort_becomes_adaptive_thinking
+    effort_yields_to_a_forced_tool
+    json_beside_tools_lets_the_model_choose
+    json_becomes_a_sentence_where_nothing_can_be_forced
+    json_mode_becomes_a_forced_tool
+    messages_of_one_side_become_one_turn
+    no_effort_disables_adaptive_thinking
+    one_of_temperature_and_top_p_is_sent
+    results_of_tools_begin_the_users_turn
+    system_and_developer_messages_become_system
+    text_images_and_a_pdf_become_blocks
+    the_other_members_are_copied_or_dropped
+    thinking_blocks_return_to_their_places
+    tools_and_a_named_choice_become_anthropics
+}
+
+fn check(name: &str) {
+    let body = input("request", &format!("{name}.json"));
+    let model = serde_json::from_str::<Value>(&body).unwrap()["model"].clone();
+
+    let translated = CLAUDE
+        .request(body.as_bytes(), model.as_str().unwrap())
+        .unwrap();
+
+    let mut output = serde_json::to_string_pretty(&translated.body).unwrap();
+    if translated.reading.text_from_tool {
+        output.push_str("\n\nThe answer's text is the tool's input.");
+    }
+    assert_golden("request", name, &output);
+}
+
+#[test]
+fn what_asks_for_nothing_is_not_refused() {
+    let body = json!({
+        "messages": [{"role": "user", "content": "hello"}],
+        "n": 1,
+        "logprobs": false,
+        "top_logprobs": 0,
+        "logit_bias": {},
+        "modalities": ["text"],
+        "functions": [],
+        "function_call": null,
+        "tools": [],
+        "tool_choice": "auto",
+        "response_format": {"type": "text"},
+        "stop": [],
+    });
+
+    let translated = CLAUDE.request(body.to_string().as_bytes(), "claude-sonnet-4-5");
+
+    let expected = json!({
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 32_000,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+    });
+    assert_eq!(translated.unwrap().body, expected);
+}
+
+#[test]
+fn a_request_that_is_nested_too_deep_is_refused() {
+    let body = format!(r#"{{"messages":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+
+    let refused = CLAUDE.request(body.as_bytes(), "claude-sonnet-4-5");
+
+    assert!(refused.unwrap_err().message.contains("nested too deep"));
+}
+
+#[test]
+fn a_budget_is_less_than_the_limit_and_at_least_the_least() {
+    for (limit, effort, expected) in [
+        (1000, "high", None),
+        (1024, "low", None),
+        (1025, "low", Some(1024)),
+        (4000, "low", Some(1024)),
+        (20_000, "medium", Some(10_000)),
+        (20_000, "max", Some(18_000)),
+        (20_000, "none", None),
+    ] {
+        let body = json!({
+            "messages": [{"role": "user", "content": "hello"}],
+            "max_completion_tokens": limit,
+            "reasoning_effort": effort,
+        });
+
+        let translated = CLAUDE.request(body.to_string().as_bytes(), "claude-sonnet-4-5");
+
+        let budget = translated.unwrap().body["thinking"]["budget_tokens"].as_u64();
+        assert_eq!(budget, expected, "{effort} of {limit}");
+    }
+}

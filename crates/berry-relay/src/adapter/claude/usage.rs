@@ -1,0 +1,86 @@
+//! What an answer cost, in OpenAI's terms.
+//!
+//! Anthropic counts what was read from and written to its cache beside the input, OpenAI counts it
+//! in: `prompt_tokens` is the sum of the three. `output_tokens` includes thinking in both.
+
+use std::io::Write;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Tokens as far as they have been reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub(super) struct Usage {
+    #[serde(default)]
+    input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_read_input_tokens: Option<u64>,
+    #[serde(default)]
+    cache_creation_input_tokens: Option<u64>,
+    #[serde(default)]
+    output_tokens: Option<u64>,
+    #[serde(default)]
+    output_tokens_details: Option<OutputDetails>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct OutputDetails {
+    #[serde(default)]
+    thinking_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// Takes a report: totals so far, of which members may be missing. One of another shape says nothing.
+    pub(super) fn observe(&mut self, report: &RawValue) {
+        let Ok(report) = serde_json::from_str::<Self>(report.get()) else {
+            return;
+        };
+        // The input is known at the start; some servers repeat it as nought at the end.
+        let last = |new: Option<u64>, old| new.filter(|tokens| *tokens > 0).or(old).or(new);
+        *self = Self {
+            input_tokens: last(report.input_tokens, self.input_tokens),
+            cache_read_input_tokens: last(
+                report.cache_read_input_tokens,
+                self.cache_read_input_tokens,
+            ),
+            cache_creation_input_tokens: last(
+                report.cache_creation_input_tokens,
+                self.cache_creation_input_tokens,
+            ),
+            output_tokens: report.output_tokens.or(self.output_tokens),
+            output_tokens_details: report.output_tokens_details.or(self.output_tokens_details),
+        };
+    }
+
+    /// Returns whether anything has been reported.
+    pub(super) fn is_known(&self) -> bool {
+        self.input_tokens.or(self.output_tokens).is_some()
+    }
+
+    /// Writes the object `usage`.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let read = self.cache_read_input_tokens.unwrap_or(0);
+        let written = self.cache_creation_input_tokens.unwrap_or(0);
+        let input = self.input_tokens.unwrap_or(0);
+        let input = input.saturating_add(read).saturating_add(written);
+        let output = self.output_tokens.unwrap_or(0);
+        let total = input.saturating_add(output);
+        // Writing into memory has no way to fail.
+        let _ = write!(
+            out,
+            r#"{{"prompt_tokens":{input},"completion_tokens":{output},"total_tokens":{total},"prompt_tokens_details":{{"cached_tokens":{read}"#
+        );
+        if written > 0 {
+            let _ = write!(out, r#","cache_write_tokens":{written}"#);
+        }
+        out.push(b'}');
+        let details = self.output_tokens_details;
+        if let Some(thinking) = details.and_then(|details| details.thinking_tokens) {
+            let _ = write!(
+                out,
+                r#","completion_tokens_details":{{"reasoning_tokens":{thinking}}}"#
+            );
+        }
+        out.push(b'}');
+    }
+}

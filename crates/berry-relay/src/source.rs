@@ -1,0 +1,153 @@
+//! The bytes of an answer as OpenAI's protocol has them, whatever the upstream speaks.
+//!
+//! Everything behind it (holding until content, failover, taps, accounting) sees one protocol. For
+//! upstreams that speak OpenAI nothing happens here: their bytes pass.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::Body;
+
+use crate::adapter::translate::{Decoder, Garbled};
+use crate::sse::{Fate, Splitter};
+use crate::upstream::UpstreamBody;
+
+/// The longest event that is translated; pictures come in one piece.
+const LONGEST_EVENT: usize = 8 * 1024 * 1024;
+/// The largest whole answer that is translated.
+const LARGEST_WHOLE: usize = 64 * 1024 * 1024;
+
+/// Translates a whole answer.
+pub(crate) type TranslateWhole = Box<dyn FnOnce(&[u8]) -> Result<Vec<u8>, Garbled> + Send>;
+
+/// How an answer becomes OpenAI's.
+pub(crate) enum Translation {
+    /// It is already.
+    None,
+    /// Event by event.
+    Events(Box<dyn Decoder>),
+    /// As a whole.
+    Whole(TranslateWhole),
+}
+
+impl fmt::Debug for Translation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Events(_) => "Events",
+            Self::Whole(_) => "Whole",
+        })
+    }
+}
+
+/// The body broke off, or is not in the upstream's protocol.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Source {
+    body: UpstreamBody,
+    stage: Stage,
+}
+
+enum Stage {
+    Plain,
+    Events(Splitter, Box<dyn Decoder>),
+    Whole(Vec<u8>, TranslateWhole),
+    /// What is left makes no sense.
+    Failed,
+    /// All was read and translated.
+    Ended,
+}
+
+impl Source {
+    /// Begins to read a body.
+    pub(crate) fn new(body: UpstreamBody, translation: Translation) -> Self {
+        let stage = match translation {
+            Translation::None => Stage::Plain,
+            Translation::Events(decoder) => {
+                Stage::Events(Splitter::holding(LONGEST_EVENT), decoder)
+            }
+            Translation::Whole(translate) => Stage::Whole(Vec::new(), translate),
+        };
+        Self { body, stage }
+    }
+
+    /// Returns what has come; an empty piece where it is a sign of life and nothing more.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        match self.stage {
+            Stage::Ended => return Poll::Ready(None),
+            Stage::Failed => return Poll::Ready(Some(Err(Broken))),
+            Stage::Plain | Stage::Events(..) | Stage::Whole(..) => {}
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let data = match frame {
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(_)) => return Poll::Ready(Some(Err(Broken))),
+            None => return Poll::Ready(self.end()),
+        };
+        Poll::Ready(Some(match &mut self.stage {
+            Stage::Plain | Stage::Failed | Stage::Ended => Ok(data),
+            Stage::Events(splitter, decoder) => {
+                let (translated, going) = decode(splitter, decoder.as_mut(), &data);
+                if !going {
+                    self.stage = Stage::Failed;
+                }
+                Ok(translated)
+            }
+            Stage::Whole(held, _) if held.len() + data.len() > LARGEST_WHOLE => Err(Broken),
+            Stage::Whole(held, _) => {
+                held.extend_from_slice(&data);
+                Ok(Bytes::new())
+            }
+        }))
+    }
+
+    /// Translates what only the end of the body completes.
+    fn end(&mut self) -> Option<Result<Bytes, Broken>> {
+        match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Plain | Stage::Failed | Stage::Ended => None,
+            Stage::Events(mut splitter, mut decoder) => {
+                let mut out = Vec::new();
+                let mut failed = false;
+                splitter.finish(|event| {
+                    failed |= decoder.event(event, &mut out).is_err();
+                    Fate::Drop
+                });
+                decoder.end(&mut out);
+                let translated = if failed { Err(Broken) } else { Ok(out.into()) };
+                Some(translated)
+            }
+            Stage::Whole(held, translate) => {
+                Some(translate(&held).map(Bytes::from).map_err(|Garbled| Broken))
+            }
+        }
+    }
+}
+
+/// Translates the events that a piece of a stream completes; returns whether it may go on.
+fn decode(splitter: &mut Splitter, decoder: &mut dyn Decoder, data: &Bytes) -> (Bytes, bool) {
+    let mut out = Vec::new();
+    let split = splitter.push(data, |event| match decoder.event(event, &mut out) {
+        Ok(()) => Fate::Pass,
+        Err(Garbled) => Fate::Stop,
+    });
+    // An event that is too long to be held was not seen, and what follows makes no sense without.
+    let going = split.stopped_by.is_none() && !splitter.torn();
+    (out.into(), going)
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "Plain",
+            Self::Events(..) => "Events",
+            Self::Whole(..) => "Whole",
+            Self::Failed => "Failed",
+            Self::Ended => "Ended",
+        })
+    }
+}

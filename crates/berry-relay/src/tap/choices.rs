@@ -1,0 +1,85 @@
+//! The choices of a chat's or a completion's event.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    pub(super) index: u32,
+    /// A completion has its text here.
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    /// Returns whether it has a finish reason. Some upstreams send an empty one with every chunk.
+    pub(super) fn has_ended(&self) -> bool {
+        self.finish_reason.is_some_and(carries)
+    }
+
+    /// Returns whether it carries something; a role alone, or an empty text, does not.
+    pub(super) fn has_content(&self) -> bool {
+        let parts = self.delta.as_ref().map(|delta| {
+            [
+                delta.content,
+                delta.reasoning_content,
+                delta.reasoning,
+                delta.tool_calls,
+                delta.function_call,
+                delta.refusal,
+                delta.audio,
+            ]
+        });
+        self.has_ended()
+            || self.text.is_some_and(carries)
+            || parts.into_iter().flatten().flatten().any(carries)
+    }
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    audio: Option<&'a RawValue>,
+}
+
+fn carries(value: &RawValue) -> bool {
+    let text: Cow<'_, str> = value.get().into();
+    !matches!(text.as_ref(), "\"\"" | "[]" | "{}")
+}
+
+/// Recognises, without parsing it, what nearly every chunk is: one choice, the first, not ended.
+///
+/// A quoted `finish_reason` before a colon can only be a key: inside a JSON string its quotes would
+/// be escaped. So a text that begins with the first index and has one such key, and that null, is
+/// one choice.
+pub(super) fn is_middle_of_first(choices: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"finish_reason\":";
+    if !choices.starts_with(b"[{\"index\":0,") {
+        return false;
+    }
+    let mut keys = memmem::find_iter(choices, KEY);
+    let Some(first) = keys.next() else {
+        return false;
+    };
+    keys.next().is_none() && choices[first + KEY.len()..].starts_with(b"null")
+}

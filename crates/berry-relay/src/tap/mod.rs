@@ -1,0 +1,268 @@
+//! Watches an answer pass, and says what it was.
+//!
+//! The tap always runs, on untouched bytes too: it decides when content has come (from then on no
+//! other endpoint can answer), whether the answer reports an error, whether it ended as an answer
+//! ends, and what it cost. It changes nothing.
+
+mod choices;
+mod usage;
+
+use crate::exchange::Operation;
+use crate::json::{self, Malformed};
+use crate::sse::Fate;
+use choices::{Choice, is_middle_of_first};
+pub use usage::Usage;
+
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Grammar {
+    /// Chunks with choices: chats and completions.
+    #[default]
+    Choices,
+    /// Typed events, from `response.created` to `response.completed`.
+    Responses,
+    /// Something else: every event is content, and the end of the body its end.
+    Other,
+    /// What is stored: it may well describe an error.
+    Stored,
+}
+
+impl Grammar {
+    /// Returns what the answer to an operation is made of.
+    pub(crate) fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::ChatCompletions | Operation::Completions => Self::Choices,
+            Operation::Responses => Self::Responses,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Events that a client is not to see, because they came for our sake or mean nothing to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Unwanted {
+    /// The chunk of usage at the end of a stream.
+    pub(crate) usage: bool,
+    /// Chunks without choices and without usage, as Azure reports its filters: they break programs
+    /// written for OpenAI.
+    pub(crate) without_choices: bool,
+}
+
+/// What has been seen of an answer so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tap {
+    grammar: Grammar,
+    unwanted: Unwanted,
+    /// Text, reasoning, a tool call, a refusal, audio or a finish reason has come.
+    content: bool,
+    /// Which choices have begun, and which of them have their finish reason: a bit each.
+    begun: u64,
+    ended: u64,
+    /// `[DONE]` has come.
+    done: bool,
+    failure: Option<StreamFailure>,
+    usage: Option<Usage>,
+    /// The response's id, where the answer is one.
+    response: Option<Box<str>>,
+}
+
+/// Why an answer is none, as its own events say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamFailure {
+    /// An error object.
+    Error,
+    /// Something that is not an event of this protocol.
+    Garbage,
+}
+
+impl Tap {
+    /// Makes a tap for an answer of this kind.
+    pub(crate) fn new(grammar: Grammar, unwanted: Unwanted) -> Self {
+        Self {
+            grammar,
+            unwanted,
+            ..Self::default()
+        }
+    }
+
+    /// Takes the data of one event and says what becomes of it.
+    pub(crate) fn observe(&mut self, data: &[u8]) -> Fate {
+        if data.trim_ascii() == b"[DONE]" {
+            self.done = true;
+            return Fate::Pass;
+        }
+        let mut parts = Parts::default();
+        if parts.scan(data).is_err() {
+            return self.fail(StreamFailure::Garbage);
+        }
+        if parts.error.is_some() {
+            return self.fail(StreamFailure::Error);
+        }
+        // Some upstreams send a running total with every chunk: the last one counts.
+        self.usage = parts.usage.and_then(Usage::read).or(self.usage);
+        match self.grammar {
+            Grammar::Choices => self.observe_choices(&parts),
+            Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
+            Grammar::Other if parts.kind == Some(b"\"error\"") => self.fail(StreamFailure::Error),
+            Grammar::Other => {
+                self.content = true;
+                Fate::Pass
+            }
+        }
+    }
+
+    /// Takes a whole answer.
+    pub(crate) fn observe_whole(&mut self, body: &[u8]) {
+        let mut parts = Parts::default();
+        let scanned = std::str::from_utf8(body).is_ok() && parts.scan(body).is_ok();
+        if !scanned {
+            self.failure = Some(StreamFailure::Garbage);
+        } else if parts.error.is_some() && self.grammar != Grammar::Stored {
+            self.failure = Some(StreamFailure::Error);
+        } else {
+            self.content = true;
+            self.done = true;
+            self.usage = parts.usage.and_then(Usage::read);
+            if self.grammar == Grammar::Responses {
+                self.response = parts.id.and_then(text);
+            }
+        }
+    }
+
+    /// Returns the id of the response that this is, where it is one.
+    pub(crate) fn response(&self) -> Option<&str> {
+        self.response.as_deref()
+    }
+
+    /// Returns whether something for the client's user has come.
+    pub(crate) fn content(&self) -> bool {
+        self.content
+    }
+
+    /// Returns whether the answer may end here: every choice has ended, or `[DONE]` has come.
+    pub(crate) fn finished(&self) -> bool {
+        match self.grammar {
+            Grammar::Choices => self.done || (self.begun != 0 && self.begun == self.ended),
+            Grammar::Responses => self.done,
+            Grammar::Other | Grammar::Stored => self.content,
+        }
+    }
+
+    /// Returns whether nothing is to come any more.
+    pub(crate) fn done(&self) -> bool {
+        self.done
+    }
+
+    /// Returns how the answer failed by its own events.
+    pub(crate) fn failure(&self) -> Option<StreamFailure> {
+        self.failure
+    }
+
+    /// Returns the tokens the upstream reported last.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    fn observe_choices(&mut self, parts: &Parts<'_>) -> Fate {
+        let Some(choices) = parts.choices else {
+            return Fate::Pass;
+        };
+        if self.content && is_middle_of_first(choices) {
+            self.begun |= 1;
+            return Fate::Pass;
+        }
+        let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
+            // Choices of a shape we do not know are the client's to judge.
+            self.content = true;
+            return Fate::Pass;
+        };
+        if choices.is_empty() {
+            let unwanted = match parts.usage {
+                Some(_) => self.unwanted.usage,
+                None => self.unwanted.without_choices,
+            };
+            return if unwanted { Fate::Drop } else { Fate::Pass };
+        }
+        for choice in choices {
+            let bit = 1_u64.checked_shl(choice.index).unwrap_or(1 << 63);
+            self.begun |= bit;
+            if choice.has_ended() {
+                self.ended |= bit;
+            }
+            self.content = self.content || choice.has_content();
+        }
+        Fate::Pass
+    }
+
+    fn observe_typed(&mut self, parts: &Parts<'_>) -> Fate {
+        let kind = parts.kind.unwrap_or_default();
+        let begins = matches!(
+            kind,
+            b"\"response.created\"" | b"\"response.queued\"" | b"\"response.in_progress\""
+        );
+        let ends = matches!(
+            kind,
+            b"\"response.completed\"" | b"\"response.incomplete\"" | b"\"response.failed\""
+        );
+        if (begins || ends)
+            && let Some(response) = parts.response
+        {
+            let mut inner = Parts::default();
+            if inner.scan(response).is_ok() {
+                self.usage = inner.usage.and_then(Usage::read).or(self.usage);
+                if self.response.is_none() {
+                    self.response = inner.id.and_then(text);
+                }
+            }
+        }
+        if matches!(kind, b"\"error\"" | b"\"response.failed\"") && self.grammar != Grammar::Stored
+        {
+            return self.fail(StreamFailure::Error);
+        }
+        self.content = self.content || !begins;
+        self.done = self.done || ends;
+        Fate::Pass
+    }
+
+    fn fail(&mut self, failure: StreamFailure) -> Fate {
+        self.failure = Some(failure);
+        Fate::Stop
+    }
+}
+
+/// The members of an answer that the tap looks at; null counts as absent.
+#[derive(Default)]
+struct Parts<'a> {
+    choices: Option<&'a [u8]>,
+    error: Option<&'a [u8]>,
+    usage: Option<&'a [u8]>,
+    kind: Option<&'a [u8]>,
+    response: Option<&'a [u8]>,
+    id: Option<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
+        json::members(text, |member| {
+            let place = match &text[member.key] {
+                b"choices" => &mut self.choices,
+                b"error" => &mut self.error,
+                b"usage" => &mut self.usage,
+                b"type" => &mut self.kind,
+                b"response" => &mut self.response,
+                b"id" => &mut self.id,
+                _ => return,
+            };
+            let value = &text[member.value];
+            *place = (value != b"null").then_some(value);
+        })
+    }
+}
+
+/// Reads a JSON string.
+fn text(value: &[u8]) -> Option<Box<str>> {
+    serde_json::from_slice(value).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+use super::*;
+
+fn tap(events: &[&str]) -> Tap {
+    watched(Tap::default(), events)
+}
+
+fn watched(mut tap: Tap, events: &[&str]) -> Tap {
+    for event in events {
+        if tap.observe(event.as_bytes()) == Fate::Stop {
+            break;
+        }
+    }
+    tap
+}
+
+fn delta(delta: &str) -> String {
+    format!(r#"{{"choices":[{{"index":0,"delta":{delta},"finish_reason":null}}]}}"#)
+}
+
+#[test]
+fn a_role_a_ping_and_empty_texts_are_no_content() {
+    for event in [
+        delta(r#"{"role":"assistant"}"#),
+        delta(r#"{"role":"assistant","content":""}"#),
+        delta(r#"{"role":"assistant","content":null,"refusal":null,"tool_calls":[]}"#),
+        delta("{}"),
+        r#"{"choices":[],"prompt_filter_results":[{}]}"#.to_owned(),
+        r#"{"choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":""}]}"#.to_owned(),
+        r#"{"choices":[],"usage":{"prompt_tokens":1}}"#.to_owned(),
+        "{}".to_owned(),
+    ] {
+        assert!(!tap(&[&event]).content(), "{event}");
+    }
+}
+
+#[test]
+fn text_reasoning_tools_refusals_audio_and_a_finish_reason_are_content() {
+    for event in [
+        delta(r#"{"content":"a"}"#),
+        delta(r#"{"content":"","reasoning_content":"hm"}"#),
+        delta(r#"{"reasoning":"hm"}"#),
+        delta(r#"{"tool_calls":[{"index":0}]}"#),
+        delta(r#"{"function_call":{"name":"f"}}"#),
+        delta(r#"{"refusal":"no"}"#),
+        delta(r#"{"audio":{"id":"x"}}"#),
+        r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#.to_owned(),
+        r#"{"choices":[{"text":"legacy","finish_reason":"length"}]}"#.to_owned(),
+    ] {
+        assert!(tap(&[&event]).content(), "{event}");
+    }
+}
+
+#[test]
+fn a_stream_is_finished_by_a_finish_reason_or_done() {
+    let text = delta(r#"{"content":"the \"finish_reason\": is"}"#);
+
+    assert!(!tap(&[&text]).finished());
+    assert!(
+        !tap(&[
+            &text,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":""}]}"#
+        ])
+        .finished()
+    );
+    assert!(tap(&[&text, r#"{"choices":[{"finish_reason" : "stop"}]}"#]).finished());
+    assert!(tap(&[&text, "[DONE]"]).finished());
+    assert!(tap(&[&text, " [DONE] "]).finished());
+}
+
+#[test]
+fn a_stream_of_several_choices_is_finished_when_each_is() {
+    let text = |index| format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
+    let end = |index| format!(r#"{{"choices":[{{"index":{index},"finish_reason":"stop"}}]}}"#);
+
+    assert!(!tap(&[&text(0), &text(1), &end(0)]).finished());
+    assert!(!tap(&[&text(0), &end(0), &text(70)]).finished());
+    assert!(tap(&[&text(0), &text(1), &end(0), &end(1)]).finished());
+}
+
+#[test]
+fn the_usual_chunk_is_recognised_without_parsing() {
+    let usual = r#"[{"index":0,"delta":{"content":"a \"finish_reason\":"},"finish_reason":null}]"#;
+    let others = [
+        r#"[{"index":0,"delta":{},"finish_reason":"stop"}]"#,
+        r#"[{"index":1,"delta":{},"finish_reason":null}]"#,
+        r#"[{"index":0,"finish_reason":null},{"index":1,"finish_reason":null}]"#,
+        r#"[{"delta":{},"finish_reason":null}]"#,
+    ];
+
+    assert!(is_middle_of_first(usual.as_bytes()));
+    for other in others {
+        assert!(!is_middle_of_first(other.as_bytes()), "{other}");
+    }
+}
+
+#[test]
+fn an_error_object_is_a_failure_and_a_null_one_is_not() {
+    assert_eq!(
+        tap(&[r#"{"error":{"message":"x"}}"#]).failure(),
+        Some(StreamFailure::Error)
+    );
+    assert_eq!(
+        tap(&[r#"{"error":"x"}"#]).failure(),
+        Some(StreamFailure::Error)
+    );
+    assert_eq!(tap(&[r#"{"error":null,"choices":[]}"#]).failure(), None);
+}
+
+#[test]
+fn what_is_not_a_json_object_is_garbage() {
+    for event in ["<html>", "{\"choices\":[", "[]", "hello"] {
+        assert_eq!(
+            tap(&[event]).failure(),
+            Some(StreamFailure::Garbage),
+            "{event}"
+        );
+    }
+}
+
+#[test]
+fn the_last_usage_counts() {
+    let usage = |n: u64| {
+        format!(r#"{{"choices":[],"usage":{{"prompt_tokens":{n},"completion_tokens":2}}}}"#)
+    };
+
+    let tap = tap(&[&usage(1), r#"{"choices":[],"usage":null}"#, &usage(7)]);
+
+    assert_eq!(
+        tap.usage(),
+        Some(Usage {
+            uncached: 7,
+            visible: 2,
+            ..Usage::default()
+        })
+    );
+}
+
+#[test]
+fn a_whole_answer_must_be_an_object_without_an_error() {
+    let whole = |body: &[u8]| {
+        let mut tap = Tap::default();
+        tap.observe_whole(body);
+        (tap.content(), tap.failure())
+    };
+
+    assert_eq!(whole(br#"{"choices":[]}"#), (true, None));
+    assert_eq!(
+        whole(br#"{"error":{"message":"x"}}"#),
+        (false, Some(StreamFailure::Error))
+    );
+    assert_eq!(whole(b"<html>"), (false, Some(StreamFailure::Garbage)));
+    assert_eq!(
+        whole(b"{\"a\":\"\xff\"}"),
+        (false, Some(StreamFailure::Garbage))
+    );
+}
+
+#[test]
+fn a_completions_text_is_content() {
+    let chunk = |text: &str| format!(r#"{{"choices":[{{"text":"{text}","index":0}}]}}"#);
+
+    assert!(!tap(&[&chunk("")]).content());
+    assert!(tap(&[&chunk("a")]).content());
+}
+
+#[test]
+fn a_response_begins_before_its_content_and_ends_with_its_last_event() {
+    let of = |events: &[&str]| watched(Tap::new(Grammar::Responses, Unwanted::default()), events);
+    let created =
+        r#"{"type":"response.created","response":{"id":"resp_1","error":null,"usage":null}}"#;
+    let delta = r#"{"type":"response.output_text.delta","delta":"a"}"#;
+    let completed = r#"{"type":"response.completed","response":{"id":"resp_1",
+        "usage":{"input_tokens":3,"output_tokens":2}}}"#;
+
+    let begun = of(&[created, r#"{"type":"response.in_progress","response":{}}"#]);
+    assert!(!begun.content() && !begun.finished());
+    assert_eq!(begun.response(), Some("resp_1"));
+    let passing = of(&[created, delta]);
+    assert!(passing.content() && !passing.finished());
+    let ended = of(&[created, delta, completed]);
+    assert!(ended.finished() && ended.done());
+    assert_eq!(ended.usage().map(|usage| usage.output()), Some(2));
+    for failed in [
+        r#"{"type":"error","code":"server_error","message":"x"}"#,
+        r#"{"type":"response.failed","response":{"id":"resp_1"}}"#,
+    ] {
+        assert_eq!(of(&[created, failed]).failure(), Some(StreamFailure::Error));
+    }
+}
+
+#[test]
+fn other_streams_end_where_their_body_ends() {
+    let of = |event: &str| watched(Tap::new(Grammar::Other, Unwanted::default()), &[event]);
+
+    let partial = of(r#"{"type":"image_generation.partial_image","b64_json":"x"}"#);
+
+    assert!(partial.content() && partial.finished() && !partial.done());
+    assert_eq!(
+        of(r#"{"type":"error"}"#).failure(),
+        Some(StreamFailure::Error)
+    );
+}
+
+#[test]
+fn a_stored_response_may_describe_an_error() {
+    let mut tap = Tap::new(Grammar::Stored, Unwanted::default());
+
+    tap.observe_whole(br#"{"id":"resp_1","status":"failed","error":{"code":"x"}}"#);
+
+    assert_eq!(tap.failure(), None);
+}
+
+#[test]
+fn what_came_for_our_sake_is_left_out() {
+    let usage = br#"{"choices":[],"usage":{"prompt_tokens":1}}"#;
+    let filter = br#"{"choices":[],"prompt_filter_results":[{}]}"#;
+    let text = br#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}"#;
+    for (unwanted, expected) in [
+        ((false, false), [Fate::Pass, Fate::Pass]),
+        ((true, false), [Fate::Drop, Fate::Pass]),
+        ((false, true), [Fate::Pass, Fate::Drop]),
+    ] {
+        let unwanted = Unwanted {
+            usage: unwanted.0,
+            without_choices: unwanted.1,
+        };
+        let mut tap = Tap::new(Grammar::Choices, unwanted);
+
+        assert_eq!([tap.observe(usage), tap.observe(filter)], expected);
+        assert_eq!(tap.observe(text), Fate::Pass);
+        assert!(tap.usage().is_some());
+    }
+}

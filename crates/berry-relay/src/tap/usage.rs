@@ -1,0 +1,151 @@
+//! What an answer cost, in one form whoever counted it.
+
+use berry_loadbalance::Tokens;
+use serde::Deserialize;
+
+/// The tokens of one request, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Read, and neither taken from a cache nor put into one.
+    pub uncached: u64,
+    /// Read from the provider's cache.
+    pub cache_read: u64,
+    /// Read and put into the provider's cache.
+    pub cache_write: u64,
+    /// Written, apart from reasoning.
+    pub visible: u64,
+    /// Written while reasoning.
+    pub reasoning: u64,
+}
+
+impl Usage {
+    /// Returns all tokens read.
+    pub fn input(&self) -> u64 {
+        self.uncached + self.cache_read + self.cache_write
+    }
+
+    /// Returns all tokens written.
+    pub fn output(&self) -> u64 {
+        self.visible + self.reasoning
+    }
+
+    /// Reads the member `usage` of an answer; none where it counts nothing.
+    ///
+    /// OpenAI's counts of tokens read include those from the cache, and its counts of tokens written
+    /// include reasoning. Responses, images and transcriptions have other names for the same.
+    pub(super) fn read(member: &[u8]) -> Option<Self> {
+        let counted: Counted = serde_json::from_slice(member).ok()?;
+        let input = counted.prompt_tokens.or(counted.input_tokens);
+        let output = counted.completion_tokens.or(counted.output_tokens);
+        if input.is_none() && output.is_none() {
+            return None;
+        }
+        let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
+        let read = counted
+            .prompt_tokens_details
+            .or(counted.input_tokens_details);
+        let read = read.unwrap_or_default();
+        // Shares cannot be more than the whole.
+        let cache_read = read.cached_tokens.unwrap_or_default().min(input);
+        let cache_write = read.cache_write_tokens.unwrap_or_default();
+        let cache_write = cache_write.min(input - cache_read);
+        let written = counted
+            .completion_tokens_details
+            .or(counted.output_tokens_details);
+        let reasoning = written.unwrap_or_default().reasoning_tokens;
+        let reasoning = reasoning.unwrap_or_default().min(output);
+        Some(Self {
+            uncached: input - cache_read - cache_write,
+            cache_read,
+            cache_write,
+            visible: output - reasoning,
+            reasoning,
+        })
+    }
+}
+
+impl From<Usage> for Tokens {
+    fn from(usage: Usage) -> Self {
+        Self {
+            input: usage.input() as f64,
+            output: usage.output() as f64,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    prompt_tokens: Option<u64>,
+    input_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    prompt_tokens_details: Option<Read>,
+    input_tokens_details: Option<Read>,
+    completion_tokens_details: Option<Written>,
+    output_tokens_details: Option<Written>,
+}
+
+#[derive(Deserialize, Default)]
+struct Read {
+    cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+struct Written {
+    reasoning_tokens: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_is_counted_once() {
+        let usage = |uncached, cache_read, cache_write, visible, reasoning| {
+            Some(Usage {
+                uncached,
+                cache_read,
+                cache_write,
+                visible,
+                reasoning,
+            })
+        };
+        for (member, expected) in [
+            (
+                r#"{"prompt_tokens":7,"completion_tokens":2}"#,
+                usage(7, 0, 0, 2, 0),
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":9,"total_tokens":19,
+                    "prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":3,"audio_tokens":0},
+                    "completion_tokens_details":{"reasoning_tokens":5}}"#,
+                usage(3, 4, 3, 4, 5),
+            ),
+            (
+                r#"{"input_tokens":10,"output_tokens":9,"input_tokens_details":{"cached_tokens":4},
+                    "output_tokens_details":{"reasoning_tokens":5}}"#,
+                usage(6, 4, 0, 4, 5),
+            ),
+            (
+                r#"{"prompt_tokens":5,"total_tokens":5}"#,
+                usage(5, 0, 0, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":5,"input_tokens":5,"completion_tokens":null,"prompt_tokens_details":null}"#,
+                usage(5, 0, 0, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9,"cache_write_tokens":9},
+                    "completion_tokens_details":{"reasoning_tokens":9}}"#,
+                usage(0, 5, 0, 0, 1),
+            ),
+            ("{}", None),
+            (r#"{"total_tokens":3}"#, None),
+            (r#"{"prompt_tokens":-1}"#, None),
+            ("[]", None),
+        ] {
+            assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
+        }
+    }
+}
