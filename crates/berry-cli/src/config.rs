@@ -7,6 +7,15 @@ use anyhow::Context;
 use berry_core::{Config, Source, Vocabulary};
 use berry_relay::Names;
 
+/// Returns a variable of the environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the place where variables are read"
+)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Loads a configuration file. What is found about it goes to stderr, as diagnostics do.
 ///
 /// # Errors
@@ -19,7 +28,6 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
         protocols: &names.protocols,
     };
     let color = io::stderr().is_terminal();
-    let environment = |name: &str| std::env::var(name).ok();
     let parsed = Config::parse(&source, &vocabulary, &environment);
     let findings = match &parsed {
         Ok(loaded) => &loaded.warnings,
