@@ -165,7 +165,7 @@ pub(crate) async fn run(config: &Config, tasks: Vec<Task>) -> anyhow::Result<Vec
             && let Some((place, (task, route))) = waiting.next()
         {
             let asker = Arc::clone(&asker);
-            running.spawn(async move { (place, asker.ask(&task, &route).await) });
+            running.spawn(async move { (place, Box::pin(asker.ask(&task, &route)).await) });
             continue;
         }
         let Some(done) = running.join_next().await else {

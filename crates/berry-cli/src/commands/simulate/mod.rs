@@ -104,7 +104,7 @@ fn play(
     for entry in strategies {
         let built = strategy::build(entry.name)
             .with_context(|| format!("the strategy `{}` is not available", entry.name))?;
-        rows.push(Row::new(entry.name, simulation.run(built)));
+        rows.push(Row::new(entry.name, &simulation.run(built)));
     }
     Ok(Played {
         scenario: scenario.name.clone(),
