@@ -175,6 +175,11 @@ impl Answer {
         matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
     }
 
+    /// Returns whether nothing is to come any more, although the body may still be open.
+    pub fn is_done(&self) -> bool {
+        self.tap.done() && self.held.is_empty()
+    }
+
     /// Returns the tokens the upstream has reported so far.
     pub fn usage(&self) -> Option<Usage> {
         self.tap.usage()

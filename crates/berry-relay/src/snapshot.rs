@@ -1,16 +1,18 @@
 //! Everything a request reads, compiled from one configuration.
 //!
 //! Immutable; a request keeps the one it began with. What was learned at run time is not here: it
-//! is found again through the [`Registry`], so a new snapshot begins where the old one stood.
+//! is found again through the [`Registry`] or in the snapshot before, so a new one begins where the
+//! old one stood.
 
 use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::Settings;
+use berry_core::limit::Meter;
 use berry_core::{
     Authenticator, Backend, Config, Diagnostics, Loaded, Model, ModelName, ProviderName, Source,
-    Term, Vocabulary,
+    Term, UserName, Vocabulary,
 };
 use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
@@ -64,6 +66,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Who may send requests.
     pub authenticator: Authenticator,
+    /// What each user has sent.
+    meters: HashMap<UserName, Arc<Meter>>,
     /// The served models in the order of the file.
     pub routes: Vec<Arc<Route>>,
     /// The same, by public name and by key.
@@ -93,10 +97,16 @@ impl Snapshot {
             routes.push(route);
         }
         let authenticator = Authenticator::new(&config.users);
+        let meters = config.users.iter().map(|user| {
+            let before = previous.and_then(|previous| previous.meter(&user.id));
+            (user.id.clone(), before.cloned().unwrap_or_default())
+        });
+        let meters = meters.collect();
         let upstreams = compiler.upstreams;
         Ok(Self {
             config,
             authenticator,
+            meters,
             routes,
             by_name,
             upstreams,
@@ -106,6 +116,11 @@ impl Snapshot {
     /// Finds a model by its public name or its key.
     pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
         self.by_name.get(name)
+    }
+
+    /// Returns what counts a user's requests: the same one as long as the user is configured.
+    pub fn meter(&self, user: &UserName) -> Option<&Arc<Meter>> {
+        self.meters.get(user)
     }
 }
 
