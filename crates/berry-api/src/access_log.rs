@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
+use crate::caller::Permit;
 
 /// What nginx answers, to nobody, when the client has left.
 const CLIENT_LEFT: u16 = 499;
@@ -62,6 +63,8 @@ pub(crate) struct AccessRecord {
     pub(crate) cut: CancellationToken,
     pub(crate) usage: Option<Usage>,
     pub(crate) receipt: Receipt,
+    /// The request's leave, until its answer has come to an end.
+    pub(crate) permit: Option<Permit>,
 }
 
 impl AccessRecord {
@@ -74,7 +77,32 @@ impl AccessRecord {
     /// Notes that the answer is out to its end.
     pub(crate) fn ended(&mut self, usage: Option<Usage>) {
         self.ended = true;
-        self.usage = usage;
+        self.settle(usage);
+    }
+
+    /// Notes that the answer has come to its end, although its body may still be open, and what it
+    /// cost. What was expected stands where nobody knows.
+    pub(crate) fn settle(&mut self, usage: Option<Usage>) {
+        self.usage = usage.or(self.usage);
+        if let Some((permit, usage)) = self.permit.take().zip(self.usage) {
+            permit.settle(usage);
+        }
+    }
+
+    /// Notes that the upstream has refused the request, which cost no tokens.
+    pub(crate) fn refused(&mut self, status: StatusCode) {
+        self.answered(status);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(Usage::default());
+        }
+    }
+
+    /// Notes that nobody answered, and with which error of Berry's own the request ends.
+    pub(crate) fn unanswered(&mut self, status: StatusCode) {
+        self.failed(status);
+        if let Some(permit) = self.permit.take() {
+            permit.refund();
+        }
     }
 
     /// Notes that the answer is an error of Berry's own.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::gateway::Gateway;
+use crate::in_flight::InFlight;
 use crate::reload::{self, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
@@ -87,6 +88,7 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            in_flight: InFlight::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::User;
-use berry_core::auth::credential;
+use berry_core::auth::{client_address, credential};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
 use http::HeaderMap;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
+use crate::in_flight::InFlight;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
 
@@ -23,6 +24,7 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    pub(crate) in_flight: InFlight,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -43,7 +45,8 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     peer: SocketAddr,
 ) -> Result<Arc<User>, ApiError> {
-    let address = peer.ip();
+    let trusted = &snapshot.config.settings.trusted_proxies;
+    let address = client_address(headers, peer.ip(), trusted);
     let refused = |reason: &dyn std::fmt::Display| {
         warn!(%reason, peer = %address, "Authentication failed");
     };

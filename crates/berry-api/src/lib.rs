@@ -7,6 +7,7 @@
 mod access_log;
 mod app;
 mod arrival;
+mod caller;
 mod client_body;
 pub mod config_file;
 pub mod env;
@@ -14,6 +15,7 @@ mod error;
 mod frame;
 mod gateway;
 mod headers;
+mod in_flight;
 mod reload;
 mod request_body;
 mod router;

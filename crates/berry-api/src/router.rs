@@ -14,8 +14,8 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::routes::{
-    admin, health, index, inference, metrics, models, monitoring, reload_config, responses,
-    smart_ai,
+    admin, health, index, inference, metrics, models, monitoring, rate_limit_usage, reload_config,
+    responses, smart_ai,
 };
 
 /// Makes the router.
@@ -86,6 +86,7 @@ fn admins(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
         .route("/model-weights", only_get(get(admin::model_weights)))
         .route("/backend-health", only_get(get(admin::backend_health)))
         .route("/system-stats", only_get(get(admin::system_stats)))
+        .route("/rate-limit-usage", only_get(get(rate_limit_usage::show)))
         .route("/reload-config", only_post(post(reload_config::reload)))
         .fallback(unknown)
         .layer(guard)
