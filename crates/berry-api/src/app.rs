@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use berry_core::limit::InFlight;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
 use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
@@ -11,7 +12,6 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::gateway::Gateway;
-use crate::in_flight::InFlight;
 use crate::reload::{self, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use berry_core::User;
 use berry_core::config::RateLimit;
-use berry_core::limit::{Estimate, Limited, Meter, Quota, Reservation, Standing};
+use berry_core::limit::{Estimate, Limited, Meter, Place, Quota, Reservation, Standing};
 use berry_loadbalance::Clock;
 use berry_relay::{Exchange, Snapshot, Usage};
 use http::HeaderMap;
@@ -19,7 +19,6 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::error::{ApiError, whole_seconds};
 use crate::gateway::Gateway;
-use crate::in_flight::Place;
 
 /// The headers of a quota: its limit, what remains, and when it is whole again.
 type QuotaHeaders = [HeaderName; 3];
@@ -100,6 +99,13 @@ impl Permit {
     pub(crate) fn settle(mut self, usage: Usage) {
         let used = usage.input().saturating_add(usage.output());
         self.reservation.settle(used, self.clock.now());
+    }
+
+    /// Corrects the charge where nobody says what was used: to what was expected, or to what is known
+    /// to have been written, where that is more.
+    pub(crate) fn settle_unknown(mut self, written: u64) {
+        let now = self.clock.now();
+        self.reservation.settle_unknown(written, now);
     }
 
     /// Undoes the charge: nothing came of the request.

@@ -161,6 +161,7 @@ impl Body for ClientBody {
                 },
                 State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
+                        record.written = answer.written();
                         if answer.is_done() {
                             // The client may send its next request before the upstream's own end.
                             record.settle(answer.usage());

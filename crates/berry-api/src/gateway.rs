@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use berry_core::User;
 use berry_core::auth::{client_address, credential};
+use berry_core::limit::InFlight;
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
 use http::HeaderMap;
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
-use crate::in_flight::InFlight;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
 

@@ -15,7 +15,6 @@ mod error;
 mod frame;
 mod gateway;
 mod headers;
-mod in_flight;
 mod reload;
 mod request_body;
 mod router;
@@ -27,3 +26,4 @@ pub mod telemetry;
 
 pub use app::{App, Options, StartError};
 pub use reload::Reloads;
+pub use router::routes;

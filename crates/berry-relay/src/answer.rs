@@ -185,6 +185,11 @@ impl Answer {
         self.tap.usage()
     }
 
+    /// Returns about how many tokens have been written so far, where the upstream has not said.
+    pub fn written(&self) -> u64 {
+        self.tap.written()
+    }
+
     /// Returns the id of the response that this is, where it is one.
     pub(crate) fn response(&self) -> Option<&str> {
         self.tap.response()

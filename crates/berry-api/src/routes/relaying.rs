@@ -66,6 +66,7 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         ended: false,
         cut: gateway.cut.clone(),
         usage: None,
+        written: 0,
         receipt: Receipt::default(),
         permit: Some(permit),
     };

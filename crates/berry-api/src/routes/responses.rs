@@ -32,19 +32,16 @@ pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
         .delete(|state, arrival, path, request| {
             ask(StoredPart::Itself, state, arrival, path, request)
         })
-        .fallback(async || ApiError::method_not_allowed("GET, HEAD, DELETE"))
 }
 
 /// Returns the route that cancels a response.
 pub(crate) fn cancel() -> MethodRouter<Arc<Gateway>> {
     post(|state, arrival, path, request| ask(StoredPart::Cancel, state, arrival, path, request))
-        .fallback(async || ApiError::method_not_allowed("POST"))
 }
 
 /// Returns the route of what a response was given.
 pub(crate) fn input_items() -> MethodRouter<Arc<Gateway>> {
     get(|state, arrival, path, request| ask(StoredPart::InputItems, state, arrival, path, request))
-        .fallback(async || ApiError::method_not_allowed("GET, HEAD"))
 }
 
 async fn ask(

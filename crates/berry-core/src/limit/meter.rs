@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::counts::{Charge, Counted, Counts, Estimate, Limited, Standing};
 use crate::config::RateLimit;
@@ -26,7 +26,7 @@ impl Meter {
         estimate: Estimate,
         now: Tick,
     ) -> Result<Reservation, Limited> {
-        let charge = self.0.lock().reserve(limits, estimate, now)?;
+        let charge = self.lock().reserve(limits, estimate, now)?;
         Ok(Reservation {
             meter: Arc::clone(self),
             charge,
@@ -35,12 +35,18 @@ impl Meter {
 
     /// Returns how much the user has left of these limits.
     pub fn standing(&self, limits: &RateLimit, now: Tick) -> Standing {
-        self.0.lock().standing_at(limits, now)
+        self.lock().standing_at(limits, now)
     }
 
     /// Returns what has been counted.
     pub fn counted(&self, now: Tick) -> Counted {
-        self.0.lock().counted(now)
+        self.lock().counted(now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        #[cfg(test)]
+        super::interleavings::switch();
+        self.0.lock()
     }
 }
 
@@ -56,19 +62,26 @@ pub struct Reservation {
 impl Reservation {
     /// Replaces the expected tokens by those that were used.
     pub fn settle(&mut self, tokens: u64, now: Tick) {
-        let mut counts = self.meter.0.lock();
+        let mut counts = self.meter.lock();
         counts.settle(&mut self.charge, tokens, now);
+    }
+
+    /// Settles a request of which nobody says how many tokens it used, but for some that are known
+    /// to have been written.
+    pub fn settle_unknown(&mut self, written: u64, now: Tick) {
+        let mut counts = self.meter.lock();
+        counts.settle_unknown(&mut self.charge, written, now);
     }
 
     /// Undoes the charge of a request that came to nothing.
     pub fn refund(self) {
-        self.meter.0.lock().refund(&self.charge);
+        self.meter.lock().refund(&self.charge);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.meter.0.lock().end();
+        self.meter.lock().end();
     }
 }
 

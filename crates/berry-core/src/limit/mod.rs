@@ -9,8 +9,12 @@
 //! meter, and nothing else.
 
 mod counts;
+mod in_flight;
+#[cfg(test)]
+mod interleavings;
 mod meter;
 mod window;
 
 pub use counts::{Counted, Estimate, LimitKind, Limited, Quota, Standing};
+pub use in_flight::{InFlight, Place};
 pub use meter::{Meter, Reservation};

@@ -130,6 +130,9 @@ pub struct Counted {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Charge {
     at: Tick,
+    /// Tokens that the request was expected to read.
+    input: u32,
+    /// Tokens that were charged.
     tokens: u32,
 }
 
@@ -174,6 +177,7 @@ impl Counts {
         self.tokens.charge(tokens);
         Ok(Charge {
             at: self.now,
+            input: estimate.input,
             tokens,
         })
     }
@@ -214,6 +218,12 @@ impl Counts {
             None => self.tokens.give_back(charge.at, charge.tokens - used),
         }
         charge.tokens = used;
+    }
+
+    /// Corrects what was charged where all that is known is how much was written.
+    pub(super) fn settle_unknown(&mut self, charge: &mut Charge, written: u64, now: Tick) {
+        let used = u64::from(charge.input).saturating_add(written);
+        self.settle(charge, used.max(charge.tokens.into()), now);
     }
 
     /// Undoes a charge.

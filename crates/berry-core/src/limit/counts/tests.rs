@@ -152,6 +152,24 @@ fn more_than_was_expected_counts_when_it_is_known() {
 }
 
 #[test]
+fn where_nobody_says_what_was_used_the_greater_of_what_is_known_counts() {
+    for (expected, written, charged) in [
+        (estimate(20, 0), 0, 20),
+        (estimate(20, 0), 7, 27),
+        (estimate(20, 30), 7, 50),
+        (estimate(20, 30), 40, 60),
+        (estimate(20, 0), u64::MAX, u32::MAX.into()),
+    ] {
+        let mut counts = Counts::default();
+        let mut charge = counts.reserve(&tokens(100), expected, at(0)).unwrap();
+
+        counts.settle_unknown(&mut charge, written, at(1));
+
+        assert_eq!(counts.counted(at(1)).tokens_this_minute, charged);
+    }
+}
+
+#[test]
 fn the_standing_is_that_of_the_window_with_least_left() {
     let mut counts = Counts::default();
     let limits = requests(3, 4, 0);

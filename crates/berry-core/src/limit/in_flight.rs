@@ -1,21 +1,24 @@
-//! How many requests are being relayed, and that they are not too many.
+//! How many requests are being served, and that they are not too many.
 //!
-//! One more than the process can serve well makes all of them slow, so it is refused at once, before
-//! its body is read. Pages of our own are not counted: health and admin routes always answer.
+//! One more than the process can serve well makes all of them slow, so it is refused at once.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Counts the requests in flight.
+/// Counts the requests in flight, whoever sent them.
 #[derive(Debug, Default)]
-pub(crate) struct InFlight(Arc<AtomicU32>);
+pub struct InFlight(Arc<AtomicU32>);
 
 impl InFlight {
     /// Lets a request in, unless `most` are in flight already.
-    pub(crate) fn enter(&self, most: Option<NonZeroU32>) -> Option<Place> {
+    pub fn enter(&self, most: Option<NonZeroU32>) -> Option<Place> {
         let most = most.map_or(u32::MAX, NonZeroU32::get);
-        let one_more = |count| (count < most).then(|| count + 1);
+        let one_more = |count| {
+            #[cfg(test)]
+            super::interleavings::switch();
+            (count < most).then(|| count + 1)
+        };
         // Only the number itself is shared: nothing else is published with it.
         let counted = self
             .0
@@ -26,10 +29,12 @@ impl InFlight {
 
 /// A request in flight; it is over when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<AtomicU32>);
+pub struct Place(Arc<AtomicU32>);
 
 impl Drop for Place {
     fn drop(&mut self) {
+        #[cfg(test)]
+        super::interleavings::switch();
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
