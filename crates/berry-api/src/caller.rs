@@ -45,7 +45,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// Makes one of the user whose credential was accepted.
     pub(crate) fn new(gateway: &Gateway, snapshot: &Snapshot, user: Arc<User>) -> Self {
-        let meter = snapshot.meter(&user.id).cloned().unwrap_or_default();
+        let meter = snapshot.meters.get(&user.id).cloned().unwrap_or_default();
         Self {
             user,
             meter,

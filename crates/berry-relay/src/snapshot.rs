@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::Settings;
-use berry_core::limit::Meter;
+use berry_core::limit::Meters;
 use berry_core::{
     Authenticator, Backend, Config, Diagnostics, Loaded, Model, ModelName, ProviderName, Source,
-    Term, UserName, Vocabulary,
+    Term, Vocabulary,
 };
 use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
@@ -67,7 +67,7 @@ pub struct Snapshot {
     /// Who may send requests.
     pub authenticator: Authenticator,
     /// What each user has sent.
-    meters: HashMap<UserName, Arc<Meter>>,
+    pub meters: Meters,
     /// The served models in the order of the file.
     pub routes: Vec<Arc<Route>>,
     /// The same, by public name and by key.
@@ -97,11 +97,7 @@ impl Snapshot {
             routes.push(route);
         }
         let authenticator = Authenticator::new(&config.users);
-        let meters = config.users.iter().map(|user| {
-            let before = previous.and_then(|previous| previous.meter(&user.id));
-            (user.id.clone(), before.cloned().unwrap_or_default())
-        });
-        let meters = meters.collect();
+        let meters = Meters::of(&config.users, previous.map(|previous| &previous.meters));
         let upstreams = compiler.upstreams;
         Ok(Self {
             config,
@@ -116,11 +112,6 @@ impl Snapshot {
     /// Finds a model by its public name or its key.
     pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
         self.by_name.get(name)
-    }
-
-    /// Returns what counts a user's requests: the same one as long as the user is configured.
-    pub fn meter(&self, user: &UserName) -> Option<&Arc<Meter>> {
-        self.meters.get(user)
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn show(
     let snapshot = gateway.snapshot();
     let mut users = snapshot.config.users.iter();
     let user = users.find(|user| user.id.as_str() == user_id);
-    let found = user.and_then(|user| Some((user, snapshot.meter(&user.id)?)));
+    let found = user.and_then(|user| Some((user, snapshot.meters.get(&user.id)?)));
     let (user, meter) = found.ok_or_else(ApiError::user_not_found)?;
     let moment = Moment::of(gateway.clock);
     let (counted, limits) = (meter.counted(moment.now), &user.rate_limit);

@@ -13,8 +13,10 @@ mod in_flight;
 #[cfg(test)]
 mod interleavings;
 mod meter;
+mod meters;
 mod window;
 
 pub use counts::{Counted, Estimate, LimitKind, Limited, Quota, Standing};
 pub use in_flight::{InFlight, Place};
 pub use meter::{Meter, Reservation};
+pub use meters::Meters;
