@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::User;
-use berry_core::auth::credential;
+use berry_core::auth::{client_address, credential};
+use berry_core::limit::InFlight;
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
 use http::HeaderMap;
@@ -28,6 +29,7 @@ pub(crate) struct Gateway {
     pub(crate) traffic: Arc<Traffic>,
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,
+    pub(crate) in_flight: InFlight,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -48,7 +50,8 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     peer: SocketAddr,
 ) -> Result<Arc<User>, ApiError> {
-    let address = peer.ip();
+    let trusted = &snapshot.config.settings.trusted_proxies;
+    let address = client_address(headers, peer.ip(), trusted);
     let refused = |reason: &dyn std::fmt::Display| {
         warn!(%reason, peer = %address, "Authentication failed");
     };

@@ -11,6 +11,7 @@
 pub mod auth;
 pub mod config;
 mod histogram;
+pub mod limit;
 pub mod name;
 pub mod openai;
 mod secret;

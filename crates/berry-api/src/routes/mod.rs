@@ -11,6 +11,7 @@ mod moment;
 pub(crate) mod monitoring;
 mod overview;
 pub(crate) mod prometheus;
+pub(crate) mod rate_limit_usage;
 mod relaying;
 pub(crate) mod reload_config;
 pub(crate) mod responses;

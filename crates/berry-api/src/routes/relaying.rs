@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::access_log::AccessRecord;
 use crate::arrival::{Arrival, LogsItself};
+use crate::caller::Permit;
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
@@ -31,6 +32,7 @@ const DEBUG_TAG: &str = "debug";
 /// A request that may be relayed.
 pub(super) struct Accepted {
     pub(super) user: Arc<User>,
+    pub(super) permit: Permit,
     pub(super) route: Arc<Route>,
     pub(super) filter: Filter,
     pub(super) exchange: Exchange,
@@ -42,6 +44,7 @@ pub(super) struct Accepted {
 pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
     let Accepted {
         user,
+        permit,
         route,
         filter,
         exchange,
@@ -65,7 +68,9 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         ended: false,
         cut: gateway.cut.clone(),
         usage: None,
+        written: 0,
         receipt: Receipt::default(),
+        permit: Some(permit),
     };
     let out = Out {
         dialect: exchange.dialect,
@@ -113,7 +118,7 @@ impl Out {
             Ok(reply) => self.reply(reply, record),
             Err(error) => {
                 let error = ApiError::from(error);
-                record.failed(error.status());
+                record.unanswered(error.status());
                 record.ended(None);
                 error.into_response()
             }
@@ -129,10 +134,12 @@ impl Out {
         record.answered(reply.status);
         let (body, events) = match reply.body {
             ReplyBody::Refusal(None) => {
+                record.refused(reply.status);
                 record.ended(None);
                 return ApiError::refused(reply.status).into_response();
             }
             ReplyBody::Refusal(Some(body)) => {
+                record.refused(reply.status);
                 record.ended(None);
                 (Body::new(Full::new(body)), false)
             }
