@@ -56,6 +56,9 @@ write_demo_configuration() {
 [settings]
 shutdown_grace_seconds = 5
 
+[usage]
+database = "$work/berry-usage.db"
+
 [models.demo]
 name = "demo"
 strategy = "weighted_failover"

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::gateway::Gateway;
+use crate::ledger::Ledger;
 use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The configuration cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// No thread can be started for the ledger.
+    #[error("no thread can be started")]
+    Thread(#[source] io::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -84,6 +88,8 @@ impl App {
         let listener = server::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
+        let ledger = Ledger::start(&snapshot.config.usage).map_err(StartError::Thread)?;
+
         let (clock, tasks) = (Clock::start(), Tasks::default());
         let rng = fastrand::Rng::with_seed(seed).fork();
         let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
@@ -94,7 +100,8 @@ impl App {
             relay: Relay::new(clock, seed),
             clock,
             traffic: Arc::default(),
-            losses: logs.losses().cloned().collect(),
+            losses: logs.losses().chain(ledger.loss()).cloned().collect(),
+            ledger,
             in_flight: InFlight::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
@@ -177,6 +184,7 @@ impl App {
             let connections = tasks.cut_off().await;
             warn!(connections, "stopped before all requests ended");
         }
+        gateway.ledger.flush();
     }
 }
 

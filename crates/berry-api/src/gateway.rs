@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
+use crate::ledger::Ledger;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
 use crate::telemetry::loss::Loss;
@@ -27,6 +28,7 @@ pub(crate) struct Gateway {
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) ledger: Ledger,
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,
     pub(crate) in_flight: InFlight,

@@ -17,7 +17,7 @@ use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::routes::{
     admin, health, index, inference, metrics, models, monitoring, prometheus, rate_limit_usage,
-    reload_config, responses, smart_ai,
+    reload_config, responses, smart_ai, usage,
 };
 
 /// Everything below it is for admins.
@@ -96,6 +96,7 @@ fn table() -> Vec<Route> {
         (GET, "/admin/backend-health", get(admin::backend_health)),
         (GET, "/admin/system-stats", get(admin::system_stats)),
         (GET, "/admin/rate-limit-usage", get(rate_limit_usage::show)),
+        (GET, "/admin/usage", get(usage::show)),
         (POST, "/admin/reload-config", post(reload_config::reload)),
     ];
     let others = others.map(|(allow, path, handler)| Route::new(allow, path, handler));

@@ -16,3 +16,4 @@ mod relaying;
 pub(crate) mod reload_config;
 pub(crate) mod responses;
 pub(crate) mod smart_ai;
+pub(crate) mod usage;

@@ -69,8 +69,10 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         cut: gateway.cut.clone(),
         usage: None,
         written: 0,
+        expected: None,
         receipt: Receipt::default(),
         permit: Some(permit),
+        ledger: gateway.ledger.clone(),
     };
     let out = Out {
         dialect: exchange.dialect,
@@ -84,6 +86,9 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
             .relay
             .run(&route, filter, &exchange, &mut record.receipt)
             .await;
+        if gateway.ledger.is_kept() && result.as_ref().is_ok_and(|reply| reply.usage.is_none()) {
+            record.expected = exchange.envelope().map(|_| exchange.estimate().input);
+        }
         (result, record)
     });
     let Some(limit) = out.keep_alive else {

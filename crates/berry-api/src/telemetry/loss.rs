@@ -91,10 +91,10 @@ impl Told {
         if losing {
             return (!std::mem::replace(&mut self.losing, true)).then_some(News::Begun);
         }
-        self.losing = false;
+        let was_losing = std::mem::take(&mut self.losing);
         let lost = count - self.count;
         self.count = count;
-        (lost > 0).then_some(News::Ended(lost))
+        (was_losing || lost > 0).then_some(News::Ended(lost))
     }
 }
 
@@ -117,9 +117,13 @@ pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
             match news {
                 Some(News::Begun) => {
                     let cause = told.loss.0.cause.lock().clone();
-                    warn!(output, cause = cause.as_deref(), "telemetry is being lost");
+                    warn!(
+                        output,
+                        cause = cause.as_deref(),
+                        "telemetry cannot be written"
+                    );
                 }
-                Some(News::Ended(lost)) => warn!(output, lost, "telemetry was lost"),
+                Some(News::Ended(lost)) => warn!(output, lost, "telemetry is written again"),
                 None => {}
             }
         }

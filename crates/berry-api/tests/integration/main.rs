@@ -39,6 +39,9 @@ mod health_check;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;
+/// What was used, and what it cost.
+#[cfg(test)]
+mod ledger;
 /// What a client may cost: bytes, time, connections.
 #[cfg(test)]
 mod limits;

@@ -129,6 +129,18 @@ async fn every_number_has_its_series() {
 }
 
 #[tokio::test]
+async fn refusals_for_a_users_limits_are_counted() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::over(&upstream).user("rate_limit = { requests_per_minute = 1 }");
+    let gateway = setup.start();
+    for status in [200, 429, 429] {
+        assert_eq!(gateway.chat(&hello()).await.status, status);
+    }
+
+    assert_eq!(samples(&gateway).await["rate_limited_total"], "2");
+}
+
+#[tokio::test]
 async fn an_ejected_backend_is_down_and_a_smart_one_has_its_confidence() {
     let upstream = Upstream::start().await;
     upstream.set(Behaviour::status(401));

@@ -27,8 +27,6 @@ pub(super) const PENDING: &[Pending] = &[
     Pending("telemetry.otlp_endpoint", "traces are not sent"),
     Pending("telemetry.sample_ratio", "traces are not sent"),
     Pending("telemetry.service_name", "traces are not sent"),
-    Pending("usage.database", "no ledger is kept"),
-    Pending("usage.retention_days", "no ledger is kept"),
 ];
 
 /// Warns about every key of the file that has no effect yet.
