@@ -7,6 +7,7 @@ use berry_testkit::{Behaviour, Upstream};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::support::{
     Answer, Client, Gateway, Process, Setup, TOKEN, chat, get, hello, hello_stream, request,
@@ -251,21 +252,27 @@ async fn a_killed_process_loses_a_batch_at_most_and_a_told_one_nothing() {
     std::fs::write(folder.path().join("config.toml"), setup.toml()).unwrap();
     let mut process = Process::start(folder.path(), &[], &[]).await;
     let mut client = Client::connect(process.address()).await;
-    for _ in 0..20 {
+    let mut ended = Vec::new();
+    for _ in 0..200 {
         client.send(chat(hello().to_string())).await;
+        ended.push(Instant::now());
     }
-    written(&mut client, 20).await;
     process.signal("KILL").await;
+    let killed = Instant::now();
     assert_eq!(process.ended().await, None);
 
     let mut process = Process::start(folder.path(), &[], &[]).await;
     let mut client = Client::connect(process.address()).await;
-    written(&mut client, 20).await;
+    let left = usage(&mut client, "").await.json();
+    let left = left["total"]["requests"].as_u64().unwrap();
+    let batch = Duration::from_millis(100);
+    let due = ended.iter().filter(|ended| killed - **ended > batch);
+    assert!((due.count() as u64..=200).contains(&left), "{left}");
     client.send(chat(hello().to_string())).await;
     process.signal("TERM").await;
     process.ended().await;
 
     let process = Process::start(folder.path(), &[], &[]).await;
     let mut client = Client::connect(process.address()).await;
-    written(&mut client, 21).await;
+    written(&mut client, left + 1).await;
 }

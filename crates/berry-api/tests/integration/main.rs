@@ -42,6 +42,9 @@ mod keep_alive;
 /// What was used, and what it cost.
 #[cfg(test)]
 mod ledger;
+/// What recorded answers cost.
+#[cfg(test)]
+mod ledger_cost;
 /// What a client may cost: bytes, time, connections.
 #[cfg(test)]
 mod limits;
