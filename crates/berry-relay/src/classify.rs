@@ -361,43 +361,6 @@ mod tests {
                 "auth 1800s",
             ),
             (400, message("The model `x` does not exist"), "model"),
-            (
-                400,
-                r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#
-                    .to_owned(),
-                "auth 1800s",
-            ),
-            (
-                400,
-                r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#.to_owned(),
-                "client",
-            ),
-            (
-                400,
-                r#"{"type":"error","error":{"type":"billing_error","message":"x"}}"#.to_owned(),
-                "auth 1800s",
-            ),
-            (
-                404,
-                r#"{"type":"error","error":{"type":"not_found_error","message":"model: x"}}"#.to_owned(),
-                "model",
-            ),
-            (
-                529,
-                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#.to_owned(),
-                "server",
-            ),
-            (
-                429,
-                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"x"}}"#.to_owned(),
-                "rate_limited",
-            ),
-            (
-                400,
-                r#"{"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#
-                    .to_owned(),
-                "client",
-            ),
             (413, message("x"), "client"),
             (422, r#"{"detail":"x"}"#.to_owned(), "client"),
             (418, message("x"), "client"),
@@ -430,6 +393,49 @@ mod tests {
             (302, String::new(), "protocol"),
         ] {
             assert_eq!(judged(status, &body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn every_protocols_own_words_are_known() {
+        for (status, body, expected) in [
+            (
+                400,
+                r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#,
+                "auth 1800s",
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#,
+                "client",
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"billing_error","message":"x"}}"#,
+                "auth 1800s",
+            ),
+            (
+                404,
+                r#"{"type":"error","error":{"type":"not_found_error","message":"model: x"}}"#,
+                "model",
+            ),
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                "server",
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"x"}}"#,
+                "rate_limited",
+            ),
+            (
+                400,
+                r#"{"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+                "client",
+            ),
+        ] {
+            assert_eq!(judged(status, body), expected, "{status} {body}");
         }
     }
 

@@ -3,6 +3,11 @@
 //! The same checks run as property tests here and under cargo-fuzz from `fuzz/`, which needs a
 //! nightly compiler and finds what random bytes do not.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how these functions say that something does not hold"
+)]
+
 use bytes::Bytes;
 use http::HeaderValue;
 
