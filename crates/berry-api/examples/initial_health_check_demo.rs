@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use berry_api::telemetry::{Format, LogOptions};
 use berry_api::{App, Options};
-use berry_core::{Config, Source, Vocabulary};
+use berry_core::{Config, Source};
 use berry_relay::Names;
 use berry_testkit::{Behaviour, Upstream};
 
@@ -61,8 +61,10 @@ async fn main() -> anyhow::Result<()> {
         )?;
         upstreams.push(upstream);
     }
+    let source = Source::new("demo.toml", toml);
     let app = App::build(Options {
-        config: parse(&toml)?,
+        config: parse(&source)?,
+        source,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         max_connections: 1,
         seed: 7,
@@ -73,14 +75,8 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Reads a configuration as the binary does.
-fn parse(toml: &str) -> anyhow::Result<Config> {
-    let source = Source::new("demo.toml", toml);
-    let names = Names::collect();
-    let vocabulary = Vocabulary {
-        strategies: &names.strategies,
-        protocols: &names.protocols,
-    };
-    let loaded = Config::parse(&source, &vocabulary, &|_| None);
-    let loaded = loaded.map_err(|findings| anyhow!("{}", findings.render(&source, false)))?;
+fn parse(source: &Source) -> anyhow::Result<Config> {
+    let loaded = Names::collect().parse(source, &|_| None);
+    let loaded = loaded.map_err(|findings| anyhow!("{}", findings.render(source, false)))?;
     Ok(loaded.config)
 }

@@ -3,18 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use berry_core::Config;
-use berry_loadbalance::{
-    Cadence, Clock, Events, FailureKind, HealthMonitor, Registry, Roster, Transition,
-};
+use berry_core::{Config, Source};
+use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
 use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use crate::frame::Frame;
 use crate::gateway::Gateway;
+use crate::reload::{self, Reloader, Reloads};
 use crate::server::{self, Server};
+use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
 
 /// How a process is started.
@@ -22,6 +21,8 @@ use crate::tasks::Tasks;
 pub struct Options {
     /// What to serve.
     pub config: Config,
+    /// What it was read from, and is read from again.
+    pub source: Source,
     /// Where to listen.
     pub address: SocketAddr,
     /// The most open client connections.
@@ -51,9 +52,10 @@ pub enum StartError {
 pub struct App {
     server: Server,
     address: SocketAddr,
-    grace: Duration,
     tasks: Tasks,
     monitor: HealthMonitor<UpstreamProber>,
+    plans: mpsc::Receiver<Plan<UpstreamProber>>,
+    reloader: Reloader,
     gateway: Arc<Gateway>,
 }
 
@@ -65,37 +67,46 @@ impl App {
     pub fn build(options: Options) -> Result<Self, StartError> {
         let Options {
             config,
+            source,
             address,
             max_connections,
             seed,
         } = options;
-        let registry = Registry::new(Events::to(log_transition));
-        let snapshot = Arc::new(Snapshot::compile(Arc::new(config), &registry)?);
+        let registry = Arc::new(Registry::new(Events::to(log_transition)));
+        let snapshot = Snapshot::compile(Arc::new(config), &registry, None)?;
         let failed = |source| StartError::Listen { address, source };
         let listener = server::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
         let (clock, tasks) = (Clock::start(), Tasks::default());
-        let grace = snapshot.config.settings.shutdown_grace;
-        let settings = snapshot.config.server.clone();
-        let monitor = monitor(&snapshot, clock, seed);
+        let rng = fastrand::Rng::with_seed(seed).fork();
+        let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
+        let (reloads, requests) = Reloads::channel();
         let gateway = Arc::new(Gateway {
-            snapshot,
+            snapshots: Snapshots::new(snapshot),
+            reloads,
             relay: Relay::new(clock, seed),
             clock,
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });
-        let frame = Frame::new(&gateway);
-        let server = Server::new(listener, frame, &settings, max_connections, tasks.clone());
+        let (planner, plans) = mpsc::channel(1);
+        let reloader = Reloader::new(source, Arc::clone(&gateway), registry, planner, requests);
+        let (shared, tracked) = (Arc::clone(&gateway), tasks.clone());
         Ok(Self {
-            server,
+            server: Server::new(listener, shared, max_connections, tracked),
             address,
-            grace,
             tasks,
             monitor,
+            plans,
+            reloader,
             gateway,
         })
+    }
+
+    /// Returns what asks for reloads.
+    pub fn reloads(&self) -> Reloads {
+        self.gateway.reloads.clone()
     }
 
     /// Returns where it listens.
@@ -109,12 +120,14 @@ impl App {
         let Self {
             server,
             address,
-            grace,
             tasks,
             monitor,
+            plans,
+            reloader,
             gateway,
         } = self;
-        let config = &gateway.snapshot.config;
+        let snapshot = gateway.snapshot();
+        let config = &snapshot.config;
         info!(
             version = env!("CARGO_PKG_VERSION"),
             %address,
@@ -123,13 +136,14 @@ impl App {
             users = config.users.len(),
             "Starting Berry API"
         );
-        tasks.spawn(monitor.run(tasks.stopping().clone()));
-        let serving = server.run(grace);
+        drop(snapshot);
+        tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
+        tasks.spawn(reloader.run(tasks.stopping().clone()));
+        let serving = server.run();
         tokio::pin!(serving);
         let drained = tokio::select! {
             drained = &mut serving => drained,
             () = shutdown => {
-                info!(grace_seconds = grace.as_secs(), "draining");
                 tasks.stopping().cancel();
                 serving.await
             }
@@ -141,15 +155,6 @@ impl App {
             warn!(connections, "stopped before all requests ended");
         }
     }
-}
-
-/// Makes what probes the endpoints of a configuration.
-fn monitor(snapshot: &Snapshot, clock: Clock, seed: u64) -> HealthMonitor<UpstreamProber> {
-    let pools = snapshot.routes.iter().map(|route| &*route.pool);
-    let cadence = Cadence::from(&snapshot.config.settings);
-    let rng = fastrand::Rng::with_seed(seed).fork();
-    let prober = UpstreamProber::new(snapshot);
-    HealthMonitor::new(prober, Roster::of(pools), cadence, clock, rng)
 }
 
 /// Tells operators that an endpoint left or returned.

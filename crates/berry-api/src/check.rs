@@ -6,13 +6,16 @@ use std::sync::Arc;
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
 use berry_api::env;
-use berry_core::{Config, Diagnostics, Source, Vocabulary};
+use berry_core::config::Severity;
+use berry_core::{Config, Source};
 use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
 
 /// A configuration without errors.
 pub(crate) struct Checked {
     pub(crate) config: Config,
+    /// What it was read from.
+    pub(crate) source: Source,
     /// Each warning as one line, with its place.
     pub(crate) warnings: Vec<String>,
     /// The same with source lines, for people.
@@ -26,20 +29,16 @@ impl Checked {
     /// The file cannot be read.
     pub(crate) fn load(file: &ConfigFile) -> anyhow::Result<Result<Self, String>> {
         let source = Source::read(&file.path).context("the configuration cannot be loaded")?;
-        let names = Names::collect();
-        let vocabulary = Vocabulary {
-            strategies: &names.strategies,
-            protocols: &names.protocols,
-        };
         let color = io::stderr().is_terminal();
-        let loaded = match Config::parse(&source, &vocabulary, &|name| env::read(name)) {
+        let loaded = match Names::collect().parse(&source, &|name| env::read(name)) {
             Ok(loaded) => loaded,
             Err(diagnostics) => return Ok(Err(diagnostics.render(&source, color))),
         };
         Ok(Ok(Self {
             config: loaded.config,
-            warnings: lines(&loaded.warnings, &source),
+            warnings: loaded.warnings.lines(Severity::Warning, &source),
             rendered: loaded.warnings.render(&source, color),
+            source,
         }))
     }
 
@@ -51,27 +50,11 @@ impl Checked {
     pub(crate) fn report(self, out: &mut impl Write) -> anyhow::Result<()> {
         write!(io::stderr(), "{}", self.rendered)?;
         let registry = Registry::new(Events::to(|_| {}));
-        let config = Snapshot::compile(Arc::new(self.config), &registry)?.config;
+        let config = Snapshot::compile(Arc::new(self.config), &registry, None)?.config;
         writeln!(out, "✅ Configuration is valid")?;
         writeln!(out, "  - {} providers configured", config.providers.len())?;
         writeln!(out, "  - {} models configured", config.models.len())?;
         writeln!(out, "  - {} users configured", config.users.len())?;
         Ok(())
     }
-}
-
-fn lines(diagnostics: &Diagnostics, source: &Source) -> Vec<String> {
-    let place = |offset| {
-        let (line, column) = source.position(offset);
-        format!("{}:{line}:{column}: ", source.path().display())
-    };
-    let line = |finding: &berry_core::config::Diagnostic| {
-        let place = finding
-            .span
-            .as_ref()
-            .map(|span| place(span.start))
-            .unwrap_or_default();
-        format!("{place}{}", finding.message)
-    };
-    diagnostics.iter().map(line).collect()
 }

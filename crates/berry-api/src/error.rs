@@ -176,6 +176,18 @@ impl ApiError {
         Self::invalid(StatusCode::BAD_REQUEST, "invalid_body", message)
     }
 
+    /// A reload was asked for and what is configured cannot be served.
+    pub(crate) fn invalid_configuration(message: String) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::invalid(status, "invalid_configuration", message)
+    }
+
+    /// The process is about to end.
+    pub(crate) fn shutting_down() -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::server(status, "shutting_down", "the gateway is shutting down")
+    }
+
     /// An upstream refused what the client sent, in words that are not for the client.
     pub(crate) fn refused(status: StatusCode) -> Self {
         Self::invalid(
@@ -197,6 +209,11 @@ impl ApiError {
     /// Returns the status.
     pub(crate) fn status(&self) -> StatusCode {
         self.0.status
+    }
+
+    /// Returns the error as a member beside others.
+    pub(crate) fn body(&self) -> &ErrorBody {
+        &self.0.body
     }
 
     /// Returns the error as the last event of a stream whose head was sent already.

@@ -13,11 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
+use crate::reload::Reloads;
+use crate::snapshots::Snapshots;
 
 /// Lives as long as the process; handlers share it.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
     /// Says when the process is draining.
@@ -27,32 +30,41 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Finds out who sends a request. Why one is refused is in the log and nowhere else.
-    pub(crate) fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        peer: SocketAddr,
-    ) -> Result<Arc<User>, ApiError> {
-        let address = peer.ip();
-        let refused = |reason: &dyn std::fmt::Display| {
-            warn!(%reason, peer = %address, "Authentication failed");
-        };
-        let token = credential(headers).inspect_err(|reason| refused(reason))?;
-        let user = self
-            .snapshot
-            .authenticator
-            .authenticate(token, address, Timestamp::now());
-        Ok(user.inspect_err(|reason| refused(reason))?)
+    /// Returns the configuration as it is now. A handler asks once: its request is served by one
+    /// configuration from beginning to end.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.current()
     }
+}
 
-    /// Finds the model that a user asks for, if the user may have it.
-    ///
-    /// A restricted user learns the same of a forbidden model and of one that does not exist.
-    pub(crate) fn route(&self, user: &User, model: &str) -> Result<&Arc<Route>, ApiError> {
-        match self.snapshot.route(model) {
-            Some(route) if user.may_use(&route.model) => Ok(route),
-            None if !user.is_restricted() => Err(ApiError::model_not_found(model)),
-            _ => Err(ApiError::model_access_denied(model)),
-        }
+/// Finds out who sends a request. Why one is refused is in the log and nowhere else.
+pub(crate) fn authenticate(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+    peer: SocketAddr,
+) -> Result<Arc<User>, ApiError> {
+    let address = peer.ip();
+    let refused = |reason: &dyn std::fmt::Display| {
+        warn!(%reason, peer = %address, "Authentication failed");
+    };
+    let token = credential(headers).inspect_err(|reason| refused(reason))?;
+    let user = snapshot
+        .authenticator
+        .authenticate(token, address, Timestamp::now());
+    Ok(user.inspect_err(|reason| refused(reason))?)
+}
+
+/// Finds the model that a user asks for, if the user may have it.
+///
+/// A restricted user learns the same of a forbidden model and of one that does not exist.
+pub(crate) fn route<'a>(
+    snapshot: &'a Snapshot,
+    user: &User,
+    model: &str,
+) -> Result<&'a Arc<Route>, ApiError> {
+    match snapshot.route(model) {
+        Some(route) if user.may_use(&route.model) => Ok(route),
+        None if !user.is_restricted() => Err(ApiError::model_not_found(model)),
+        _ => Err(ApiError::model_access_denied(model)),
     }
 }

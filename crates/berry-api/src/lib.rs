@@ -14,11 +14,14 @@ mod error;
 mod frame;
 mod gateway;
 mod headers;
+mod reload;
 mod request_body;
 mod router;
 mod routes;
 mod server;
+mod snapshots;
 mod tasks;
 pub mod telemetry;
 
 pub use app::{App, Options, StartError};
+pub use reload::Reloads;

@@ -43,7 +43,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let Checked {
-        config, warnings, ..
+        config,
+        source,
+        warnings,
+        ..
     } = checked;
     LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
     if file.is_example {
@@ -58,6 +61,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         max_connections: arguments::max_connections()?,
         seed: seed(),
         config,
+        source,
     };
     let runtime = runtime(&options)?;
     let code = runtime.block_on(async {
@@ -65,13 +69,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
         let mut hangup = signal(SignalKind::hangup()).context("no signal handler")?;
         let app = App::build(options)?;
+        let reloads = app.reloads();
         app.run(async move {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
                     _ = interrupt.recv() => return,
-                    // Without a handler it would end the process and every request in it.
-                    _ = hangup.recv() => warn!("SIGHUP ignored: restart to apply a configuration"),
+                    _ = hangup.recv() => reloads.hang_up(),
                 }
             }
         })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::OriginalUri;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use berry_relay::Operation;
 use http::Method;
 use http::header::{HeaderName, RETRY_AFTER};
@@ -14,7 +14,8 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::routes::{
-    admin, health, index, inference, metrics, models, monitoring, responses, smart_ai,
+    admin, health, index, inference, metrics, models, monitoring, reload_config, responses,
+    smart_ai,
 };
 
 /// Makes the router.
@@ -85,6 +86,7 @@ fn admins(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
         .route("/model-weights", only_get(get(admin::model_weights)))
         .route("/backend-health", only_get(get(admin::backend_health)))
         .route("/system-stats", only_get(get(admin::system_stats)))
+        .route("/reload-config", only_post(post(reload_config::reload)))
         .fallback(unknown)
         .layer(guard)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::mock_upstream;
+use crate::commands::{mock_upstream, simulate};
 
 /// The command line as a whole.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Serve a simulated OpenAI-compatible provider until interrupted
     MockUpstream(mock_upstream::Options),
+    /// Play a scenario with every strategy, in virtual time, and compare them
+    Simulate(simulate::Options),
 }
 
 /// Parses `50ms`, `2s` or `1.5s`; a plain number is milliseconds.

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod config;
 mod output;
 
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Args, Command};
-use crate::commands::mock_upstream;
+use crate::commands::{mock_upstream, simulate};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,5 +29,6 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::MockUpstream(options) => mock_upstream::run(options).await,
+        Command::Simulate(options) => simulate::run(&options),
     }
 }

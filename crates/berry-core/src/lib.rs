@@ -17,7 +17,8 @@ mod tick;
 
 pub use auth::{AuthError, Authenticator, CredentialError, TokenDigest};
 pub use config::{
-    Backend, Config, Diagnostics, Loaded, Model, Provider, Settings, Source, Term, User, Vocabulary,
+    Backend, Config, Diagnostics, Loaded, Model, Provider, Settings, Source, Term, User,
+    Vocabulary, scenario::Scenario,
 };
 pub use name::{ModelName, ProviderName, Tag, UserName};
 pub use openai::{ErrorBody, ErrorKind, ModelList, ModelObject};

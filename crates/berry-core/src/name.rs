@@ -58,6 +58,12 @@ macro_rules! name {
                 check(text).map(|text| Self(Arc::from(text)))
             }
 
+            /// Returns a name of our own, which need not be checked.
+            #[allow(dead_code, reason = "not every kind of name has one")]
+            pub(crate) fn own(text: &'static str) -> Self {
+                Self(Arc::from(text))
+            }
+
             /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -16,10 +16,8 @@ const SLOTS: usize = 10;
 const SLOT_NANOS: u64 = 1_000_000_000;
 
 /// A sliding count of requests and retries over ten seconds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RetryBudget {
-    /// The share of requests that may be retries, 0 to 1.
-    ratio: f64,
     slots: [Slot; SLOTS],
 }
 
@@ -32,29 +30,21 @@ struct Slot {
 }
 
 impl RetryBudget {
-    /// Begins full, with this share of requests.
-    pub fn new(ratio: f64) -> Self {
-        Self {
-            ratio,
-            slots: [Slot::default(); SLOTS],
-        }
-    }
-
     /// Counts a request.
     pub fn deposit(&mut self, now: Tick) {
         let slot = self.slot(now);
         slot.requests = slot.requests.saturating_add(1);
     }
 
-    /// Pays for a retry, or refuses.
-    pub fn withdraw(&mut self, now: Tick) -> bool {
+    /// Pays for a retry, or refuses; `ratio` is the share of requests that may be retries, 0 to 1.
+    pub fn withdraw(&mut self, ratio: f64, now: Tick) -> bool {
         let oldest = second(now).saturating_sub(SLOTS as u64 - 1);
         let (mut requests, mut retries) = (0_u64, 0_u64);
         for slot in self.slots.iter().filter(|slot| slot.second >= oldest) {
             requests += u64::from(slot.requests);
             retries += u64::from(slot.retries);
         }
-        let affordable = (retries as f64) < BURST + self.ratio * requests as f64;
+        let affordable = (retries as f64) < BURST + ratio * requests as f64;
         if affordable {
             let slot = self.slot(now);
             slot.retries = slot.retries.saturating_add(1);
@@ -90,8 +80,10 @@ mod tests {
         Tick::from(Duration::from_secs(seconds))
     }
 
+    const RATIO: f64 = 0.2;
+
     fn withdrawals(budget: &mut RetryBudget, now: Tick) -> usize {
-        std::iter::repeat_with(|| budget.withdraw(now))
+        std::iter::repeat_with(|| budget.withdraw(RATIO, now))
             .take(10_000)
             .filter(|paid| *paid)
             .count()
@@ -99,14 +91,14 @@ mod tests {
 
     #[test]
     fn without_traffic_only_the_burst_is_affordable() {
-        let mut budget = RetryBudget::new(0.2);
+        let mut budget = RetryBudget::default();
 
         assert_eq!(withdrawals(&mut budget, at(0)), 100);
     }
 
     #[test]
     fn traffic_pays_for_its_share() {
-        let mut budget = RetryBudget::new(0.2);
+        let mut budget = RetryBudget::default();
         for _ in 0..1_000 {
             budget.deposit(at(3));
         }
@@ -116,13 +108,13 @@ mod tests {
 
     #[test]
     fn what_is_older_than_ten_seconds_is_forgotten() {
-        let mut budget = RetryBudget::new(1.0);
+        let mut budget = RetryBudget::default();
         for _ in 0..500 {
             budget.deposit(at(0));
         }
         withdrawals(&mut budget, at(0));
 
-        assert!(!budget.withdraw(at(9)));
+        assert!(!budget.withdraw(RATIO, at(9)));
         assert_eq!(withdrawals(&mut budget, at(10)), 100);
     }
 }

@@ -6,6 +6,10 @@
 //! in between:       c(t) = c₀ + (c − c₀) · 2^(−Δt / 2 h),   c₀ = initial_confidence
 //! ```
 //!
+//! An endpoint that was ejected and has walked its whole ramp since is as good as a new one: its
+//! score is at least c₀ again. Without that, what took five failures to lose would take five of the
+//! few requests that exploration spares to win back.
+//!
 //! The drift back to c₀ forgets: an endpoint that failed this morning is worth another try in the
 //! afternoon, and one that shone last week has to prove itself again. `enable_time_decay = false`
 //! switches it off. Pure: takes `now` and the settings, which a reload may change at any time.
@@ -46,6 +50,20 @@ impl Confidence {
     pub(crate) fn succeeded(&mut self, now: Tick, settings: &SmartAi) {
         let score = self.score(now, settings) + settings.confidence_adjustments.success_boost;
         self.learned = Some((score.min(1.0), now));
+    }
+
+    /// Returns when the last outcome was.
+    pub(crate) fn heard(&self) -> Option<Tick> {
+        self.learned.map(|(_, at)| at)
+    }
+
+    /// Returns the score of an endpoint that was ejected and has returned: it has paid for its
+    /// failures with the ejection and the ramp, and is not held to them a second time.
+    pub(crate) fn forgiven(mut self, settings: &SmartAi) -> Self {
+        if let Some((score, _)) = &mut self.learned {
+            *score = score.max(settings.initial_confidence);
+        }
+        self
     }
 
     /// Records a failure.
@@ -138,6 +156,24 @@ mod tests {
         confidence.failed(FailureKind::Server, at(0), &settings);
 
         assert!(close(confidence.score(at(200), &settings), 0.6));
+    }
+
+    #[test]
+    fn what_has_returned_begins_anew() {
+        let settings = SmartAi::default();
+        let (mut failed, mut proven) = (Confidence::default(), Confidence::default());
+        failed.failed(FailureKind::Auth, at(0), &settings);
+        proven.succeeded(at(0), &settings);
+
+        assert!(close(
+            failed.forgiven(&settings).score(at(0), &settings),
+            0.8
+        ));
+        assert!(close(
+            proven.forgiven(&settings).score(at(0), &settings),
+            0.9
+        ));
+        assert_eq!(failed.forgiven(&settings).heard(), Some(at(0)));
     }
 
     #[test]

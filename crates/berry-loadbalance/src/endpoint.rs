@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_core::Tag;
 use berry_core::config::{BillingMode, Prices};
+use berry_core::{Backend, Tag};
 
 use crate::ability::Abilities;
 use crate::key::EndpointKey;
@@ -15,7 +15,7 @@ use crate::state::EndpointState;
 const PREMIUM: &str = "premium";
 
 /// An endpoint with its configured place in one pool and the state it shares with others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Endpoint {
     /// Share of the traffic, relative to the other endpoints; above 0, at most 100.
     pub weight: f64,
@@ -56,6 +56,25 @@ impl Patience {
 }
 
 impl Endpoint {
+    /// Gives a configured backend what it can do and the state of its endpoint.
+    pub fn new(backend: &Backend, abilities: Abilities, state: Arc<EndpointState>) -> Self {
+        let provider = &backend.provider;
+        Self {
+            weight: backend.weight,
+            priority: backend.priority,
+            tags: backend.tags.clone().into(),
+            billing: backend.billing,
+            prices: backend.prices,
+            patience: Patience {
+                streamed: provider.response_timeout.streamed,
+                whole: provider.response_timeout.whole,
+            },
+            provider_retries: provider.max_retries,
+            abilities,
+            state,
+        }
+    }
+
     /// Returns whether it is tagged as costly.
     pub fn is_premium(&self) -> bool {
         self.tags.iter().any(|tag| tag.as_str() == PREMIUM)

@@ -12,6 +12,7 @@
 //! [`Tick`](berry_core::Tick) and chance a generator, both handed in.
 
 mod ability;
+mod affinity;
 mod attempts;
 pub mod breaker;
 mod budget;
@@ -28,16 +29,21 @@ mod outcome;
 mod pool;
 mod recovery;
 mod registry;
+pub mod simulation;
 mod state;
 pub mod strategy;
+mod sync;
 
 pub use ability::Abilities;
+pub use affinity::AffinityKey;
 pub use attempts::{Attempts, Next, Repeat};
 pub use budget::RetryBudget;
-pub use clock::Clock;
+pub use clock::{Clock, ManualTime};
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
-pub use health::{Cadence, HealthMonitor, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster};
+pub use health::{
+    Cadence, HealthMonitor, Plan, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster,
+};
 pub use key::{Account, EndpointKey};
 pub use latency::Mode;
 pub use lease::Lease;

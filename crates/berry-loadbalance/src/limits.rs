@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berry_core::config::{BillingMode, SmartAi};
+use berry_core::config::{BillingMode, Settings, SmartAi};
 
 use crate::breaker::BreakerPolicy;
 
@@ -19,6 +19,25 @@ pub struct Limits {
     pub retry_budget_ratio: f64,
     /// What `smart_ai` learns by.
     pub smart_ai: SmartAi,
+}
+
+impl From<&Settings> for Limits {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            breaker: BreakerPolicy {
+                threshold: settings.circuit_breaker_failure_threshold,
+                timeout: settings.circuit_breaker_timeout,
+                longest: None,
+            },
+            recovery: settings.recovery_check_interval,
+            retry: RetryPolicy {
+                max_retries: settings.max_retries,
+                max_moves: settings.max_internal_retries,
+            },
+            retry_budget_ratio: settings.retry_budget_ratio,
+            smart_ai: settings.smart_ai,
+        }
+    }
 }
 
 impl Limits {

@@ -46,20 +46,31 @@ impl Recovery {
     }
 
     /// Records a success.
-    pub(crate) fn succeeded(&mut self, now: Tick) {
+    pub(crate) fn succeeded(&mut self) {
         if let Some(ramp) = &mut self.ramp {
             ramp.successes = ramp.successes.saturating_add(1);
-        }
-        if self.share(now) >= 1.0 {
-            self.ramp = None;
         }
     }
 
     /// Records a failure: what is on its way back starts again.
     pub(crate) fn failed(&mut self, now: Tick) {
-        if self.share(now) < 1.0 {
+        if self.ramp.is_some() {
             self.begin(now);
         }
+    }
+
+    /// Returns whether the end of a ramp has been reached and not been taken notice of.
+    pub(crate) fn is_over(&self, now: Tick) -> bool {
+        self.ramp.is_some() && self.share(now) >= 1.0
+    }
+
+    /// Takes notice of a ramp's end; returns whether there was one.
+    pub(crate) fn settle(&mut self, now: Tick) -> bool {
+        let over = self.is_over(now);
+        if over {
+            self.ramp = None;
+        }
+        over
     }
 
     /// Returns the share of its weight that the endpoint may carry, above 0 and at most 1.
@@ -102,7 +113,7 @@ mod tests {
         let mut recovery = begun();
         let mut shares = vec![recovery.share(at(0))];
         for _ in 0..5 {
-            recovery.succeeded(at(0));
+            recovery.succeeded();
             shares.push(recovery.share(at(0)));
         }
 
@@ -124,7 +135,7 @@ mod tests {
     #[test]
     fn a_failure_starts_the_ramp_again() {
         let mut recovery = begun();
-        recovery.succeeded(at(60));
+        recovery.succeeded();
 
         recovery.failed(at(61));
 
@@ -135,8 +146,9 @@ mod tests {
     fn a_failure_after_the_ramp_does_not_start_it() {
         let mut recovery = begun();
         for _ in 0..5 {
-            recovery.succeeded(at(1));
+            recovery.succeeded();
         }
+        assert!(recovery.settle(at(1)));
 
         recovery.failed(at(2));
 

@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use berry_core::config::SmartAi;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::ability::Abilities;
+use crate::affinity::Lane;
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
 use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
 use crate::key::EndpointKey;
 use crate::latency::{Latency, Mode};
 use crate::limits::Limits;
-use crate::outcome::{FailureKind, Fault, Outcome};
+use crate::outcome::{FailureKind, Fault, Outcome, Verdict};
 use crate::recovery::{self, Recovery};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A breaker that changed its state, as told to logs, metrics and whoever else listens.
 #[derive(Debug, Clone)]
@@ -72,6 +73,8 @@ pub struct Signals {
     pub recovery: f64,
     /// How far it is trusted, 0 to 1.
     pub confidence: f64,
+    /// When the last request there ended in success or failure.
+    pub heard: Option<Tick>,
     /// How long it takes to its first content, in the mode of the request; none while unknown.
     pub latency: Option<Duration>,
 }
@@ -175,20 +178,42 @@ struct Learned {
 }
 
 impl Learned {
+    /// Takes notice of what time alone has brought about.
+    fn settle(&mut self, now: Tick, smart_ai: &SmartAi) {
+        if self.recovery.settle(now) {
+            self.confidence = self.confidence.forgiven(smart_ai);
+        }
+    }
+
+    fn confidence(&self, now: Tick, smart_ai: &SmartAi) -> f64 {
+        let confidence = if self.recovery.is_over(now) {
+            self.confidence.forgiven(smart_ai)
+        } else {
+            self.confidence
+        };
+        confidence.score(now, smart_ai)
+    }
+
     fn answered(&mut self, this: &Use<'_>) -> Option<Change> {
+        self.settle(this.now, &this.limits.smart_ai);
         let change = self.breaker.answered(this.entry);
         if change.is_some_and(|change| change.to == BreakerState::Closed) {
             self.recovery.begin(this.now);
+            self.latency = Latency::default();
         }
-        self.recovery.succeeded(this.now);
+        self.recovery.succeeded();
+        self.settle(this.now, &this.limits.smart_ai);
         self.latency.answered(this.mode, this.lasted, this.now);
         self.probes.clear();
         change
     }
 
     fn failed(&mut self, this: &Use<'_>, fault: Fault) -> Option<Change> {
-        let cost = this.lasted.max(this.patience);
-        self.latency.failed(this.mode, cost, this.now);
+        self.settle(this.now, &this.limits.smart_ai);
+        if !matches!(fault.verdict, Verdict::CoolDown(_)) {
+            let cost = this.lasted.max(this.patience);
+            self.latency.failed(this.mode, cost, this.now);
+        }
         self.recovery.failed(this.now);
         self.confidence
             .failed(fault.kind, this.now, &this.limits.smart_ai);
@@ -203,6 +228,7 @@ impl Learned {
         begun: Tick,
         now: Tick,
     ) -> Option<Change> {
+        self.probes.ended(now);
         let after = |at: Option<Tick>| at.is_some_and(|at| at > begun);
         let outdated = match outcome {
             ProbeOutcome::Passed => after(self.tally.last_failure.map(|(at, _)| at)),
@@ -217,7 +243,11 @@ impl Learned {
             return None;
         }
         self.tally.recovered();
+        self.latency.forgive();
         let change = self.breaker.probed(now);
+        if change.is_some() {
+            self.latency = Latency::default();
+        }
         if had_failed || change.is_some() {
             self.recovery.begin(now);
         }
@@ -230,6 +260,7 @@ impl Learned {
 #[derive(Debug)]
 pub struct EndpointState {
     key: EndpointKey,
+    lane: Lane,
     events: Events,
     in_flight: AtomicU32,
     /// What the last request needed.
@@ -241,6 +272,7 @@ impl EndpointState {
     /// Begins with nothing learned.
     pub fn new(key: EndpointKey, events: Events) -> Self {
         Self {
+            lane: Lane::of(&key),
             key,
             events,
             in_flight: AtomicU32::new(0),
@@ -264,6 +296,11 @@ impl EndpointState {
         &self.key
     }
 
+    /// Returns its half of the hash by which repeated requests find it.
+    pub(crate) fn lane(&self) -> Lane {
+        self.lane
+    }
+
     /// Returns a copy of what a strategy may look at, for a request of this mode.
     pub fn signals(&self, mode: Mode, now: Tick, smart_ai: &SmartAi) -> Signals {
         let learned = self.learned.lock();
@@ -277,7 +314,8 @@ impl EndpointState {
                 Admission::Closed => learned.recovery.share(now),
                 _ => recovery::ON_TRIAL,
             },
-            confidence: learned.confidence.score(now, smart_ai),
+            confidence: learned.confidence(now, smart_ai),
+            heard: learned.confidence.heard(),
             latency: learned.latency.estimate(mode, now),
         }
     }
@@ -351,9 +389,9 @@ impl EndpointState {
         self.announce(change, cause);
     }
 
-    /// Records a probe that was begun at `begun`. It changes neither totals nor what selection knows
-    /// of speed and trust; a failed one never ejects, and a passed chat ends an ejection. What real
-    /// requests have shown since it began is newer and stands.
+    /// Records a probe that was begun at `begun`. It counts neither in totals nor in speed and trust;
+    /// a failed one never ejects, and a passed chat ends an ejection and what failures did to the
+    /// estimate of speed. What real requests have shown since it began is newer and stands.
     pub fn probed(&self, depth: ProbeDepth, outcome: &ProbeOutcome, begun: Tick, now: Tick) {
         let change = self.learned.lock().probed(depth, outcome, begun, now);
         self.announce(change, None);
@@ -362,6 +400,22 @@ impl EndpointState {
     /// Returns when the last probe ended.
     pub fn last_probe(&self) -> Option<Tick> {
         self.learned.lock().probes.last()
+    }
+
+    /// Returns when the endpoint failed first and last, by requests or probes, since it was well; none
+    /// where it is.
+    pub fn failures(&self, now: Tick) -> Option<(Tick, Tick)> {
+        let learned = self.learned.lock();
+        let tally = &learned.tally;
+        let is_closed = learned.breaker.admission(now) == Admission::Closed;
+        let requests = tally
+            .last_failure
+            .filter(|_| tally.failing_since.is_some() || !is_closed)
+            .map(|(last, _)| (tally.failing_since.unwrap_or(last), last));
+        match (requests, learned.probes.failures()) {
+            (Some((first, last)), Some(probes)) => Some((first.min(probes.0), last.max(probes.1))),
+            (requests, probes) => requests.or(probes),
+        }
     }
 
     /// Returns what the next probe depends on.

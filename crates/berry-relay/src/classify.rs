@@ -8,7 +8,7 @@
 //! | 401; an invalid key in a 400 or 403 | auth | OpenAI `invalid_api_key`; Gemini `API_KEY_INVALID` in a 400 |
 //! | 403 without a reason | auth, when repeated | |
 //! | a missing model in any error, 404 | model | OpenAI `model_not_found`; vLLM "The model … does not exist" |
-//! | 429 | rate limited | RFC 6585; `retry-after` in RFC 9110 10.2.3, `retry-after-ms` as OpenAI's SDKs read it |
+//! | 429 | rate limited | RFC 6585; for how long, see [`retry_after`] |
 //! | 5xx, 408, 409, 529 | server | OpenAI's SDKs retry these; 529 is Anthropic's overload |
 //! | 1xx, 3xx, a web page or the like as a 400, 403 or 404 | protocol | |
 //! | 403 for moderation, any other 4xx | the client's fault | OpenAI `content_filter`, `content_policy_violation` |
@@ -23,16 +23,13 @@ use std::time::Duration;
 use berry_loadbalance::{FailureKind, Fault, Verdict};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
-use serde::Deserialize;
+use serde_json::Value;
 
+use crate::retry_after;
 use crate::upstream::TransportError;
 
 /// How long an account without money is left alone: somebody has to pay first.
 const BILLING: Duration = Duration::from_secs(30 * 60);
-
-/// The longest wait that is taken from a provider, and told to a client.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// Codes that say that the key is not accepted.
 const INVALID_KEY: &[&str] = &[
@@ -121,7 +118,12 @@ pub(crate) fn judge(
         Seen::ClientFault => return Judgement::ClientFault,
         Seen::Fault(fault) => fault,
     };
-    let retry_after = retry_after(headers, now);
+    let details = error.as_ref().map_or(&[][..], UpstreamError::details);
+    let stated = retry_after::stated(headers, details, now);
+    let retry_after = match verdict.kind {
+        FailureKind::RateLimited => stated.or_else(|| retry_after::reset(headers, now)),
+        _ => stated,
+    };
     let fault = match (verdict.kind, retry_after) {
         (FailureKind::RateLimited, Some(wait)) if !wait.is_zero() => Fault::cool_down(wait),
         _ => verdict,
@@ -175,30 +177,38 @@ impl Seen {
 }
 
 /// An error object, as far as it is looked at. Providers agree on neither shape nor types.
-#[derive(Default, Deserialize)]
-struct UpstreamError {
-    #[serde(default)]
-    error: serde_json::Value,
-    #[serde(default)]
-    message: serde_json::Value,
-    #[serde(default)]
-    detail: serde_json::Value,
-}
+#[derive(Default)]
+struct UpstreamError(Value);
 
 impl UpstreamError {
-    /// Reads a body; none where it is something else than an object. No body says nothing.
+    /// Reads a body; none where it is no object. No body says nothing. Gemini sends its object in an
+    /// array of one where it speaks OpenAI's protocol.
     fn read(body: &[u8]) -> Option<Self> {
         if body.is_empty() {
             return Some(Self::default());
         }
-        serde_json::from_slice(body).ok()
+        match serde_json::from_slice(body).ok()? {
+            Value::Array(items) => Some(Self(items.into_iter().next().unwrap_or_default())),
+            object @ Value::Object(_) => Some(Self(object)),
+            _ => None,
+        }
+    }
+
+    fn error(&self) -> &Value {
+        &self.0["error"]
+    }
+
+    fn details(&self) -> &[Value] {
+        self.error()["details"]
+            .as_array()
+            .map_or(&[], Vec::as_slice)
     }
 
     fn code(&self) -> Option<String> {
         let code = [
-            &self.error["code"],
-            &self.error["type"],
-            &self.error["status"],
+            &self.error()["code"],
+            &self.error()["type"],
+            &self.error()["status"],
         ];
         code.into_iter()
             .find_map(|value| value.as_str())
@@ -206,15 +216,15 @@ impl UpstreamError {
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {
-        let reasons = self.error["details"].as_array().into_iter().flatten();
+        let reasons = self.details().iter();
         let said = [
-            &self.error["code"],
-            &self.error["type"],
-            &self.error["status"],
+            &self.error()["code"],
+            &self.error()["type"],
+            &self.error()["status"],
         ];
         said.into_iter()
             .chain(reasons.map(|detail| &detail["reason"]))
-            .filter_map(serde_json::Value::as_str)
+            .filter_map(Value::as_str)
             .any(|code| codes.contains(&code))
     }
 
@@ -237,10 +247,10 @@ impl UpstreamError {
 
     fn text(&self) -> String {
         let texts = [
-            &self.error["message"],
-            &self.error,
-            &self.message,
-            &self.detail,
+            &self.error()["message"],
+            self.error(),
+            &self.0["message"],
+            &self.0["detail"],
         ];
         texts
             .into_iter()
@@ -248,30 +258,6 @@ impl UpstreamError {
             .unwrap_or_default()
             .to_lowercase()
     }
-}
-
-/// Returns how long the provider asks us to wait: milliseconds, seconds, or until a date.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| *number >= 0.0);
-    let milliseconds = text("retry-after-ms")
-        .and_then(number)
-        .map(|number| number / 1000.0);
-    let seconds = milliseconds.or_else(|| text("retry-after").and_then(number));
-    let wait = seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .or_else(|| {
-            let date = rfc2822::DateTimeParser::new()
-                .parse_timestamp(text("retry-after")?)
-                .ok()?;
-            Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
-        });
-    wait.map(|wait| wait.min(LONGEST_WAIT))
 }
 
 /// Returns whether we lack what a connection needs: descriptors, ports, memory.
@@ -361,6 +347,12 @@ mod tests {
                 "auth 1800s",
             ),
             (400, message("The model `x` does not exist"), "model"),
+            (
+                400,
+                r#"[{"error":{"details":[{"reason":"API_KEY_INVALID"}]}}]"#.to_owned(),
+                "auth 0s",
+            ),
+            (400, r#"["x"]"#.to_owned(), "client"),
             (413, message("x"), "client"),
             (422, r#"{"detail":"x"}"#.to_owned(), "client"),
             (418, message("x"), "client"),
@@ -439,50 +431,59 @@ mod tests {
         }
     }
 
-    #[test]
-    fn retry_after_is_read_in_all_its_forms() {
-        let now: Timestamp = NOW.parse().unwrap();
-        for (pairs, expected) in [
-            (&[("retry-after", "7")][..], Some(7_000)),
-            (&[("retry-after", "0.5")], Some(500)),
-            (
-                &[("retry-after-ms", "250"), ("retry-after", "7")],
-                Some(250),
-            ),
-            (
-                &[("retry-after", "Sat, 21 Nov 2026 08:00:30 GMT")],
-                Some(30_000),
-            ),
-            (&[("retry-after", "Sat, 21 Nov 2026 07:00:00 GMT")], Some(0)),
-            (&[("retry-after", "86400")], Some(3_600_000)),
-            (&[("retry-after", "soon")], None),
-            (&[("retry-after", "-1")], None),
-            (&[("retry-after", "1e300")], None),
-            (&[], None),
-        ] {
-            let found = retry_after(&headers(pairs), now);
-            assert_eq!(found, expected.map(Duration::from_millis), "{pairs:?}");
-        }
+    /// Returns how a rate limit with these headers and this body is judged.
+    fn limited(pairs: &[(&'static str, &str)], body: &str) -> (Verdict, Option<Duration>) {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let judgement = judge(
+            status,
+            &headers(pairs),
+            body.as_bytes(),
+            NOW.parse().unwrap(),
+        );
+        let Judgement::Failed(failure) = judgement else {
+            panic!("a rate limit is nobody's fault but the endpoint's")
+        };
+        (failure.fault.verdict, failure.retry_after)
     }
 
     #[test]
     fn a_rate_limit_with_a_length_is_a_cool_down() {
-        let headers = headers(&[("retry-after", "3")]);
-        let judgement = judge(
-            StatusCode::TOO_MANY_REQUESTS,
-            &headers,
-            b"{}",
-            NOW.parse().unwrap(),
-        );
+        let delay = r#"{"error":{"code":429,"details":[{"retryDelay":"38s"}]}}"#;
+        let listed = format!(" [{delay}]\n");
+        for (pairs, body, seconds) in [
+            (&[("retry-after", "3")][..], "{}", 3),
+            (&[("x-ratelimit-reset-tokens", "6m0s")], "{}", 360),
+            (
+                &[("retry-after", "3"), ("x-ratelimit-reset-tokens", "6m0s")],
+                "{}",
+                3,
+            ),
+            (&[], delay, 38),
+            (&[], &listed, 38),
+        ] {
+            let wait = Duration::from_secs(seconds);
+            let expected = (Verdict::CoolDown(wait), Some(wait));
+            assert_eq!(limited(pairs, body), expected, "{pairs:?} {body}");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_without_a_length_counts() {
+        for pairs in [&[][..], &[("retry-after", "0")]] {
+            assert_eq!(limited(pairs, "{}").0, Verdict::Count, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_limits_says_nothing_of_another_failure() {
+        let headers = headers(&[("x-ratelimit-reset-tokens", "6m0s")]);
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+
+        let judgement = judge(status, &headers, b"", NOW.parse().unwrap());
 
         let Judgement::Failed(failure) = judgement else {
-            panic!()
+            panic!("a 503 is the endpoint's failure")
         };
-
-        assert_eq!(
-            failure.fault.verdict,
-            Verdict::CoolDown(Duration::from_secs(3))
-        );
-        assert_eq!(failure.retry_after, Some(Duration::from_secs(3)));
+        assert_eq!(failure.retry_after, None);
     }
 }

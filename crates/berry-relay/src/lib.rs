@@ -25,6 +25,7 @@ mod pins;
 mod prober;
 mod quiet;
 mod relay;
+mod retry_after;
 mod snapshot;
 mod source;
 mod sse;

@@ -3,15 +3,16 @@
 //! Immutable; a request keeps the one it began with. What was learned at run time is not here: it
 //! is found again through the [`Registry`], so a new snapshot begins where the old one stood.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::Settings;
-use berry_core::{Authenticator, Backend, Config, Model, ModelName, ProviderName, Term};
-use berry_loadbalance::breaker::BreakerPolicy;
-use berry_loadbalance::{
-    Endpoint, EndpointKey, Limits, Patience, Pool, PoolOptions, Registry, RetryPolicy, strategy,
+use berry_core::{
+    Authenticator, Backend, Config, Diagnostics, Loaded, Model, ModelName, ProviderName, Source,
+    Term, Vocabulary,
 };
+use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -67,15 +68,22 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// The same, by public name and by key.
     by_name: HashMap<ModelName, Arc<Route>>,
+    /// The enabled providers.
+    upstreams: HashMap<ProviderName, Arc<Upstream>>,
 }
 
 impl Snapshot {
-    /// Compiles a configuration.
+    /// Compiles a configuration. What was opened and counted under the `previous` one goes on
+    /// where providers and models are still the same.
     ///
     /// # Errors
     /// A provider cannot be used, for example because its `ca_file` cannot be read.
-    pub fn compile(config: Arc<Config>, registry: &Registry) -> Result<Self, CompileError> {
-        let compiler = Compiler::new(&config, registry)?;
+    pub fn compile(
+        config: Arc<Config>,
+        registry: &Registry,
+        previous: Option<&Self>,
+    ) -> Result<Self, CompileError> {
+        let compiler = Compiler::new(&config, registry, previous)?;
         let mut routes = Vec::new();
         let mut by_name = HashMap::new();
         for model in config.models.iter().filter(|model| model.enabled) {
@@ -85,11 +93,13 @@ impl Snapshot {
             routes.push(route);
         }
         let authenticator = Authenticator::new(&config.users);
+        let upstreams = compiler.upstreams;
         Ok(Self {
             config,
             authenticator,
             routes,
             by_name,
+            upstreams,
         })
     }
 
@@ -116,32 +126,60 @@ impl Names {
             protocols: adapter::vocabulary(),
         }
     }
+
+    /// Checks a file's text and resolves it; see [`Config::parse`].
+    ///
+    /// # Errors
+    /// Every finding, when one of them is an error.
+    pub fn parse(
+        &self,
+        source: &Source,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Loaded, Diagnostics> {
+        let vocabulary = Vocabulary {
+            strategies: &self.strategies,
+            protocols: &self.protocols,
+        };
+        Config::parse(source, &vocabulary, environment)
+    }
 }
 
 struct Compiler<'a> {
     settings: &'a Settings,
     registry: &'a Registry,
+    previous: Option<&'a Snapshot>,
     upstreams: HashMap<ProviderName, Arc<Upstream>>,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(config: &'a Config, registry: &'a Registry) -> Result<Self, CompileError> {
+    fn new(
+        config: &'a Config,
+        registry: &'a Registry,
+        previous: Option<&'a Snapshot>,
+    ) -> Result<Self, CompileError> {
         let surroundings = Surroundings {
-            roots: Roots::load(),
+            roots: LazyCell::new(Roots::load),
             proxies: Matcher::from_env(),
         };
         let mut upstreams = HashMap::new();
         for provider in config.providers.iter().filter(|provider| provider.enabled) {
-            let upstream = Upstream::new(Arc::clone(provider), &config.settings, &surroundings)
-                .map_err(|source| CompileError::Provider {
-                    provider: provider.id.clone(),
-                    source,
-                })?;
+            let before = previous.and_then(|previous| previous.upstreams.get(&provider.id));
+            let upstream = Upstream::new(
+                Arc::clone(provider),
+                &config.settings,
+                &surroundings,
+                before.map(Arc::as_ref),
+            );
+            let upstream = upstream.map_err(|source| CompileError::Provider {
+                provider: provider.id.clone(),
+                source,
+            })?;
             upstreams.insert(provider.id.clone(), Arc::new(upstream));
         }
         Ok(Self {
             settings: &config.settings,
             registry,
+            previous,
             upstreams,
         })
     }
@@ -159,27 +197,17 @@ impl<'a> Compiler<'a> {
         let settings = self.settings;
         let strategy =
             strategy::build(model.strategy).ok_or(CompileError::Strategy(model.strategy))?;
-        let limits = Limits {
-            breaker: BreakerPolicy {
-                threshold: settings.circuit_breaker_failure_threshold,
-                timeout: settings.circuit_breaker_timeout,
-                longest: None,
-            },
-            recovery: settings.recovery_check_interval,
-            retry: RetryPolicy {
-                max_retries: settings.max_retries,
-                max_moves: settings.max_internal_retries,
-            },
-            retry_budget_ratio: settings.retry_budget_ratio,
-            smart_ai: settings.smart_ai,
-        };
+        let mut pool = Pool::new(PoolOptions {
+            endpoints,
+            strategy,
+            limits: Limits::from(settings),
+        });
+        if let Some(route) = self.before(model) {
+            pool = pool.continuing(&route.pool);
+        }
         Ok(Route {
             model: Arc::clone(model),
-            pool: Arc::new(Pool::new(PoolOptions {
-                endpoints,
-                strategy,
-                limits,
-            })),
+            pool: Arc::new(pool),
             upstreams: upstreams.into(),
             metered: model
                 .backends
@@ -193,6 +221,12 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// Returns what the same model was before. Its key identifies it; the public name may change.
+    fn before(&self, model: &Model) -> Option<&Arc<Route>> {
+        let route = self.previous?.route(model.key.as_str())?;
+        (route.model.key == model.key).then_some(route)
+    }
+
     fn endpoint(&self, backend: &Backend, upstream: &Upstream) -> Endpoint {
         let provider = &backend.provider;
         let key = EndpointKey {
@@ -202,19 +236,6 @@ impl<'a> Compiler<'a> {
             model: backend.model.as_ref().into(),
             credential: upstream.credential(),
         };
-        Endpoint {
-            weight: backend.weight,
-            priority: backend.priority,
-            tags: backend.tags.clone().into(),
-            billing: backend.billing,
-            prices: backend.prices,
-            patience: Patience {
-                streamed: provider.response_timeout.streamed,
-                whole: provider.response_timeout.whole,
-            },
-            provider_retries: provider.max_retries,
-            abilities: upstream.abilities(),
-            state: self.registry.adopt(&key),
-        }
+        Endpoint::new(backend, upstream.abilities(), self.registry.adopt(&key))
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, authenticate};
 use crate::routes::overview::{
     BackendView, ModelView, Overview, errors_by_kind, milliseconds, success_rate,
 };
@@ -24,7 +24,7 @@ pub(crate) async fn admins_only(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let user = gateway.authenticate(request.headers(), arrival.peer);
+    let user = authenticate(&gateway.snapshot(), request.headers(), arrival.peer);
     let user = user.map_err(|_| ApiError::admin_unauthenticated())?;
     if !user.is_admin() {
         return Err(ApiError::admin_required());
@@ -44,7 +44,8 @@ pub(crate) async fn model_weights(
     query: Result<Query<Selection>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let Query(Selection { model }) = query.map_err(|_| ApiError::invalid_query())?;
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let chosen = match model.as_deref() {
         None => overview.models.iter().collect(),
         Some(name) => {
@@ -95,7 +96,8 @@ fn weight(view: &BackendView<'_>) -> Value {
 
 /// `GET /admin/backend-health`
 pub(crate) async fn backend_health(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let models = overview.models.iter().map(|view| {
         let backends = view.backends.iter();
         let shown = json!({
@@ -141,7 +143,8 @@ fn health(view: &BackendView<'_>, overview: &Overview<'_>) -> Value {
 
 /// `GET /admin/system-stats`
 pub(crate) async fn system_stats(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let (providers, models) = (overview.provider_count(), overview.model_count());
     let served = overview.models.iter().filter(|view| view.model.enabled);
     let mut available: Vec<&str> = served.map(|view| view.model.name.as_str()).collect();

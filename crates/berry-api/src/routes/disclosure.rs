@@ -12,7 +12,7 @@ use berry_core::auth::{CredentialError, credential};
 use http::request::Parts;
 
 use crate::arrival::Arrival;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, authenticate};
 
 /// How much a public page shows; each level includes the ones before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +44,14 @@ impl FromRequestParts<Arc<Gateway>> for Disclosure {
         parts: &mut Parts,
         gateway: &Arc<Gateway>,
     ) -> Result<Self, Infallible> {
+        let snapshot = gateway.snapshot();
         let stranger = matches!(credential(&parts.headers), Err(CredentialError::Missing));
         let admin = !stranger
             && parts.extensions.get().is_some_and(|arrival: &Arrival| {
-                let user = gateway.authenticate(&parts.headers, arrival.peer);
+                let user = authenticate(&snapshot, &parts.headers, arrival.peer);
                 user.is_ok_and(|user| user.is_admin())
             });
-        Ok(match gateway.snapshot.config.settings.public_details {
+        Ok(match snapshot.config.settings.public_details {
             _ if admin => Self::Addresses,
             true => Self::Names,
             false => Self::Totals,

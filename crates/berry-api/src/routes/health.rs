@@ -20,7 +20,8 @@ pub(crate) async fn summary(
     State(gateway): State<Arc<Gateway>>,
     disclosure: Disclosure,
 ) -> Response {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let of = |count: Count| json!({ "total": count.total, "healthy": count.healthy, "ratio": count.ratio() });
     let mut body = json!({
         "status": overview.status(),
@@ -47,7 +48,8 @@ pub(crate) async fn summary(
 
 /// `GET /v1/health`
 pub(crate) async fn v1(State(gateway): State<Arc<Gateway>>) -> Response {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let of = |count: Count| json!({ "total": count.total, "enabled": count.enabled, "healthy": count.healthy });
     let (models, backends) = (overview.model_count(), overview.backend_count());
     let body = json!({
@@ -195,8 +197,8 @@ fn unhealthy_backends(overview: &Overview<'_>) -> Value {
         json!({
             "backend_key": view.endpoint.key().to_string(),
             "failure_count": view.signals.consecutive_failures,
-            "first_failure": tally.failing_since.map(|tick| moment.when(tick)),
-            "last_failure": tally.last_failure.map(|(tick, _)| moment.when(tick)),
+            "first_failure": view.failures.map(|(first, _)| moment.when(first)),
+            "last_failure": view.failures.map(|(_, last)| moment.when(last)),
             "recovery_attempts": tally.trials,
             "last_recovery_attempt": trial.map(|tick| moment.now.saturating_since(tick).as_secs()),
         })

@@ -23,7 +23,7 @@ const LINKS: [(&str, &str); 8] = [
 
 /// Answers HTML, or plain text where that is asked for.
 pub(crate) async fn page(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
-    let status = Overview::of(&gateway).status();
+    let status = Overview::of(&gateway, &gateway.snapshot()).status();
     let version = env!("CARGO_PKG_VERSION");
     let accepts = headers
         .get(ACCEPT)

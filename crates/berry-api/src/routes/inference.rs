@@ -11,15 +11,16 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
-use berry_core::ProviderName;
-use berry_loadbalance::{Abilities, Filter};
+use berry_core::config::Affinity;
+use berry_core::{Model, ProviderName, User};
+use berry_loadbalance::{Abilities, AffinityKey, Filter, Mode};
 use berry_relay::{Ask, Dialect, Envelope, Exchange, Operation, RelayError};
 use http::Request;
 use http::header::CONTENT_TYPE;
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::request_body::{self, Format};
 use crate::routes::relaying::{Accepted, relay};
@@ -51,8 +52,9 @@ async fn accept(
     request: Request<Body>,
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    let user = gateway.authenticate(&head.headers, peer)?;
-    let config = &gateway.snapshot.config;
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, &head.headers, peer)?;
+    let config = &snapshot.config;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
@@ -60,27 +62,46 @@ async fn accept(
         (Format::Form, Some(kind)) => Envelope::parse_form(body, kind)?,
         _ => Envelope::parse(body)?,
     };
-    let route = Arc::clone(gateway.route(&user, envelope.model())?);
-    // What cannot be a name is nobody's name.
-    let provider = envelope.backend().map(ProviderName::parse).transpose();
-    let provider = provider.map_err(|_| RelayError::BackendNotFound)?;
+    let route = Arc::clone(gateway::route(&snapshot, &user, envelope.model())?);
+    let filter = filter(Arc::clone(&user), &route.model, &envelope)?;
+    let keep_alive = config.settings.stream_keepalive;
+    let keep_alive = keep_alive.filter(|_| envelope.stream());
     let exchange = Exchange {
         dialect: Dialect::OpenAi,
         operation,
         ask: Ask::Model(envelope),
         headers: headers::to_upstream(&head.headers),
     };
-    let filter = Filter {
-        user: Arc::clone(&user),
-        provider,
-        account: None,
-        needs: Abilities::NONE,
-        mode: exchange.mode(),
-    };
     Ok(Accepted {
         user,
         route,
         filter,
         exchange,
+        keep_alive,
+    })
+}
+
+/// Returns which endpoints the request may use, and which it prefers.
+fn filter(user: Arc<User>, model: &Model, envelope: &Envelope) -> Result<Filter, ApiError> {
+    // What cannot be a name is nobody's name.
+    let provider = envelope.backend().map(ProviderName::parse).transpose();
+    let provider = provider.map_err(|_| RelayError::BackendNotFound)?;
+    let mode = if envelope.stream() {
+        Mode::Streamed
+    } else {
+        Mode::Whole
+    };
+    let affinity = match model.affinity {
+        Affinity::None => None,
+        Affinity::User => Some(AffinityKey::of(user.id.as_str())),
+        Affinity::PromptCacheKey => envelope.prompt_cache_key().map(|key| AffinityKey::of(&key)),
+    };
+    Ok(Filter {
+        user,
+        provider,
+        account: None,
+        needs: Abilities::NONE,
+        mode,
+        affinity,
     })
 }

@@ -18,8 +18,10 @@ pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
     disclosure: Disclosure,
 ) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let of = |count: Count| json!({ "total": count.total, "healthy": count.healthy, "health_ratio": count.ratio() });
+    let reloads = gateway.snapshots.reckoning();
     let (requests, successes) = overview.attempts();
     let mut models = of(overview.model_count());
     let details = overview.models.iter().filter(|_| disclosure.names());
@@ -35,6 +37,11 @@ pub(crate) async fn show(
         "providers": of(overview.provider_count()),
         "models": models,
         "load_balancer": overview.selections(),
+        "config": {
+            "generation": reloads.generation,
+            "last_reload_refused": reloads.last_refused,
+            "refused_reloads": reloads.refusals,
+        },
         "timestamp": overview.moment.timestamp(),
     }))
 }

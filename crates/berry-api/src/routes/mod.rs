@@ -11,5 +11,6 @@ mod moment;
 pub(crate) mod monitoring;
 mod overview;
 mod relaying;
+pub(crate) mod reload_config;
 pub(crate) mod responses;
 pub(crate) mod smart_ai;

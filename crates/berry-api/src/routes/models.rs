@@ -12,7 +12,7 @@ use http::{HeaderMap, Uri};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, authenticate, route};
 
 /// `GET /v1/models`
 pub(crate) async fn list(
@@ -20,12 +20,9 @@ pub(crate) async fn list(
     Extension(arrival): Extension<Arrival>,
     headers: HeaderMap,
 ) -> Result<Json<ModelList>, ApiError> {
-    let user = gateway.authenticate(&headers, arrival.peer)?;
-    let allowed = gateway
-        .snapshot
-        .routes
-        .iter()
-        .filter(|route| may_use(&user, route));
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, &headers, arrival.peer)?;
+    let allowed = snapshot.routes.iter().filter(|route| may_use(&user, route));
     Ok(Json(ModelList::new(allowed.map(|route| &route.model.name))))
 }
 
@@ -43,9 +40,10 @@ pub(crate) async fn retrieve(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<ModelObject>, ApiError> {
-    let user = gateway.authenticate(&headers, arrival.peer)?;
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, &headers, arrival.peer)?;
     // What is not text is nobody's name.
     let Path(id) = id.map_err(|_| ApiError::unknown_url(uri.path()))?;
-    let route = gateway.route(&user, &id)?;
+    let route = route(&snapshot, &user, &id)?;
     Ok(Json(ModelObject::new(&route.model.name)))
 }

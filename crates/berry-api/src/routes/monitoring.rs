@@ -24,7 +24,8 @@ const PAGES: [(&str, &str); 4] = [
 
 /// `GET /monitoring`
 pub(crate) async fn index(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let pages = PAGES.map(|(name, path)| (name.to_owned(), path.into()));
     Json(json!({
         "status": overview.status(),
@@ -35,7 +36,8 @@ pub(crate) async fn index(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
 
 /// `GET /monitoring/info`
 pub(crate) async fn info(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let strategies = STRATEGIES.iter();
     let strategies =
         strategies.map(|entry| json!({ "name": entry.name, "description": entry.description }));
@@ -56,7 +58,8 @@ pub(crate) async fn model_weights(
     State(gateway): State<Arc<Gateway>>,
     disclosure: Disclosure,
 ) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let named = overview.models.iter().filter(|_| disclosure.names());
     let mut shown = admin::weights(&overview, &named.collect::<Vec<_>>());
     shown["total_models"] = overview.models.len().into();
@@ -68,7 +71,8 @@ pub(crate) async fn performance(
     State(gateway): State<Arc<Gateway>>,
     disclosure: Disclosure,
 ) -> Json<Value> {
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let (requests, successes) = overview.attempts();
     let named = overview.models.iter().filter(|_| disclosure.names());
     let models = named.map(|view| {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use berry_core::config::BillingMode;
 use berry_core::{Backend, Config, Model, Tag};
 use berry_loadbalance::{EndpointView, FailureKind, Pool, Tally};
+use berry_relay::Snapshot;
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
@@ -98,8 +99,8 @@ pub(crate) struct ModelView<'a> {
 }
 
 impl<'a> ModelView<'a> {
-    fn of(gateway: &'a Gateway, model: &'a Model, moment: Moment) -> Self {
-        let route = gateway.snapshot.route(model.key.as_str());
+    fn of(snapshot: &'a Snapshot, model: &'a Model, moment: Moment) -> Self {
+        let route = snapshot.route(model.key.as_str());
         let pool = route
             .filter(|_| model.enabled)
             .map(|route| route.pool.as_ref());
@@ -172,8 +173,8 @@ pub(crate) struct Overview<'a> {
 }
 
 impl<'a> Overview<'a> {
-    pub(crate) fn of(gateway: &'a Gateway) -> Self {
-        let (moment, config) = (Moment::of(gateway.clock), &*gateway.snapshot.config);
+    pub(crate) fn of(gateway: &Gateway, snapshot: &'a Snapshot) -> Self {
+        let (moment, config) = (Moment::of(gateway.clock), &*snapshot.config);
         let models = config.models.iter();
         Self {
             moment,
@@ -181,7 +182,7 @@ impl<'a> Overview<'a> {
             uptime: gateway.clock.uptime(),
             config,
             models: models
-                .map(|model| ModelView::of(gateway, model, moment))
+                .map(|model| ModelView::of(snapshot, model, moment))
                 .collect(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use berry_core::User;
-use berry_loadbalance::{Filter, Mode};
+use berry_loadbalance::Filter;
 use berry_relay::{Dialect, Exchange, Quiet, Receipt, RelayError, Reply, ReplyBody, Route};
 use http::HeaderMap;
 use http::StatusCode;
@@ -33,6 +33,8 @@ pub(super) struct Accepted {
     pub(super) route: Arc<Route>,
     pub(super) filter: Filter,
     pub(super) exchange: Exchange,
+    /// The silence after which a comment is sent; none for whole answers.
+    pub(super) keep_alive: Option<Duration>,
 }
 
 /// Relays a request and answers it.
@@ -42,6 +44,7 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         route,
         filter,
         exchange,
+        keep_alive,
     } = accepted;
     let Arrival { id, began, .. } = arrival;
     let backend = exchange.envelope().and_then(|envelope| envelope.backend());
@@ -64,12 +67,7 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
     };
     let out = Out {
         dialect: exchange.dialect,
-        keep_alive: gateway
-            .snapshot
-            .config
-            .settings
-            .stream_keepalive
-            .filter(|_| exchange.mode() == Mode::Streamed),
+        keep_alive,
         names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
     };
     let mut work: Work = Box::pin(async move {

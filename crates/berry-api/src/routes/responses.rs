@@ -13,12 +13,12 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use berry_core::User;
 use berry_loadbalance::{Abilities, Filter, Mode};
-use berry_relay::{Ask, Dialect, Exchange, Operation, Pin, Route, Stored, StoredPart};
+use berry_relay::{Ask, Dialect, Exchange, Operation, Pin, Route, Snapshot, Stored, StoredPart};
 use http::{Method, Request};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::routes::relaying::{Accepted, relay};
 
@@ -54,7 +54,8 @@ async fn ask(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let (head, _) = request.into_parts();
-    let user = gateway.authenticate(&head.headers, arrival.peer)?;
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, &head.headers, arrival.peer)?;
     if id.len() > LONGEST_ID {
         return Err(ApiError::response_not_found());
     }
@@ -62,8 +63,8 @@ async fn ask(
     let (route, account) = match pin {
         // What belongs to somebody else does not exist.
         Some(pin) if pin.user != user.id => return Err(ApiError::response_not_found()),
-        Some(pin) => pinned(&gateway, &user, pin)?,
-        None => (anywhere(&gateway, &user)?, None),
+        Some(pin) => pinned(&snapshot, &user, pin)?,
+        None => (anywhere(&snapshot, &user)?, None),
     };
     // axum cuts the body off; providers do not know the method.
     let method = match head.method {
@@ -89,12 +90,14 @@ async fn ask(
         account,
         needs: Abilities::NONE,
         mode: Mode::Whole,
+        affinity: None,
     };
     let accepted = Accepted {
         user,
         route,
         filter,
         exchange,
+        keep_alive: None,
     };
     Ok(relay(gateway, arrival, accepted).await)
 }
@@ -103,22 +106,22 @@ async fn ask(
 type Place = (Arc<Route>, Option<berry_loadbalance::Account>);
 
 /// Returns where a response is kept; anywhere, once no backend has its account any more.
-fn pinned(gateway: &Gateway, user: &User, pin: Pin) -> Result<Place, ApiError> {
+fn pinned(snapshot: &Snapshot, user: &User, pin: Pin) -> Result<Place, ApiError> {
     let keeps = |route: &Arc<Route>| {
         let mut endpoints = route.pool.endpoints().iter();
         endpoints.any(|endpoint| endpoint.key().is_of(&pin.account))
     };
-    let route = gateway.route(user, pin.model.as_str())?;
+    let route = gateway::route(snapshot, user, pin.model.as_str())?;
     if keeps(route) {
         return Ok((Arc::clone(route), Some(pin.account)));
     }
-    Ok((anywhere(gateway, user)?, None))
+    Ok((anywhere(snapshot, user)?, None))
 }
 
 /// Returns the first model that the user may ask for a response.
-fn anywhere(gateway: &Gateway, user: &User) -> Result<Arc<Route>, ApiError> {
+fn anywhere(snapshot: &Snapshot, user: &User) -> Result<Arc<Route>, ApiError> {
     let needs = Operation::Responses.ability();
-    let mut routes = gateway.snapshot.routes.iter();
+    let mut routes = snapshot.routes.iter();
     let found = routes.find(|route| {
         let mut endpoints = route.pool.endpoints().iter();
         user.may_use(&route.model)

@@ -38,7 +38,8 @@ pub(crate) async fn weights(
     disclosure: Disclosure,
 ) -> Result<Json<Value>, ApiError> {
     let Query(wish) = query.map_err(|_| ApiError::invalid_query())?;
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     let views = overview.models.iter();
     let views = views.filter(|view| view.model.enabled || !wish.enabled_only);
     let smart = views.clone().filter(|view| view.model.strategy == STRATEGY);
@@ -67,7 +68,8 @@ pub(crate) async fn model_weights(
     let unknown = || ApiError::unknown_url(uri.path());
     let Path(path) = path.map_err(|_| unknown())?;
     let name = path.strip_suffix("/weights").ok_or_else(unknown)?;
-    let overview = Overview::of(&gateway);
+    let snapshot = gateway.snapshot();
+    let overview = Overview::of(&gateway, &snapshot);
     // Whether a model exists is a detail, too.
     let found = overview.model(name).filter(|_| disclosure.names());
     let view = found.ok_or_else(|| ApiError::model_not_found(name))?;

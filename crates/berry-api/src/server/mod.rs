@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use berry_core::config::ServerSettings;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,9 +24,10 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::frame::Frame;
+use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
 use crate::server::socket::{ClientWaits, Socket};
 use crate::tasks::Tasks;
@@ -60,7 +60,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(crate) struct Server {
     listener: TcpListener,
     frame: Arc<Frame>,
-    waits: ClientWaits,
+    gateway: Arc<Gateway>,
     slots: Arc<Semaphore>,
     tasks: Tasks,
 }
@@ -68,28 +68,27 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(
         listener: TcpListener,
-        frame: Frame,
-        settings: &ServerSettings,
+        gateway: Arc<Gateway>,
         max_connections: usize,
         tasks: Tasks,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Self {
             listener,
-            frame: Arc::new(frame),
-            waits: settings.into(),
+            frame: Arc::new(Frame::new(&gateway)),
+            gateway,
             slots,
             tasks,
         }
     }
 
-    /// Serves until `stopping`; then finishes the requests in flight, but not longer than `grace`.
-    /// Returns whether all of them ended.
-    pub(crate) async fn run(self, grace: Duration) -> bool {
+    /// Serves until `stopping`; then finishes the requests in flight, but not longer than the grace
+    /// that is configured by then. Returns whether all of them ended.
+    pub(crate) async fn run(self) -> bool {
         let Self {
             listener,
             frame,
-            waits,
+            gateway,
             slots,
             tasks,
         } = self;
@@ -109,9 +108,12 @@ impl Server {
                 }
             };
             let frame = Arc::clone(&frame);
+            let waits = ClientWaits::from(&gateway.snapshot().config.server);
             tasks.spawn(serve(stream, peer, frame, waits, graceful.watcher(), slot));
         }
         drop(listener);
+        let grace = gateway.snapshot().config.settings.shutdown_grace;
+        info!(grace_seconds = grace.as_secs(), "draining");
         timeout(grace, graceful.shutdown()).await.is_ok()
     }
 }

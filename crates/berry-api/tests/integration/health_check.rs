@@ -6,7 +6,7 @@ use berry_testkit::{Behaviour, Upstream};
 use http::Method;
 use serde_json::Value;
 
-use crate::support::{Gateway, Process, Setup, hello, scratch, within};
+use crate::support::{Gateway, Process, Setup, get, hello, scratch, within};
 
 /// Long enough for each kind of probe to come but once.
 const ONE_ROUND: &str = "health_check_interval_seconds = 3600\n\
@@ -137,6 +137,38 @@ async fn a_provider_without_a_list_of_models_is_healthy() {
 
         assert_eq!(gateway.backends().await, (1, 1), "{status}");
     }
+}
+
+#[tokio::test]
+async fn lists_of_models_that_fail_while_chats_pass_make_nothing_unhealthy() {
+    let upstream = Upstream::start().await;
+    upstream.set(Behaviour::status(503));
+    upstream.script([Behaviour::status(503), Behaviour::echo()]);
+    let gateway = Setup::over(&upstream)
+        .settings("health_check_interval_seconds = 1")
+        .start();
+    requested(&upstream, 2).await;
+    healthy(&gateway, 1).await;
+
+    // The second list has ended when the third is asked for.
+    requested(&upstream, 4).await;
+
+    assert_eq!(chats(&upstream).len(), 1);
+    assert_eq!(gateway.backends().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_backend_whose_probe_failed_is_listed_with_the_time_of_that() {
+    let upstream = Upstream::start().await;
+    upstream.set(Behaviour::status(500));
+    let gateway = Setup::over(&upstream).settings(ONE_ROUND).start();
+    healthy(&gateway, 0).await;
+
+    let health = gateway.send(get("/health")).await.json();
+
+    let listed = &health["unhealthy_backends"][0];
+    assert!(listed["first_failure"].is_string(), "{listed}");
+    assert!(listed["last_failure"].is_string(), "{listed}");
 }
 
 #[tokio::test]

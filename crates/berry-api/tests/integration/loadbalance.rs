@@ -144,6 +144,48 @@ async fn a_rate_limit_with_a_wait_rests_a_backend_for_just_that_long() {
 }
 
 #[tokio::test]
+async fn a_cool_down_is_as_long_as_the_provider_says_in_its_own_way() {
+    let limited = || Behaviour::status(429);
+    let delay = r#"{"error":{"code":429,"details":[{"retryDelay":"38s"}]}}"#;
+    let gemini = |body: &str| Behaviour::body("application/json", body.to_owned()).with_status(429);
+    for (behaviour, seconds) in [
+        (limited().header("retry-after", "50"), 50),
+        (limited().header("retry-after-ms", "39001"), 40),
+        (
+            limited()
+                .header("x-ratelimit-remaining-requests", "0")
+                .header("x-ratelimit-reset-requests", "6m0s")
+                .header("x-ratelimit-remaining-tokens", "9000")
+                .header("x-ratelimit-reset-tokens", "20m0s"),
+            360,
+        ),
+        (gemini(delay), 38),
+        (gemini(&format!("[{delay}]")), 38),
+    ] {
+        let upstream = upstream("only").await;
+        upstream.script([behaviour]);
+        let gateway = Setup::over(&upstream).start();
+
+        let (told, refused) = (gateway.chat(&hello()).await, gateway.chat(&hello()).await);
+
+        let wait = |answer: &Answer| {
+            answer
+                .header("retry-after")
+                .unwrap()
+                .parse::<u64>()
+                .unwrap()
+        };
+        assert_eq!((told.status, wait(&told)), (429, seconds));
+        assert_eq!(refused.status, 503);
+        assert!(
+            (seconds - 10..=seconds).contains(&wait(&refused)),
+            "{refused:?}"
+        );
+        assert_eq!(upstream.request_count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn round_robin_is_exactly_even() {
     let upstreams = [
         upstream("a").await,

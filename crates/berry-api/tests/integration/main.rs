@@ -9,6 +9,9 @@ mod abort;
 /// Balancing as operators see it, and who is an operator.
 #[cfg(test)]
 mod admin;
+/// Repeated requests prefer the backend that served them before.
+#[cfg(test)]
+mod affinity;
 /// Who is let in, and what the others are told.
 #[cfg(test)]
 mod auth;
@@ -66,6 +69,9 @@ mod providers;
 /// What is the client's fault, and nobody's failure.
 #[cfg(test)]
 mod refusal;
+/// A configuration that changes while requests are served.
+#[cfg(test)]
+mod reload;
 /// Stored responses, and who may ask for them.
 #[cfg(test)]
 mod responses;

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -62,15 +63,44 @@ async fn a_drain_ends_with_its_grace_and_exits_0() {
 }
 
 #[tokio::test]
-async fn a_hangup_ends_nothing() {
-    let (folder, _upstream) = folder().await;
+async fn a_hangup_reloads_and_ends_nothing() {
+    let (folder, upstream) = folder().await;
     let mut process = Process::start(folder.path(), &[], &[]).await;
+    let file = folder.path().join("config.toml");
 
     process.signal("HUP").await;
+    let unchanged = process.logged("Configuration reloaded successfully").await;
+    let changed = Setup::over(&upstream).settings("max_retries = 9");
+    std::fs::write(&file, changed.toml()).unwrap();
+    let followed = process.logged("Configuration reloaded successfully").await;
+    std::fs::write(&file, "[setting]").unwrap();
+    let refused = process.logged("Failed to reload configuration").await;
     let mut client = Client::connect(process.address()).await;
     let answer = client.send(chat(hello().to_string())).await;
     process.signal("TERM").await;
 
+    let fields = |line: &Value| line["fields"].clone();
+    assert_eq!(
+        fields(&unchanged),
+        json!({
+            "trigger": "signal", "generation": 2, "added": "", "removed": "", "changed": "",
+        })
+    );
+    assert_eq!(
+        fields(&followed),
+        json!({
+            "trigger": "file", "generation": 3, "added": "", "removed": "",
+            "changed": "settings.max_retries",
+        })
+    );
+    assert_eq!(refused["level"], "ERROR");
+    assert_eq!(
+        fields(&refused),
+        json!({
+            "trigger": "file",
+            "error": "config.toml:1:2: unknown key `setting` at the top level",
+        })
+    );
     assert_eq!(answer.status, 200);
     // A process that a signal has ended has no code.
     assert_eq!(process.ended().await, Some(0));

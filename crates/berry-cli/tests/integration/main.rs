@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod mock_upstream;
 #[cfg(test)]
+mod simulate;
+#[cfg(test)]
 mod support;

@@ -87,7 +87,7 @@ fn a_taken_port_is_one_line_on_stderr() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
 
-    let output = run(&["--listen", &address]);
+    let output = run(&["mock-upstream", "--listen", &address]);
 
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -101,7 +101,7 @@ fn a_taken_port_is_one_line_on_stderr() {
 
 #[test]
 fn an_address_that_is_none_is_one_line_on_stderr() {
-    let output = run(&["--listen", "nonsense"]);
+    let output = run(&["mock-upstream", "--listen", "nonsense"]);
 
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -119,7 +119,7 @@ fn a_wrong_option_is_a_usage_error() {
         ["--latency", "soon"],
         ["--error-status", "200"],
     ] {
-        let output = run(&options);
+        let output = run(&[&["mock-upstream"], &options[..]].concat());
 
         assert_eq!(output.status.code(), Some(2), "{options:?}");
         assert!(

@@ -15,7 +15,8 @@ pub(crate) struct MockUpstream {
 impl MockUpstream {
     /// Starts it on a free port and waits until it listens.
     pub(crate) fn start(options: &[&str]) -> Self {
-        let mut child = cli(options).stdout(Stdio::piped()).spawn().unwrap();
+        let options = [&["mock-upstream"], options].concat();
+        let mut child = cli(&options).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -77,13 +78,13 @@ impl Drop for MockUpstream {
     }
 }
 
-/// Runs `mock-upstream` to its end.
+/// Runs a command to its end.
 pub(crate) fn run(options: &[&str]) -> Output {
     cli(options).output().unwrap()
 }
 
 fn cli(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_berry-cli"));
-    command.arg("mock-upstream").args(options);
+    command.args(options);
     command
 }

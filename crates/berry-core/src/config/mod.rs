@@ -8,6 +8,7 @@
 //! Compiling it into what runs is not done here.
 
 mod diagnostic;
+mod diff;
 mod file;
 mod model;
 mod pending;
@@ -16,6 +17,7 @@ mod reader;
 mod render;
 mod resolve;
 mod scalar;
+pub mod scenario;
 mod server;
 mod settings;
 mod source;
@@ -32,6 +34,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diff::ConfigDiff;
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};

@@ -27,7 +27,6 @@ pub(super) const PENDING: &[Pending] = &[
         "providers.*.max_concurrent_requests",
         "requests are not bounded",
     ),
-    Pending("models.*.affinity", "repeated requests go anywhere"),
     Pending(
         "models.*.backends.cached_input_price",
         "costs are not computed",

@@ -102,15 +102,7 @@ impl Reader {
     /// Reads something that stands under `key`.
     pub(super) fn under<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         let outer = self.path.len();
-        if outer > 0 {
-            self.path.push('.');
-        }
-        if is_bare(key) {
-            self.path.push_str(key);
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(self.path, "{key:?}");
-        }
+        push_key(&mut self.path, key);
         let value = read(self);
         self.path.truncate(outer);
         value
@@ -193,6 +185,26 @@ pub(super) fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_name.then_some(name)
+}
+
+/// Returns the path of what stands under `key`.
+pub(super) fn path_to(path: &str, key: &str) -> String {
+    let mut path = path.to_owned();
+    push_key(&mut path, key);
+    path
+}
+
+/// Lengthens a path by a key, which is quoted where TOML wants it.
+fn push_key(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    if is_bare(key) {
+        path.push_str(key);
+    } else {
+        // Writing to a string cannot fail.
+        let _ = write!(path, "{key:?}");
+    }
 }
 
 /// Whether TOML lets a key stand without quotes.

@@ -40,6 +40,21 @@ impl Diagnostics {
         page + &self.summary() + "\n"
     }
 
+    /// Returns each finding of this severity as one line with its place, for logs.
+    pub fn lines(&self, severity: Severity, source: &Source) -> Vec<String> {
+        let path = source.path().display();
+        let findings = self.iter().filter(|finding| finding.severity == severity);
+        findings
+            .map(|finding| match &finding.span {
+                Some(span) => {
+                    let (line, column) = source.position(span.start);
+                    format!("{path}:{line}:{column}: {}", finding.message)
+                }
+                None => format!("{path}: {}", finding.message),
+            })
+            .collect()
+    }
+
     /// Returns one finding as a terminal shows it. Only its own line is drawn, so the renderer gets
     /// only that, and many findings in a large file cost no more than they must.
     fn render_one(&self, finding: &Diagnostic, source: &Source, renderer: &Renderer) -> String {

@@ -327,7 +327,7 @@ impl Value for jiff::Timestamp {
 }
 
 /// Reads one of a few names, in any of the usual spellings.
-fn chosen<T: Value<Output = T> + Copy>(
+pub(super) fn chosen<T: Value<Output = T> + Copy>(
     written: &Written<'_>,
     reader: &mut Reader,
     choices: &[(&'static str, T)],

@@ -33,6 +33,24 @@ pub struct User {
     pub rate_limit: RateLimit,
 }
 
+impl User {
+    /// Returns a user whom nothing restricts, for requests that nobody sent.
+    pub fn anybody() -> Self {
+        let id = UserName::own("nobody");
+        Self {
+            name: id.as_str().into(),
+            id,
+            token: TokenDigest::of(""),
+            enabled: true,
+            tags: Vec::new(),
+            allowed_models: AllowedModels::All,
+            allowed_ips: Vec::new(),
+            expires_at: None,
+            rate_limit: RateLimit::default(),
+        }
+    }
+}
+
 /// The models a user may use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AllowedModels {

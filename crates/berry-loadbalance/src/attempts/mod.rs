@@ -89,7 +89,7 @@ impl Attempts {
             max_retries,
             max_moves,
         } = pool.retry_policy();
-        pool.budget().lock().deposit(clock.now());
+        pool.deposit(clock.now());
         let mut attempts = Self {
             pool: Arc::clone(pool),
             filter,
@@ -181,7 +181,7 @@ impl Attempts {
             .signals(self.filter.mode, now, &self.pool.limits().smart_ai)
             .consecutive_failures
             > 0;
-        if (self.moved || suspect) && !self.pool.budget().lock().withdraw(now) {
+        if (self.moved || suspect) && !self.pool.withdraw(now) {
             return Next::Stop;
         }
         self.moved = true;
@@ -200,7 +200,7 @@ impl Attempts {
             .saturating_mul(1 << self.repeats.min(8))
             .min(BACKOFF_CAP);
         let wait = ceiling.mul_f64(self.rng.f64()).max(ready_in);
-        if wait > MAX_WAIT || !self.pool.budget().lock().withdraw(now) {
+        if wait > MAX_WAIT || !self.pool.withdraw(now) {
             return Next::Stop;
         }
         self.repeats += 1;

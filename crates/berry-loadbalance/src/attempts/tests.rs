@@ -191,7 +191,7 @@ async fn the_first_move_to_a_good_endpoint_is_free_and_others_are_paid() {
     };
     let pool = pool_with("failover", vec![endpoint("a"), endpoint("b")], limits);
     let clock = Clock::start();
-    while pool.budget().lock().withdraw(clock.now()) {}
+    while pool.withdraw(clock.now()) {}
 
     let (mut attempts, lease) = begin(&pool, clock);
     let next = after(&mut attempts, lease, server());

@@ -16,17 +16,22 @@
 //! counts in no total. A passed chat brings back what was ejected.
 
 mod monitor;
+mod plan;
 mod prober;
 mod record;
 mod roster;
+mod rounds;
 mod schedule;
 
 pub use monitor::HealthMonitor;
+pub use plan::Plan;
 pub use prober::{ProbeDepth, ProbeFailure, ProbeOutcome, Prober};
 pub(crate) use record::ProbeRecord;
 pub use roster::Roster;
+pub(crate) use rounds::Rounds;
+
 pub use schedule::Cadence;
-pub(crate) use schedule::{Standing, Vitals};
+pub(crate) use schedule::{Check, Standing, Vitals};
 
 #[cfg(test)]
 mod tests;

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use hashbrown::HashMap;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::schedule::{Cadence, Check, Schedule, Vitals};
-use super::{ProbeDepth, ProbeOutcome, Prober, Roster};
+use super::rounds::Rounds;
+use super::schedule::Check;
+use super::{Plan, ProbeDepth, ProbeOutcome, Prober};
 use crate::clock::Clock;
-use crate::key::EndpointKey;
 use crate::outcome::FailureKind;
 
 /// The target of the results' log lines, by which users find them.
@@ -32,8 +33,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct HealthMonitor<P> {
     prober: Arc<P>,
-    roster: Roster,
-    schedule: Schedule,
+    rounds: Rounds,
     clock: Clock,
     /// What was logged last of each check.
     logged: HashMap<Check, Word>,
@@ -56,34 +56,29 @@ enum Word {
 
 impl<P: Prober> HealthMonitor<P> {
     /// Plans the first round, from now on. `rng` decides the jitter.
-    pub fn new(
-        prober: P,
-        roster: Roster,
-        cadence: Cadence,
-        clock: Clock,
-        rng: fastrand::Rng,
-    ) -> Self {
-        let rows = (roster.providers.len(), roster.endpoints.len());
+    pub fn new(plan: Plan<P>, clock: Clock, rng: fastrand::Rng) -> Self {
+        let Plan {
+            prober,
+            roster,
+            cadence,
+        } = plan;
         Self {
             prober: Arc::new(prober),
-            schedule: Schedule::new(cadence, rows, clock.now(), rng),
-            roster,
+            rounds: Rounds::new(roster, cadence, clock.now(), rng),
             clock,
             logged: HashMap::new(),
         }
     }
 
-    /// Probes until `stopping`; probes in flight are then dropped. Ends at once where there is
-    /// nothing to probe.
-    pub async fn run(mut self, stopping: CancellationToken) {
-        if self.schedule.is_empty() {
-            return;
-        }
+    /// Probes until `stopping`; probes in flight are then dropped. Each of the `plans` that come
+    /// takes the place of the one before.
+    pub async fn run(mut self, mut plans: mpsc::Receiver<Plan<P>>, stopping: CancellationToken) {
         let mut probes = JoinSet::new();
         loop {
             let wait = self.start_due(&mut probes);
             tokio::select! {
                 () = stopping.cancelled() => return,
+                Some(plan) = plans.recv() => self.replan(plan, &mut probes),
                 Some(ended) = probes.join_next() => {
                     // One that panicked has said so, and is not repeated.
                     if let Ok(ended) = ended {
@@ -95,17 +90,36 @@ impl<P: Prober> HealthMonitor<P> {
         }
     }
 
+    /// Goes on with other endpoints, or with the same ones in another way.
+    fn replan(&mut self, plan: Plan<P>, probes: &mut JoinSet<Ended>) {
+        let Plan {
+            prober,
+            roster,
+            cadence,
+        } = plan;
+        self.prober = Arc::new(prober);
+        let Some(same) = self.rounds.replan(roster, cadence, self.clock.now()) else {
+            return;
+        };
+        // Their checks name places of the old roster.
+        *probes = JoinSet::new();
+        let said = same.into_iter().filter_map(|(check, before)| {
+            let word = self.logged.get(&before)?;
+            Some((check, *word))
+        });
+        self.logged = said.collect();
+    }
+
     /// Starts what is due, as far as there is room; returns how long to wait before looking again.
     fn start_due(&mut self, probes: &mut JoinSet<Ended>) -> Duration {
         let now = self.clock.now();
-        let look = |place: usize| -> Vitals { self.roster.endpoints[place].vitals(now) };
         while probes.len() < AT_ONCE {
-            let Some(check) = self.schedule.take(now, look) else {
-                let next = self.schedule.next(look);
+            let Some(check) = self.rounds.take(now) else {
+                let next = self.rounds.next(now);
                 let wait = next.map_or(LOOK_AGAIN, |next| next.saturating_since(now));
                 return wait.min(LOOK_AGAIN);
             };
-            let (endpoint, depth) = subject(&self.roster, check);
+            let (endpoint, depth) = self.rounds.subject(check);
             let (endpoint, prober) = (endpoint.clone(), Arc::clone(&self.prober));
             probes.spawn(async move {
                 Ended {
@@ -124,21 +138,13 @@ impl<P: Prober> HealthMonitor<P> {
             begun,
             outcome,
         } = ended;
-        let now = self.clock.now();
-        self.schedule.ended(*check, now);
         self.log(*check, outcome);
-        let (_, depth) = subject(&self.roster, *check);
-        let tell = |place: usize| self.roster.endpoints[place].probed(depth, outcome, *begun, now);
-        match check {
-            Check::Models(provider) => self.roster.providers[*provider]
-                .iter()
-                .for_each(|&place| tell(place)),
-            Check::Chat(place) => tell(*place),
-        }
+        self.rounds
+            .record(*check, outcome, *begun, self.clock.now());
     }
 
     fn log(&mut self, check: Check, outcome: &ProbeOutcome) {
-        let (endpoint, depth) = subject(&self.roster, check);
+        let (endpoint, depth) = self.rounds.subject(check);
         let provider = endpoint.provider.as_str();
         let model = (depth == ProbeDepth::Chat).then_some(&*endpoint.model);
         let (word, message) = match outcome {
@@ -158,15 +164,6 @@ impl<P: Prober> HealthMonitor<P> {
     }
 }
 
-/// Returns whom a check asks, and for what. All endpoints of a provider list the same models.
-fn subject(roster: &Roster, check: Check) -> (&EndpointKey, ProbeDepth) {
-    let (place, depth) = match check {
-        Check::Models(provider) => (roster.providers[provider][0], ProbeDepth::Models),
-        Check::Chat(place) => (place, ProbeDepth::Chat),
-    };
-    (roster.endpoints[place].key(), depth)
-}
-
 #[cfg(test)]
 mod tests {
     use parking_lot::Mutex;
@@ -176,7 +173,7 @@ mod tests {
     use super::*;
     use crate::health::ProbeFailure;
     use crate::pool::fixtures::{SMART_AI, endpoint, pool};
-    use crate::{Endpoint, Mode};
+    use crate::{Cadence, Endpoint, EndpointKey, Mode, Roster};
 
     const CADENCE: Cadence = Cadence {
         interval: Some(Duration::from_secs(30)),
@@ -238,20 +235,38 @@ mod tests {
         fake: Fake,
         clock: Clock,
         tasks: JoinSet<()>,
+        plans: mpsc::Sender<Plan<Fake>>,
         stopping: CancellationToken,
     }
 
+    impl Running {
+        /// Gives it other endpoints to ask.
+        async fn replan(&self, endpoints: Vec<Endpoint>) {
+            let plan = plan(&self.fake, endpoints);
+            assert!(self.plans.send(plan).await.is_ok());
+        }
+    }
+
+    fn plan(fake: &Fake, endpoints: Vec<Endpoint>) -> Plan<Fake> {
+        Plan {
+            prober: fake.clone(),
+            roster: Roster::of([&*pool("failover", endpoints)]),
+            cadence: CADENCE,
+        }
+    }
+
     fn run(endpoints: Vec<Endpoint>) -> Running {
-        let pool = pool("failover", endpoints);
         let (fake, clock) = (Fake::new(), Clock::start());
-        let (roster, rng) = (Roster::of([&*pool]), fastrand::Rng::with_seed(7));
-        let monitor = HealthMonitor::new(fake.clone(), roster, CADENCE, clock, rng);
+        let rng = fastrand::Rng::with_seed(7);
+        let monitor = HealthMonitor::new(plan(&fake, endpoints), clock, rng);
         let (stopping, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        tasks.spawn(monitor.run(stopping.clone()));
+        let (plans, receiver) = mpsc::channel(1);
+        tasks.spawn(monitor.run(receiver, stopping.clone()));
         Running {
             fake,
             clock,
             tasks,
+            plans,
             stopping,
         }
     }
@@ -316,9 +331,59 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_ends_where_there_is_nothing_to_probe() {
-        let mut running = run(Vec::new());
+    async fn what_a_new_plan_adds_is_asked_soon_and_what_it_keeps_is_not_asked_again() {
+        let running = run(vec![endpoint("a")]);
+        running.fake.saw(2).await;
+        sleep(Duration::from_secs(5)).await;
 
-        running.tasks.join_next().await.unwrap().unwrap();
+        running.replan(vec![endpoint("b"), endpoint("a")]).await;
+        let began = Instant::now();
+        let seen = running.fake.saw(4).await;
+
+        let b = || "b".to_owned();
+        assert_eq!(
+            seen[2..],
+            [(b(), ProbeDepth::Models), (b(), ProbeDepth::Chat)]
+        );
+        assert!(began.elapsed() < Duration::from_secs(4));
+        let fifth = &running.fake.saw(5).await[4];
+        assert_eq!(*fifth, ("a".to_owned(), ProbeDepth::Models));
+        assert!(running.clock.uptime() > CADENCE.interval.unwrap().mul_f64(0.9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_new_plan_leaves_out_is_not_asked_any_more() {
+        let running = run(vec![endpoint("a"), endpoint("b")]);
+        running.fake.saw(4).await;
+
+        running.replan(vec![endpoint("b")]).await;
+        let seen = running.fake.saw(10).await;
+
+        assert!(
+            seen[4..].iter().all(|(provider, _)| provider == "b"),
+            "{seen:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_with_the_same_endpoints_disturbs_no_probe() {
+        let running = run(vec![endpoint("a")]);
+
+        for _ in 0..40 {
+            sleep(Duration::from_millis(100)).await;
+            running.replan(vec![endpoint("a")]).await;
+        }
+
+        assert_eq!(running.fake.seen.borrow().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_monitor_with_nothing_to_probe_waits_for_a_plan() {
+        let running = run(Vec::new());
+        sleep(Duration::from_mins(60)).await;
+
+        running.replan(vec![endpoint("a")]).await;
+
+        running.fake.saw(2).await;
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use berry_core::config::Settings;
+use hashbrown::HashMap;
 
 /// The first round is spread over this time, so that a start is not a burst.
 const FIRST_ROUND: Duration = Duration::from_secs(2);
@@ -46,7 +47,7 @@ impl From<&Settings> for Cadence {
 
 /// One row: whom to ask for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Check {
+pub(crate) enum Check {
     /// The list of models of the provider in this place.
     Models(usize),
     /// A chat of the endpoint in this place.
@@ -119,9 +120,37 @@ impl Schedule {
         Self { cadence, rows, rng }
     }
 
-    /// Returns whether there is nothing to ask, now or later.
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Plans for others, or at another cadence. What `earlier` finds of a row goes on where it
+    /// stands; a probe that runs is given up, and asked for again.
+    pub(super) fn replan(
+        &mut self,
+        cadence: Cadence,
+        rows: (usize, usize),
+        now: Tick,
+        earlier: impl Fn(Check) -> Option<Check>,
+    ) {
+        let mut next = Self::new(cadence, rows, now, self.rng.fork());
+        let ended = self.rows.iter().filter_map(|row| match row.progress {
+            Progress::Ended { .. } => Some((row.check, (row.progress, row.stretch))),
+            Progress::First { .. } | Progress::Running => None,
+        });
+        let ended: HashMap<_, _> = ended.collect();
+        for row in &mut next.rows {
+            if let Some(known) = earlier(row.check).and_then(|check| ended.get(&check)) {
+                (row.progress, row.stretch) = *known;
+            }
+        }
+        *self = next;
+    }
+
+    /// Returns how often it asks.
+    pub(super) fn cadence(&self) -> Cadence {
+        self.cadence
+    }
+
+    /// Returns all checks, due or not.
+    pub(super) fn checks(&self) -> impl Iterator<Item = Check> {
+        self.rows.iter().map(|row| row.check)
     }
 
     /// Takes the probe that has been due for longest; it is not due again before it has ended.
@@ -256,7 +285,7 @@ mod tests {
 
         let schedule = schedule(off, 2, 2);
 
-        assert!(schedule.is_empty());
+        assert_eq!(schedule.checks().count(), 0);
         assert_eq!(schedule.next(|_| UNUSED), None);
     }
 

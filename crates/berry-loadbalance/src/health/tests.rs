@@ -117,6 +117,78 @@ fn a_passed_list_of_models_clears_only_a_failed_one() {
 }
 
 #[test]
+fn lists_of_models_that_fail_while_chats_pass_are_not_listened_to() {
+    let server = failure(FailureKind::Server);
+    for chat in ["probe", "request"] {
+        let state = state();
+        probe(&state, ProbeDepth::Models, &server, 0);
+        assert!(
+            !signals(&state, 0).healthy(),
+            "{chat}: a first failure counts"
+        );
+        match chat {
+            "probe" => probe(&state, ProbeDepth::Chat, &ProbeOutcome::Passed, 1),
+            _ => request(&state, Outcome::Success, 1),
+        }
+
+        for second in 2..20 {
+            probe(&state, ProbeDepth::Models, &server, second);
+            assert!(signals(&state, second).healthy(), "{chat}");
+        }
+
+        probe(&state, ProbeDepth::Models, &ProbeOutcome::Passed, 20);
+        probe(&state, ProbeDepth::Models, &server, 21);
+        assert!(!signals(&state, 21).healthy(), "{chat}: a list had passed");
+    }
+}
+
+#[test]
+fn a_chat_that_fails_counts_although_lists_are_not_listened_to() {
+    let state = state();
+    let server = failure(FailureKind::Server);
+    probe(&state, ProbeDepth::Models, &server, 0);
+    probe(&state, ProbeDepth::Chat, &ProbeOutcome::Passed, 1);
+
+    probe(&state, ProbeDepth::Chat, &server, 2);
+
+    assert!(!signals(&state, 2).healthy());
+}
+
+#[test]
+fn a_probe_that_came_too_late_to_count_was_a_check_all_the_same() {
+    let state = state();
+    state.fail(5, at(2), &LIMITS);
+
+    state.probed(ProbeDepth::Chat, &ProbeOutcome::Passed, at(1), at(3));
+
+    assert_eq!(state.last_probe(), Some(at(3)));
+}
+
+#[test]
+fn it_is_known_since_when_an_endpoint_fails_by_requests_or_probes() {
+    let state = state();
+    let server = failure(FailureKind::Server);
+    assert_eq!(state.failures(at(0)), None);
+
+    for (depth, second) in [(ProbeDepth::Models, 1), (ProbeDepth::Chat, 2)] {
+        probe(&state, depth, &server, second);
+    }
+    assert_eq!(state.failures(at(2)), Some((at(1), at(2))));
+    request(&state, Outcome::Failure(Fault::new(FailureKind::Server)), 3);
+    assert_eq!(state.failures(at(3)), Some((at(1), at(3))));
+    request(&state, Outcome::Success, 4);
+    assert_eq!(state.failures(at(4)), None);
+
+    request(
+        &state,
+        Outcome::Failure(Fault::cool_down(Duration::from_secs(60))),
+        5,
+    );
+    probe(&state, ProbeDepth::Chat, &ProbeOutcome::Passed, 6);
+    assert_eq!(state.failures(at(6)), Some((at(5), at(5))));
+}
+
+#[test]
 fn a_probe_that_told_nothing_changes_nothing() {
     let state = state();
     probe(&state, ProbeDepth::Chat, &failure(FailureKind::Connect), 0);

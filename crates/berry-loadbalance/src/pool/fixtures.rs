@@ -115,6 +115,7 @@ pub(crate) fn everybody() -> Filter {
         account: None,
         needs: Abilities::NONE,
         mode: Mode::Whole,
+        affinity: None,
     }
 }
 

@@ -9,19 +9,19 @@
 //! is made under the state's lock. Where it is refused, another request was faster, and the choice
 //! is made again without that candidate.
 
+mod state;
 mod view;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use berry_core::{ProviderName, Tick, User};
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::ability::Abilities;
+use crate::affinity::AffinityKey;
 use crate::breaker::Admission;
-use crate::budget::RetryBudget;
 use crate::clock::Clock;
 use crate::economy::Economy;
 use crate::endpoint::Endpoint;
@@ -30,8 +30,9 @@ use crate::latency::Mode;
 use crate::lease::{Claimed, Lease};
 use crate::limits::{Limits, RetryPolicy};
 use crate::state::Signals;
-use crate::strategy::{Candidate, Draw, Strategy, Turns};
+use crate::strategy::{Candidate, Draw, Strategy};
 
+use state::{LastResort, PoolState};
 pub use view::EndpointView;
 
 /// Seldom enough to cost a failing endpoint's users little (its trial is protected by failover),
@@ -59,6 +60,8 @@ pub struct Filter {
     pub needs: Abilities,
     /// Whether the answer comes in pieces.
     pub mode: Mode,
+    /// What it shares with the requests whose endpoint it prefers.
+    pub affinity: Option<AffinityKey>,
 }
 
 impl Filter {
@@ -120,21 +123,7 @@ pub struct Pool {
     endpoints: Box<[Endpoint]>,
     strategy: Box<dyn Strategy>,
     limits: Limits,
-    turns: Turns,
-    first_picks: AtomicU64,
-    /// Requests that were given an endpoint; the retries of one do not count.
-    selections: AtomicU64,
-    budget: Mutex<RetryBudget>,
-    economy: Economy,
-    last_resort: Mutex<LastResort>,
-}
-
-/// When the pool, all of whose breakers were open, tried one all the same.
-#[derive(Debug, Default)]
-struct LastResort {
-    started: Option<Tick>,
-    /// Alive while that attempt is in flight.
-    attempt: Weak<()>,
+    state: Arc<PoolState>,
 }
 
 impl Pool {
@@ -144,13 +133,15 @@ impl Pool {
             endpoints: options.endpoints.into_boxed_slice(),
             strategy: options.strategy,
             limits: options.limits,
-            turns: Turns::default(),
-            first_picks: AtomicU64::new(0),
-            selections: AtomicU64::new(0),
-            budget: Mutex::new(RetryBudget::new(options.limits.retry_budget_ratio)),
-            economy: Economy::default(),
-            last_resort: Mutex::default(),
+            state: Arc::default(),
         }
+    }
+
+    /// Begins where `previous`, the same model's pool of another configuration, stands.
+    #[must_use]
+    pub fn continuing(mut self, previous: &Self) -> Self {
+        self.state = Arc::clone(&previous.state);
+        self
     }
 
     /// Returns all endpoints, in the order of the file.
@@ -182,15 +173,22 @@ impl Pool {
     }
 
     pub(crate) fn economy(&self) -> &Economy {
-        &self.economy
+        &self.state.economy
     }
 
     pub(crate) fn retry_policy(&self) -> RetryPolicy {
         self.limits.retry
     }
 
-    pub(crate) fn budget(&self) -> &Mutex<RetryBudget> {
-        &self.budget
+    /// Counts a request, which retries may later be paid from.
+    pub(crate) fn deposit(&self, now: Tick) {
+        self.state.budget.lock().deposit(now);
+    }
+
+    /// Pays for a retry, or refuses.
+    pub(crate) fn withdraw(&self, now: Tick) -> bool {
+        let ratio = self.limits.retry_budget_ratio;
+        self.state.budget.lock().withdraw(ratio, now)
     }
 
     /// Returns whether an endpoint that matches was not tried yet.
@@ -211,10 +209,11 @@ impl Pool {
         let mut draw = Draw {
             now,
             rng,
-            turns: &self.turns,
+            turns: &self.state.turns,
+            affinity: filter.affinity,
             first: order == Order::First,
             smart_ai: &self.limits.smart_ai,
-            economy: &self.economy,
+            economy: &self.state.economy,
         };
         let lease = |claimed: Claimed| {
             self.count_selection(order);
@@ -239,6 +238,8 @@ impl Pool {
             candidates.remove(place);
         }
         let ejected = matches!(otherwise, PickError::Ejected { .. });
+        // Somewhere else than last time may be where it works.
+        draw.affinity = None;
         if ejected && let Some(claimed) = self.last_resort(filter, &skip, &mut draw) {
             return Ok(lease(claimed));
         }
@@ -256,7 +257,7 @@ impl Pool {
     ) -> Option<Claimed> {
         let now = draw.now;
         let token = {
-            let mut last = self.last_resort.lock();
+            let mut last = self.state.last_resort.lock();
             let recent = last
                 .started
                 .is_some_and(|at| now.saturating_since(at) < LAST_RESORT_EVERY);
@@ -301,7 +302,7 @@ impl Pool {
             }
         }
         // Nothing was started.
-        self.last_resort.lock().started = None;
+        self.state.last_resort.lock().started = None;
         None
     }
 
@@ -411,13 +412,13 @@ impl Pool {
 
     fn count_selection(&self, order: Order) {
         if order == Order::First {
-            self.selections.fetch_add(1, Ordering::Relaxed);
+            self.state.selections.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn count_first_pick(&self, draw: &Draw<'_>) -> Option<u64> {
         draw.first
-            .then(|| self.first_picks.fetch_add(1, Ordering::Relaxed))
+            .then(|| self.state.first_picks.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -445,5 +446,11 @@ pub(crate) struct Pick<'a> {
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod returning;
 #[cfg(test)]
 mod tests;

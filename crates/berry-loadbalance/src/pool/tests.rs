@@ -6,6 +6,7 @@ use tokio::time::advance;
 use super::fixtures::*;
 use super::*;
 use crate::outcome::{FailureKind, Fault, Outcome};
+use crate::strategy;
 
 fn eject(pool: &Pool, index: usize, clock: Clock) {
     pool.endpoint(index).state.fail(5, clock.now(), &LIMITS);
@@ -207,13 +208,20 @@ async fn with_every_breaker_open_one_attempt_a_second_is_the_last_resort() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_refuses_our_credential_is_no_last_resort() {
-    let pool = pool("failover", vec![endpoint("a")]);
-    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
-    let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
-    fail(lease, Fault::new(FailureKind::Auth));
+async fn an_endpoint_that_refuses_our_credential_or_our_pace_is_no_last_resort() {
+    for (kind, failures) in [(FailureKind::Auth, 1), (FailureKind::RateLimited, 5)] {
+        let pool = pool("failover", vec![endpoint("a")]);
+        let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+        for _ in 0..failures {
+            let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+            fail(lease, Fault::new(kind));
+        }
 
-    assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_err());
+        assert!(
+            first_pick(&pool, &everybody(), clock, &mut rng).is_err(),
+            "{kind}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,6 +242,37 @@ async fn an_endpoint_that_bills_by_request_is_tried_again_at_the_pace_of_probes(
 
     advance(Duration::from_secs(7)).await;
     assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_continues_another_counts_on_under_its_own_rules() {
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let earlier = pool("round_robin", ["a", "b"].map(endpoint).into());
+    let _abandoned = first_pick(&earlier, &everybody(), clock, &mut rng).unwrap();
+    while earlier.withdraw(clock.now()) {}
+
+    let rules = Limits {
+        retry_budget_ratio: 1.0,
+        ..LIMITS
+    };
+    let strategy = strategy::build("round_robin").unwrap();
+    let endpoints = ["a", "b"].map(endpoint).into();
+    let later = Pool::new(PoolOptions {
+        endpoints,
+        strategy,
+        limits: rules,
+    });
+    let later = Arc::new(later.continuing(&earlier));
+    let lease = first_pick(&later, &everybody(), clock, &mut rng).unwrap();
+
+    assert_eq!(lease.index(), 1, "the turn has passed on");
+    assert_eq!((earlier.selections(), later.selections()), (2, 2));
+    assert!(!later.withdraw(clock.now()), "the budget is spent");
+    later.deposit(clock.now());
+    assert!(
+        later.withdraw(clock.now()),
+        "a request pays for one retry now"
+    );
 }
 
 #[tokio::test(start_paused = true)]

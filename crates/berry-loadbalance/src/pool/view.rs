@@ -28,6 +28,8 @@ pub struct EndpointView<'a> {
     pub tally: Tally,
     /// When the last probe ended.
     pub last_probe: Option<Tick>,
+    /// When it failed first and last, by requests or probes, since it was well; none where it is.
+    pub failures: Option<(Tick, Tick)>,
     /// The expected time to first content: of whole answers, or else of streams; none while unknown.
     pub latency: Option<Duration>,
     /// What it weighs in the choice for a request without tags; zero while it is not a candidate.
@@ -49,13 +51,14 @@ impl Pool {
                 breaker: endpoint.state.breaker(now),
                 tally: endpoint.state.tally(),
                 last_probe: endpoint.state.last_probe(),
+                failures: endpoint.state.failures(now),
                 latency: signals.latency.or_else(|| streamed().latency),
                 effective_weight: 0.0,
             }
         });
         let mut views: Vec<_> = views.collect();
         let candidates = self.contenders(&views);
-        let (settings, economy) = (&self.limits.smart_ai, &self.economy);
+        let (settings, economy) = (&self.limits.smart_ai, &self.state.economy);
         let weights = self.strategy.weights(&candidates, settings, economy);
         for (candidate, weight) in candidates.iter().zip(weights) {
             views[candidate.index].effective_weight = weight;
@@ -63,9 +66,9 @@ impl Pool {
         views
     }
 
-    /// Returns how many requests were given an endpoint since the pool was made.
+    /// Returns how many requests were given an endpoint since the model is served.
     pub fn selections(&self) -> u64 {
-        self.selections.load(Ordering::Relaxed)
+        self.state.selections.load(Ordering::Relaxed)
     }
 
     /// Returns the candidates of a first pick that nothing but health restricts.

@@ -6,7 +6,7 @@
 //!
 //! Suspects are not spared: only the breaker's threshold ejects, so that a standby is not loaded
 //! for one failure of the primary. A recovering standby is never tried in place of a healthy
-//! primary.
+//! primary. Affinity changes nothing: all requests prefer the same endpoint as it is.
 
 use crate::endpoint::Endpoint;
 use crate::strategy::{Candidate, Draw, Strategy};

@@ -1,42 +1,57 @@
 //! `least_latency`: the candidate that is expected to answer first.
 //!
 //! ```text
-//! choice = argmin  peak-EWMA(i) × (1 + in-flight(i))
+//! choice = argmin  cost(i),   cost(i) = peak-EWMA(i) × (1 + in-flight(i))
 //! ```
 //!
 //! The estimate is that of the request's mode: the first content of a stream and of a whole answer
 //! are different things. An endpoint whose latency is unknown is tried first, by one request at a
 //! time: a burst on an endpoint nobody knows could be the slowest of all choices.
+//!
+//! A request with an affinity follows it among those that cost at most [`NEAR`] times the least: a
+//! prompt that is cached saves more than that, and an endpoint that is slow or busy still loses its
+//! requests.
 
 use crate::strategy::{Candidate, Draw, Strategy};
+
+/// Up to this multiple of the least cost an affinity decides.
+const NEAR: f64 = 2.0;
 
 #[derive(Debug)]
 pub(super) struct LeastLatency;
 
 impl Strategy for LeastLatency {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
-        let places = 0..candidates.len();
-        let unknown = |&place: &usize| {
-            let signals = &candidates[place].signals;
+        let unknown = |candidate: &Candidate<'_>| {
+            let signals = &candidate.signals;
             signals.latency.is_none() && signals.in_flight == 0
         };
-        if let Some(place) = places.clone().find(unknown) {
+        if let Some(place) = candidates.iter().position(unknown) {
             return Some(place);
         }
-        let cost = |place: usize| {
-            let signals = &candidates[place].signals;
-            // Unknown and being tried: behind everything that is known.
-            let latency = signals
-                .latency
-                .map_or(f64::INFINITY, |latency| latency.as_secs_f64());
-            latency * f64::from(signals.in_flight + 1)
-        };
-        let best = places
-            .clone()
-            .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))?;
-        if cost(best).is_finite() {
+        let (best, least) = candidates
+            .iter()
+            .map(cost)
+            .enumerate()
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+        if least.is_infinite() {
+            return draw.share(candidates, |_| 1.0);
+        }
+        if draw.affinity.is_none() {
             return Some(best);
         }
-        Some(draw.rng.usize(places))
+        let is_near = |candidate: &Candidate<'_>| cost(candidate) <= NEAR * least;
+        draw.share(candidates, |candidate| {
+            f64::from(u8::from(is_near(candidate)))
+        })
     }
+}
+
+fn cost(candidate: &Candidate<'_>) -> f64 {
+    let signals = &candidate.signals;
+    // Unknown and being tried: behind everything that is known.
+    let latency = signals
+        .latency
+        .map_or(f64::INFINITY, |latency| latency.as_secs_f64());
+    latency * f64::from(signals.in_flight + 1)
 }

@@ -2,8 +2,11 @@
 //!
 //! A strategy is pure: the same candidates and the same [`Draw`] give the same choice. What may be
 //! chosen at all (health, permissions, what was tried already) is decided before, in the pool, and
-//! the same for all strategies. [`STRATEGIES`] is the vocabulary: configuration errors, the
-//! reference and the command line print names and descriptions from it.
+//! the same for all strategies. A request with an [`AffinityKey`] is drawn by it instead of by
+//! chance, with the same shares; a strategy that leaves nothing to chance says what it does.
+//!
+//! [`STRATEGIES`] is the vocabulary: configuration errors, the reference and the command line print
+//! names and descriptions from it.
 
 mod failover;
 mod least_latency;
@@ -20,11 +23,12 @@ use std::fmt;
 use berry_core::config::SmartAi;
 use berry_core::{Term, Tick};
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 
+use crate::affinity::AffinityKey;
 use crate::economy::Economy;
 use crate::endpoint::Endpoint;
 use crate::state::Signals;
+use crate::sync::Mutex;
 
 /// An endpoint that may be chosen now.
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +50,30 @@ pub struct Draw<'a> {
     pub rng: &'a mut fastrand::Rng,
     /// Whose turn it is, for strategies that go round.
     pub turns: &'a Turns,
+    /// What this request shares with others that should go where it goes.
+    pub affinity: Option<AffinityKey>,
     /// Whether this is the request's first attempt; only those advance a turn.
     pub first: bool,
     /// What `smart_ai` is told to do.
     pub smart_ai: &'a SmartAi,
     /// What requests cost, and what exploring may.
     pub economy: &'a Economy,
+}
+
+impl Draw<'_> {
+    /// Returns the place of one candidate, in proportion to `weight`: by the request's affinity
+    /// where it has one, else by chance. What weighs nothing does not take part.
+    fn share(
+        &mut self,
+        candidates: &[Candidate<'_>],
+        weight: impl Fn(&Candidate<'_>) -> f64,
+    ) -> Option<usize> {
+        let Some(key) = self.affinity else {
+            return weighted::choose(candidates, self.rng, weight);
+        };
+        let runners = candidates.iter();
+        key.race(runners.map(|candidate| (candidate.endpoint.state.lane(), weight(candidate))))
+    }
 }
 
 /// Chooses among candidates that are all allowed.
@@ -187,5 +209,7 @@ fn fingerprint(candidates: &[Candidate<'_>]) -> u64 {
         })
 }
 
+#[cfg(test)]
+mod shares;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,6 @@ pub(super) struct Random;
 
 impl Strategy for Random {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
-        (!candidates.is_empty()).then(|| draw.rng.usize(..candidates.len()))
+        draw.share(candidates, |_| 1.0)
     }
 }

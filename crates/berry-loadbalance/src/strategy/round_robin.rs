@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Retries look at the turn and do not advance it: otherwise the endpoint after a failing one
-//! would get twice its share.
+//! would get twice its share. A request with an affinity follows it and takes no turn: then the
+//! keys are spread evenly.
 
 use crate::strategy::{Candidate, Draw, Strategy};
 
@@ -16,6 +17,9 @@ impl Strategy for RoundRobin {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
         if candidates.is_empty() {
             return None;
+        }
+        if draw.affinity.is_some() {
+            return draw.share(candidates, |_| 1.0);
         }
         Some(draw.turns.take(candidates, draw.first) % candidates.len())
     }

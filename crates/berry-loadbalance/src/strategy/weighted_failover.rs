@@ -10,7 +10,7 @@
 use berry_core::config::SmartAi;
 
 use crate::economy::Economy;
-use crate::strategy::weighted::{choose, suspect_weight};
+use crate::strategy::weighted::suspect_weight;
 use crate::strategy::{Candidate, Draw, Strategy};
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct WeightedFailover;
 
 impl Strategy for WeightedFailover {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
-        choose(candidates, draw.rng, suspect_weight)
+        draw.share(candidates, suspect_weight)
     }
 
     fn weights(&self, candidates: &[Candidate<'_>], _: &SmartAi, _: &Economy) -> Vec<f64> {

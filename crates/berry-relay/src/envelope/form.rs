@@ -56,6 +56,7 @@ impl Envelope {
             stream,
             backend,
             backend_member,
+            cache_key: None,
             previous_response: None,
             form: Form::Parts(content_type.clone()),
             body,

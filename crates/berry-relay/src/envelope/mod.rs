@@ -1,11 +1,13 @@
 //! The request as it was received, and where the members we act on are.
 //!
-//! `model`, `stream` and `backend` are located in the bytes; everything else is the client's
-//! business and goes on untouched. [`Envelope::rewrite`] replaces the value of `model` and cuts
-//! `backend` out. A form's parts are found and rewritten in the same way, its files untouched.
+//! `model`, `stream`, `backend` and `prompt_cache_key` are located in the bytes; everything else is
+//! the client's business and goes on untouched. [`Envelope::rewrite`] replaces the value of `model`
+//! and cuts `backend` out. A form's parts are found and rewritten in the same way, its files
+//! untouched.
 //!
 //! A governed member that occurs twice, or whose key is written with an escape, is refused: parsers
 //! differ in which of two they believe, and we would authorise one model and forward another.
+//! `prompt_cache_key` governs nothing: it is a hint, and is taken where it is plain.
 
 mod form;
 
@@ -88,6 +90,7 @@ pub struct Envelope {
     stream: bool,
     backend: Option<Box<str>>,
     backend_member: Option<Range<usize>>,
+    cache_key: Option<Range<usize>>,
     previous_response: Option<Box<str>>,
     form: Form,
 }
@@ -116,6 +119,7 @@ struct Found {
     /// From the comma or brace before `backend`'s key up to what follows its value.
     backend_member: Option<Range<usize>>,
     /// Members that are read where they are clear, and otherwise the client's business.
+    cache_key: Option<Range<usize>>,
     stream_options: Option<Range<usize>>,
     previous_response: Option<Range<usize>>,
 }
@@ -171,6 +175,7 @@ impl Envelope {
             stream,
             backend,
             backend_member,
+            cache_key: found.cache_key,
             previous_response,
             form,
         })
@@ -207,6 +212,13 @@ impl Envelope {
     /// Returns the provider that the client asks for by name.
     pub fn backend(&self) -> Option<&str> {
         self.backend.as_deref()
+    }
+
+    /// Returns what the client calls the prompts that begin alike; none where it is no text.
+    pub fn prompt_cache_key(&self) -> Option<Cow<'_, str>> {
+        let value = self.body.get(self.cache_key.clone()?)?;
+        let text = std::str::from_utf8(value).ok()?;
+        string(text, &(0..text.len())).filter(|key| !key.is_empty())
     }
 
     /// Returns the body for an upstream that calls the model `upstream_model`: every byte as the
@@ -338,6 +350,10 @@ impl Found {
             "model" => ("model", &mut self.model),
             "stream" => ("stream", &mut self.stream),
             "backend" => ("backend", &mut self.backend),
+            "prompt_cache_key" => {
+                self.cache_key = Some(member.value.clone());
+                return Ok(None);
+            }
             "stream_options" => {
                 self.stream_options = Some(member.value.clone());
                 return Ok(None);

@@ -82,6 +82,32 @@ fn null_is_absent_for_stream_and_backend() {
 }
 
 #[test]
+fn a_prompt_cache_key_is_a_text_and_never_an_error() {
+    let found = |member: &str| {
+        let body = format!(r#"{{"a":{{"prompt_cache_key":"inner"}},{member}"model":"m"}}"#);
+        let envelope = Envelope::parse(body.clone().into()).unwrap();
+        assert_eq!(rewritten(&body), body.replace("\"m\"", "\"up\""));
+        envelope.prompt_cache_key().map(Cow::into_owned)
+    };
+    for (member, expected) in [
+        (r#""prompt_cache_key":"x","#, Some("x")),
+        (r#""prompt_cache_key" : "x\u0041" ,"#, Some("xA")),
+        (
+            r#""prompt_cache_key":"x","prompt_cache_key":"y","#,
+            Some("y"),
+        ),
+        (r#""prompt_cache_k\u0065y":"x","#, Some("x")),
+        (r#""prompt_cache_key":"","#, None),
+        (r#""prompt_cache_key":null,"#, None),
+        (r#""prompt_cache_key":7,"#, None),
+        (r#""prompt_cache_key":{"x":"y"},"#, None),
+        ("", None),
+    ] {
+        assert_eq!(found(member).as_deref(), expected, "{member}");
+    }
+}
+
+#[test]
 fn a_governed_member_must_be_unambiguous_and_of_its_type() {
     let wrong = |member, expected| EnvelopeError::WrongType { member, expected };
     for (body, error) in [

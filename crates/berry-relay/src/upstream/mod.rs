@@ -5,19 +5,20 @@ mod connections;
 mod connector;
 mod listening;
 mod prepared;
+mod reach;
 mod request;
 mod tls;
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use berry_core::Provider;
-use berry_core::config::{HttpVersion, ProxyChoice, Settings};
+use berry_core::config::Settings;
 use berry_loadbalance::{Abilities, Mode};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use http::uri::Scheme;
 use http::{HeaderMap, Method, Response};
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -27,11 +28,10 @@ use crate::envelope::Pieces;
 use crate::exchange::Operation;
 use crate::json;
 pub(crate) use body::UpstreamBody;
-use connections::{Connections, Settled};
 pub(crate) use connections::{TransportError, Waits};
-use connector::Connector;
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
+use reach::Reach;
 use request::Outgoing;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
@@ -59,7 +59,8 @@ pub enum UpstreamError {
 /// What providers share: roots of trust, and the environment's proxies.
 #[derive(Debug)]
 pub(crate) struct Surroundings {
-    pub(crate) roots: Roots,
+    /// Read where a way that needs them is new: that takes milliseconds.
+    pub(crate) roots: LazyCell<Roots>,
     pub(crate) proxies: Matcher,
 }
 
@@ -71,48 +72,27 @@ pub struct Upstream {
     places: Places,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
-    connections: Arc<Connections>,
+    reach: Reach,
     connect_timeout: Duration,
 }
 
 impl Upstream {
-    /// Prepares to call a provider.
+    /// Prepares to call a provider, over the connections of `previous` where they are good for it.
     pub(crate) fn new(
         provider: Arc<Provider>,
         settings: &Settings,
         surroundings: &Surroundings,
+        previous: Option<&Self>,
     ) -> Result<Self, UpstreamError> {
         let protocol =
             adapter::find(provider.protocol).ok_or(UpstreamError::Protocol(provider.protocol))?;
-        let encrypted = provider.base_url.scheme() == Some(&Scheme::HTTPS);
-        let tls = if encrypted {
-            Some(surroundings.roots.client_config(&provider)?)
-        } else {
-            None
-        };
-        let explicit = match &provider.proxy {
-            ProxyChoice::Url(url) => Some(Matcher::builder().all(url.to_string()).build()),
-            ProxyChoice::Environment | ProxyChoice::Direct => None,
-        };
-        let proxies = match provider.proxy {
-            ProxyChoice::Environment => Some(&surroundings.proxies),
-            ProxyChoice::Url(_) => explicit.as_ref(),
-            ProxyChoice::Direct => None,
-        };
-        let idle = settings.upstream_idle_timeout;
-        let connections = Connections::new(
-            Connector::new(provider.base_url.clone(), tls, proxies)?,
-            match provider.http_version {
-                HttpVersion::H2c => Settled::PriorKnowledge,
-                HttpVersion::Auto | HttpVersion::Http1 => Settled::ByAlpn,
-            },
-            if encrypted { idle.https } else { idle.http },
-        );
+        let previous = previous.map(|upstream| &upstream.reach);
+        let reach = Reach::find(&provider, settings, surroundings, previous)?;
         Ok(Self {
             places: Places::compile(&(protocol.address)(&provider))?,
             protocol,
             headers: fixed_headers(&provider, protocol)?,
-            connections: Arc::new(connections),
+            reach,
             connect_timeout: settings.connect_timeout,
             provider,
         })
@@ -170,7 +150,7 @@ impl Upstream {
                 Mode::Whole => response_timeout.whole,
             },
         };
-        self.connections.send(outgoing, waits).await
+        self.reach.connections().send(outgoing, waits).await
     }
 
     /// Asks for the list of models and waits for the answer's headers, as long as `within`.
@@ -197,7 +177,7 @@ impl Upstream {
             connect: self.connect_timeout.min(within),
             headers: within,
         };
-        self.connections.send(outgoing, waits).await
+        self.reach.connections().send(outgoing, waits).await
     }
 }
 

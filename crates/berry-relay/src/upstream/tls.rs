@@ -32,8 +32,8 @@ pub enum TlsError {
 }
 
 /// The roots that every provider's certificates are checked against.
-#[derive(Debug, Clone)]
-pub(crate) struct Roots(RootCertStore);
+#[derive(Debug)]
+pub(crate) struct Roots(Arc<RootCertStore>);
 
 impl Roots {
     /// Collects the bundled roots and the system's. System roots that cannot be read are left out:
@@ -43,15 +43,19 @@ impl Roots {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Self(store)
+        Self(Arc::new(store))
     }
 
-    /// Makes the configuration for one provider.
-    pub(crate) fn client_config(&self, provider: &Provider) -> Result<Arc<ClientConfig>, TlsError> {
-        let mut roots = self.0.clone();
-        if let Some(path) = &provider.ca_file {
-            add_file(&mut roots, path)?;
-        }
+    /// Makes the configuration for one provider, whose `ca_file` holds `certificates`.
+    pub(crate) fn client_config(
+        &self,
+        provider: &Provider,
+        certificates: Option<&[u8]>,
+    ) -> Result<Arc<ClientConfig>, TlsError> {
+        let roots = match (&provider.ca_file, certificates) {
+            (Some(path), Some(pem)) => Arc::new(self.and(path, pem)?),
+            _ => Arc::clone(&self.0),
+        };
         let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(crypto)
             .with_safe_default_protocol_versions()?
@@ -63,21 +67,22 @@ impl Roots {
         };
         Ok(Arc::new(config))
     }
-}
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsError> {
-    let wrong = |source| TlsError::CaFile {
-        path: path.to_owned(),
-        source,
-    };
-    let mut certificates = Vec::new();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
-        certificates.push(certificate.map_err(wrong)?);
-    }
-    let (added, _) = roots.add_parsable_certificates(certificates);
-    if added == 0 {
-        Err(TlsError::NoCertificate(path.to_owned()))
-    } else {
-        Ok(())
+    /// Returns these roots and the certificates of a file.
+    fn and(&self, path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsError> {
+        let wrong = |source| TlsError::CaFile {
+            path: path.to_owned(),
+            source,
+        };
+        let mut certificates = Vec::new();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            certificates.push(certificate.map_err(wrong)?);
+        }
+        let mut roots = RootCertStore::clone(&self.0);
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added == 0 {
+            return Err(TlsError::NoCertificate(path.to_owned()));
+        }
+        Ok(roots)
     }
 }

@@ -1,16 +1,18 @@
 //! A gateway under test, in this process.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use berry_api::{App, Options};
-use berry_core::{Config, Source, Vocabulary};
+use berry_core::{Config, Source};
 use berry_relay::Names;
 use bytes::Bytes;
+use http::Method;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{Answer, Client, Request, Streaming, chat, get, within};
+use super::{Answer, Client, Request, Streaming, TOKEN, chat, get, request, within};
 
 /// A running gateway; dropping it aborts it.
 #[derive(Debug)]
@@ -28,8 +30,21 @@ impl Gateway {
 
     /// The same, for at most so many connections at once.
     pub(crate) fn start_with(toml: &str, max_connections: usize) -> Self {
+        Self::serve(
+            Source::new("no-such-folder/test.toml", toml),
+            max_connections,
+        )
+    }
+
+    /// Serves a file, which can be changed and reloaded.
+    pub(crate) fn start_from(file: &Path) -> Self {
+        Self::serve(Source::read(file).expect("a file"), usize::MAX)
+    }
+
+    fn serve(source: Source, max_connections: usize) -> Self {
         let app = App::build(Options {
-            config: parse(toml),
+            config: parse(&source),
+            source,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             max_connections,
             seed: 7,
@@ -94,6 +109,22 @@ impl Gateway {
         self.send(get(path)).await
     }
 
+    /// Reloads as an admin.
+    pub(crate) async fn reload(&self) -> Answer {
+        let headers = [("x-api-key", TOKEN)];
+        let reload = request(Method::POST, "/admin/reload-config", &headers, "");
+        self.send(reload).await
+    }
+
+    /// Waits until the configuration that is served, or the count of refused ones, is this.
+    pub(crate) async fn reckons(&self, member: &str, count: u64) {
+        within(async {
+            let mut client = self.connect().await;
+            while client.send(get("/metrics")).await.json()["config"][member] != count {}
+        })
+        .await;
+    }
+
     /// Returns the enabled backends and how many of them are healthy, as `/v1/health` has it.
     pub(crate) async fn backends(&self) -> (u64, u64) {
         let health = self.get("/v1/health").await.json();
@@ -121,15 +152,9 @@ impl Gateway {
 }
 
 /// Reads a configuration as the binary does.
-fn parse(toml: &str) -> Config {
-    let source = Source::new("test.toml", toml);
-    let names = Names::collect();
-    let vocabulary = Vocabulary {
-        strategies: &names.strategies,
-        protocols: &names.protocols,
-    };
-    let loaded = Config::parse(&source, &vocabulary, &|_| None);
+fn parse(source: &Source) -> Config {
+    let loaded = Names::collect().parse(source, &|_| None);
     loaded
-        .unwrap_or_else(|findings| panic!("{}", findings.render(&source, false)))
+        .unwrap_or_else(|findings| panic!("{}", findings.render(source, false)))
         .config
 }

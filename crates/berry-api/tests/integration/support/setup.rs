@@ -15,6 +15,7 @@ pub(crate) const TOKEN: &str = "token-of-ada-0123456789";
 pub(crate) struct Setup {
     settings: String,
     strategy: Option<&'static str>,
+    model: String,
     providers: Vec<Provider>,
     user: String,
     more: String,
@@ -92,6 +93,12 @@ impl Setup {
         self
     }
 
+    /// Adds lines to the model.
+    pub(crate) fn model(mut self, lines: &str) -> Self {
+        push_line(&mut self.model, lines);
+        self
+    }
+
     /// Adds lines to the user.
     pub(crate) fn user(mut self, lines: &str) -> Self {
         push_line(&mut self.user, lines);
@@ -137,7 +144,8 @@ impl Setup {
             let strategy = self.strategy.unwrap_or("failover");
             write!(
                 toml,
-                "[models.chat]\nname = \"test-model\"\nstrategy = \"{strategy}\"\n"
+                "[models.chat]\nname = \"test-model\"\nstrategy = \"{strategy}\"\n{}",
+                self.model
             )
             .unwrap();
         }

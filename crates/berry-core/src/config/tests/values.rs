@@ -313,12 +313,6 @@ fn one_of_a_few_names_is_guessed() {
       |
       = help: did you mean `http1`?
 
-    warning: `affinity` has no effect yet: repeated requests go anywhere
-     --> config.toml:7:1
-      |
-    7 | affinity = "session"
-      | ^^^^^^^^
-
     error: `models.llama.affinity` cannot be `session`
      --> config.toml:7:12
       |
@@ -327,7 +321,7 @@ fn one_of_a_few_names_is_guessed() {
       |
       = help: expected `none`, `user` or `prompt_cache_key`
 
-    2 errors, 1 warning; configuration not loaded
+    2 errors; configuration not loaded
     "#);
 }
 

@@ -1,0 +1,345 @@
+//! The one task that changes what is served.
+//!
+//! A signal, an admin or the file itself asks for a reload. The file is read, checked and compiled
+//! beside the requests; then one store makes it what new requests begin with. Those in flight end
+//! with what they began with. Whatever is wrong leaves everything as it was, and is said.
+
+mod watch;
+
+use std::error::Error;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter::successors;
+use std::sync::Arc;
+
+use berry_core::config::{ConfigDiff, Severity, SourceError};
+use berry_core::{Diagnostics, Source};
+use berry_loadbalance::{Cadence, Plan, Registry, Roster};
+use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::env;
+use crate::gateway::Gateway;
+pub(crate) use watch::Watch;
+
+/// Requests for a reload that wait while one is under way. One would do for signals; admins each
+/// want an answer.
+const WAITING: usize = 16;
+/// The most findings in one log line.
+const MOST_LOGGED: usize = 20;
+
+/// Who asked for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trigger {
+    Signal,
+    Admin,
+    File,
+}
+
+impl fmt::Display for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal => "signal",
+            Self::Admin => "admin",
+            Self::File => "file",
+        })
+    }
+}
+
+/// What a reload has changed.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) generation: u64,
+    pub(crate) diff: ConfigDiff,
+    pub(crate) warnings: Findings,
+}
+
+/// Findings and the text they are about.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    diagnostics: Diagnostics,
+    source: Source,
+}
+
+impl Findings {
+    /// Returns each finding as an object; see [`Diagnostics::to_json`].
+    pub(crate) fn to_json(&self) -> String {
+        self.diagnostics.to_json(&self.source)
+    }
+
+    /// Returns each finding of this severity as a line, but not endlessly many.
+    fn lines(&self, severity: Severity) -> Vec<String> {
+        let mut lines = self.diagnostics.lines(severity, &self.source);
+        let more = lines.len().saturating_sub(MOST_LOGGED);
+        if more > 0 {
+            lines.truncate(MOST_LOGGED);
+            lines.push(format!("and {more} more"));
+        }
+        lines
+    }
+}
+
+/// Shows the errors, which are what matters where a reload is refused.
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines(Severity::Error).join("; "))
+    }
+}
+
+/// Why what is served stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReloadError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] SourceError),
+    /// The file has errors, or changes what cannot change.
+    #[error("{0}")]
+    Invalid(Findings),
+    /// The configuration is valid and cannot be served.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A bug of ours.
+    #[error("the reload panicked")]
+    Panicked,
+    /// The process is about to end.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
+
+impl ReloadError {
+    /// Returns what is wrong, with its causes.
+    pub(crate) fn explained(&self) -> String {
+        let causes = successors(self.source(), |&cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
+type Outcome = Result<Reloaded, ReloadError>;
+
+/// A wish for a reload.
+#[derive(Debug)]
+pub(crate) struct Request {
+    trigger: Trigger,
+    reply: Option<oneshot::Sender<Outcome>>,
+}
+
+/// Asks for reloads.
+#[derive(Debug, Clone)]
+pub struct Reloads(mpsc::Sender<Request>);
+
+impl Reloads {
+    /// Makes one, and what the task listens to.
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Self(sender), receiver)
+    }
+
+    /// Asks for a reload because the process was told to by a signal.
+    pub fn hang_up(&self) {
+        // Where there is no room, reloads are waiting that will read the same file.
+        let _ = self.0.try_send(Request {
+            trigger: Trigger::Signal,
+            reply: None,
+        });
+    }
+
+    /// Asks for a reload and waits for it.
+    pub(crate) async fn ask(&self) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let request = Request {
+            trigger: Trigger::Admin,
+            reply: Some(reply),
+        };
+        let closed = |_| ReloadError::ShuttingDown;
+        self.0.send(request).await.map_err(closed)?;
+        answer.await.map_err(|_| ReloadError::ShuttingDown)?
+    }
+}
+
+/// The task; see the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Reloader {
+    gateway: Arc<Gateway>,
+    registry: Arc<Registry>,
+    plans: mpsc::Sender<Plan<UpstreamProber>>,
+    requests: mpsc::Receiver<Request>,
+    watch: Watch,
+    /// What is served, as it is written.
+    served: Source,
+    /// What the file held when it was looked at last, good or bad.
+    seen: u64,
+}
+
+impl Reloader {
+    /// Makes the task that reloads `served` from where it came.
+    pub(crate) fn new(
+        served: Source,
+        gateway: Arc<Gateway>,
+        registry: Arc<Registry>,
+        plans: mpsc::Sender<Plan<UpstreamProber>>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Self {
+        Self {
+            gateway,
+            registry,
+            plans,
+            requests,
+            watch: Watch::begin(served.path()),
+            seen: fingerprint(Ok(&served)),
+            served,
+        }
+    }
+
+    /// Reloads whenever somebody asks for it, until `stopping`.
+    pub(crate) async fn run(mut self, stopping: CancellationToken) {
+        loop {
+            let request = tokio::select! {
+                () = stopping.cancelled() => return,
+                Some(request) = self.requests.recv() => request,
+                () = self.watch.settled() => Request {
+                    trigger: Trigger::File,
+                    reply: None,
+                },
+            };
+            let Some(outcome) = self.reload(request.trigger).await else {
+                continue;
+            };
+            log(request.trigger, &outcome);
+            if let Some(reply) = request.reply {
+                // An admin who has left can read the log.
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    /// Reloads; none where the file asks for it and has nothing new in it.
+    async fn reload(&mut self, trigger: Trigger) -> Option<Outcome> {
+        let path = self.served.path().to_owned();
+        let read = spawn_blocking(|| Source::read(path)).await;
+        let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let seen = fingerprint(read.as_ref());
+        if trigger == Trigger::File && (seen == self.seen || is_being_written(&read)) {
+            return None;
+        }
+        self.seen = seen;
+        let outcome = match read {
+            Ok(source) => self.apply(source).await,
+            Err(error) => Err(error.into()),
+        };
+        if outcome.is_err() {
+            self.gateway.snapshots.refused();
+        }
+        Some(outcome)
+    }
+
+    /// Serves what is written, if it is valid.
+    async fn apply(&mut self, source: Source) -> Outcome {
+        let (registry, current) = (Arc::clone(&self.registry), self.gateway.snapshot());
+        let made = spawn_blocking(move || make(source, &registry, &current)).await;
+        let Made {
+            snapshot,
+            plan,
+            warnings,
+        } = made.map_err(|_| ReloadError::Panicked)??;
+        let diff = ConfigDiff::between(&self.served, &warnings.source);
+        self.served = warnings.source.clone();
+        let generation = self.gateway.snapshots.publish(snapshot);
+        // A monitor that has ended was told to stop, as this task will be.
+        let _ = self.plans.send(plan).await;
+        Ok(Reloaded {
+            generation,
+            diff,
+            warnings,
+        })
+    }
+}
+
+/// What a file is made into.
+struct Made {
+    snapshot: Arc<Snapshot>,
+    plan: Plan<UpstreamProber>,
+    warnings: Findings,
+}
+
+fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made, ReloadError> {
+    let invalid = |diagnostics, source| {
+        ReloadError::Invalid(Findings {
+            diagnostics,
+            source,
+        })
+    };
+    let loaded = match Names::collect().parse(&source, &|name| env::read(name)) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => return Err(invalid(diagnostics, source)),
+    };
+    let fixed = current.config.fixed_keys(&loaded.config, &source);
+    if !fixed.is_empty() {
+        return Err(invalid(fixed, source));
+    }
+    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
+    Ok(Made {
+        plan: plan(&snapshot),
+        snapshot: Arc::new(snapshot),
+        warnings: Findings {
+            diagnostics: loaded.warnings,
+            source,
+        },
+    })
+}
+
+/// Returns whom the monitor is to ask about.
+pub(crate) fn plan(snapshot: &Snapshot) -> Plan<UpstreamProber> {
+    let pools = snapshot.routes.iter().map(|route| &*route.pool);
+    Plan {
+        prober: UpstreamProber::new(snapshot),
+        roster: Roster::of(pools),
+        cadence: Cadence::from(&snapshot.config.settings),
+    }
+}
+
+/// Tells one reading of the file from another, in this process.
+fn fingerprint(read: Result<&Source, &SourceError>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match read {
+        Ok(source) => source.text().hash(&mut hasher),
+        Err(error) => error.to_string().hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+/// Whether the file is one that an editor has just truncated: it would be valid, and take every
+/// model away.
+fn is_being_written(read: &Result<Source, SourceError>) -> bool {
+    read.as_ref()
+        .is_ok_and(|source| source.text().trim().is_empty())
+}
+
+fn log(trigger: Trigger, outcome: &Outcome) {
+    match outcome {
+        Ok(reloaded) => {
+            let ConfigDiff {
+                added,
+                removed,
+                changed,
+            } = &reloaded.diff;
+            info!(
+                %trigger,
+                generation = reloaded.generation,
+                added = added.join(", "),
+                removed = removed.join(", "),
+                changed = changed.join(", "),
+                "Configuration reloaded successfully"
+            );
+            for warning in reloaded.warnings.lines(Severity::Warning) {
+                warn!("{warning}");
+            }
+        }
+        Err(error) => {
+            let error = error.explained();
+            error!(%trigger, error, "Failed to reload configuration");
+        }
+    }
+}
