@@ -168,12 +168,7 @@ fn part(content: &Content) -> Value {
 }
 
 /// Makes one response object; with `ended`, the last one.
-fn response(
-    model: &str,
-    arrival: Arrival<'_>,
-    parts: &[Value],
-    ended: Option<&Content>,
-) -> Value {
+fn response(model: &str, arrival: Arrival<'_>, parts: &[Value], ended: Option<&Content>) -> Value {
     let prompt = arrival.request.body.len().div_ceil(4);
     let mut response = json!({
         "candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0}],
