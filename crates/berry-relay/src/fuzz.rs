@@ -18,6 +18,9 @@ use crate::sse::{Fate, Splitter};
 use crate::tap::{Grammar, Tap, Unwanted};
 
 /// Events are the same and bytes are untouched, wherever a stream is cut.
+///
+/// # Panics
+/// It does not hold.
 pub fn splitter(stream: &[u8], cut: usize) {
     let read = |frames: &[&[u8]]| {
         let (mut splitter, mut events, mut forwarded) =
@@ -56,6 +59,9 @@ fn decoder(protocol: &str) -> Option<Box<dyn Decoder>> {
 }
 
 /// Whatever a provider sends becomes whole events of OpenAI's, the same wherever it is cut.
+///
+/// # Panics
+/// It does not hold.
 pub fn stream(protocol: &str, stream: &[u8], cut: usize) {
     let read = |frames: &[&[u8]]| {
         let mut decoder = decoder(protocol)?;
@@ -131,6 +137,9 @@ pub fn openai_stream(stream: &[u8], cut: usize) {
 }
 
 /// A form that is accepted is read again with the model that was put in, and without a backend.
+///
+/// # Panics
+/// It does not hold.
 pub fn form(body: &[u8]) {
     let kind = HeaderValue::from_static("multipart/form-data; boundary=b");
     let Ok(envelope) = Envelope::parse_form(Bytes::copy_from_slice(body), &kind) else {

@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::env;
 use crate::gateway::Gateway;
+use crate::telemetry::{LogError, LogFile};
 pub(crate) use watch::Watch;
 
 /// Requests for a reload that wait while one is under way. One would do for signals; admins each
@@ -101,6 +102,9 @@ pub(crate) enum ReloadError {
     /// The configuration is valid and cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// The log file cannot be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A bug of ours.
     #[error("the reload panicked")]
     Panicked,
@@ -159,12 +163,19 @@ impl Reloads {
     }
 }
 
+/// What a reload reaches.
+#[derive(Debug)]
+pub(crate) struct Affected {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) plans: mpsc::Sender<Plan<UpstreamProber>>,
+    pub(crate) log_file: LogFile,
+}
+
 /// The task; see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Reloader {
-    gateway: Arc<Gateway>,
-    registry: Arc<Registry>,
-    plans: mpsc::Sender<Plan<UpstreamProber>>,
+    affected: Affected,
     requests: mpsc::Receiver<Request>,
     watch: Watch,
     /// What is served, as it is written.
@@ -177,15 +188,11 @@ impl Reloader {
     /// Makes the task that reloads `served` from where it came.
     pub(crate) fn new(
         served: Source,
-        gateway: Arc<Gateway>,
-        registry: Arc<Registry>,
-        plans: mpsc::Sender<Plan<UpstreamProber>>,
         requests: mpsc::Receiver<Request>,
+        affected: Affected,
     ) -> Self {
         Self {
-            gateway,
-            registry,
-            plans,
+            affected,
             requests,
             watch: Watch::begin(served.path()),
             seen: fingerprint(Ok(&served)),
@@ -217,6 +224,12 @@ impl Reloader {
 
     /// Reloads; none where the file asks for it and has nothing new in it.
     async fn reload(&mut self, trigger: Trigger) -> Option<Outcome> {
+        if trigger == Trigger::Signal {
+            // Whoever rotates logs says so by this signal.
+            self.affected.log_file.reopen().unwrap_or_else(|error| {
+                error!(%error, "the log file cannot be opened again: lines go on as before");
+            });
+        }
         let path = self.served.path().to_owned();
         let read = spawn_blocking(|| Source::read(path)).await;
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -230,25 +243,30 @@ impl Reloader {
             Err(error) => Err(error.into()),
         };
         if outcome.is_err() {
-            self.gateway.snapshots.refused();
+            self.affected.gateway.snapshots.refused();
         }
         Some(outcome)
     }
 
     /// Serves what is written, if it is valid.
     async fn apply(&mut self, source: Source) -> Outcome {
-        let (registry, current) = (Arc::clone(&self.registry), self.gateway.snapshot());
+        let (registry, current) = (
+            Arc::clone(&self.affected.registry),
+            self.affected.gateway.snapshot(),
+        );
         let made = spawn_blocking(move || make(source, &registry, &current)).await;
         let Made {
             snapshot,
             plan,
             warnings,
         } = made.map_err(|_| ReloadError::Panicked)??;
+        let log_file = snapshot.config.telemetry.log_file.as_deref();
+        self.affected.log_file.follow(log_file)?;
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
-        let generation = self.gateway.snapshots.publish(snapshot);
+        let generation = self.affected.gateway.snapshots.publish(snapshot);
         // A monitor that has ended was told to stop, as this task will be.
-        let _ = self.plans.send(plan).await;
+        let _ = self.affected.plans.send(plan).await;
         Ok(Reloaded {
             generation,
             diff,
