@@ -40,7 +40,7 @@ fn read_stream(text: &str) -> (String, Option<String>, bool) {
         assert_eq!(chunk["object"], "chat.completion.chunk", "{chunk}");
         // What every program written for OpenAI does.
         let choice = &chunk["choices"][0];
-        assert!(choice.is_object(), "{chunk}");
+        assert!(choice["delta"].is_object(), "{chunk}");
         said += choice["delta"]["content"].as_str().unwrap_or_default();
         reason = reason.or(choice["finish_reason"].as_str().map(str::to_owned));
     }
