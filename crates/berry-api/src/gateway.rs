@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use berry_core::User;
 use berry_core::auth::{client_address, credential};
-use berry_core::limit::InFlight;
+use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
 use http::HeaderMap;
@@ -43,6 +43,13 @@ impl Gateway {
     /// configuration from beginning to end.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshots.current()
+    }
+
+    /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
+    /// counted: health and admin routes answer however much is going on.
+    pub(crate) fn enter(&self, snapshot: &Snapshot) -> Result<Place, ApiError> {
+        let most = snapshot.config.settings.max_inflight_requests;
+        self.in_flight.enter(most).ok_or_else(ApiError::overloaded)
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Lease {
     clock: Clock,
     started: Tick,
     answered: bool,
+    charged: bool,
     /// Held by the pool's only last-resort attempt.
     _last_resort: Option<Arc<()>>,
     outcome: Outcome,
@@ -51,6 +52,7 @@ impl Lease {
             clock,
             started,
             answered: false,
+            charged: false,
             _last_resort: last_resort,
             outcome: Outcome::Abandoned,
         }
@@ -80,8 +82,9 @@ impl Lease {
         }
     }
 
-    /// Records the tokens that the answer cost.
-    pub fn charge(&self, tokens: Tokens) {
+    /// Records the tokens that the answer cost. An answer that does not say counts as an average one.
+    pub fn charge(&mut self, tokens: Tokens) {
+        self.charged = true;
         let endpoint = self.endpoint();
         let cost = tokens.cost(&endpoint.prices);
         self.pool.economy().record(tokens, cost);
@@ -92,6 +95,11 @@ impl Lease {
     pub fn finish(mut self, outcome: Outcome) {
         if outcome == Outcome::Success {
             self.answered();
+            if !self.charged {
+                let endpoint = self.endpoint();
+                self.pool.economy().record_average(&endpoint.prices);
+                endpoint.state.meter().spend(endpoint.prices.request);
+            }
         }
         self.outcome = outcome;
     }

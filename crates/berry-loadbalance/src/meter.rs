@@ -63,6 +63,11 @@ impl Meter {
     pub(crate) fn charge(&self, tokens: Tokens, cost: Option<f64>) {
         add(&self.input, tokens.input);
         add(&self.output, tokens.output);
+        self.spend(cost);
+    }
+
+    /// Adds what is known of the cost of an answer that does not say its tokens.
+    pub(crate) fn spend(&self, cost: Option<f64>) {
         add(&self.nanodollars, cost.unwrap_or_default() * NANODOLLARS);
     }
 
@@ -108,8 +113,9 @@ mod tests {
             meter.charge(tokens, Some(0.000_001_5));
         }
         meter.charge(tokens, None);
+        meter.spend(Some(0.5));
 
         assert_eq!((meter.input(), meter.output()), (3003, 2002));
-        assert!((meter.dollars() - 0.001_5).abs() < 1e-12);
+        assert!((meter.dollars() - 0.501_5).abs() < 1e-12);
     }
 }

@@ -1,7 +1,8 @@
 //! Whatever is asked of a model: `POST /v1/chat/completions` and its siblings.
 //!
 //! One path for all operations; what differs between them, the relay knows. The order is that of
-//! SPEC 2.4: credential, body, model, limits, relay. What a client gets wrong costs no upstream a request.
+//! SPEC 2.4: credential, body, model, limits, relay. What a client gets wrong costs no upstream a
+//! request, and no user a part of their limits.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::request_body::{self, Format};
-use crate::routes::relaying::{Accepted, relay};
+use crate::routes::relaying::{Accepted, respond};
 
 /// Returns the route of an operation.
 pub(crate) fn route(operation: Operation) -> MethodRouter<Arc<Gateway>> {
@@ -43,12 +44,9 @@ async fn create(
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, request.headers(), arrival.peer)?;
     let caller = Caller::new(&gateway, &snapshot, user);
-    Ok(
-        match accept(operation, &gateway, &snapshot, &caller, request).await {
-            Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
-            Err(error) => caller.answer(error),
-        },
-    )
+    let accepted = accept(operation, &gateway, &snapshot, &caller, request).await;
+    drop(snapshot);
+    Ok(respond(gateway, arrival, &caller, accepted).await)
 }
 
 /// Takes a request in, or says what is wrong with it.
@@ -61,10 +59,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
     let (config, user) = (&snapshot.config, &caller.user);
-    let place = gateway
-        .in_flight
-        .enter(config.settings.max_inflight_requests);
-    let place = place.ok_or_else(ApiError::overloaded)?;
+    let place = gateway.enter(snapshot)?;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;

@@ -17,7 +17,7 @@ use tracing::info;
 
 use crate::access_log::AccessRecord;
 use crate::arrival::{Arrival, LogsItself};
-use crate::caller::Permit;
+use crate::caller::{Caller, Permit};
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
@@ -40,8 +40,20 @@ pub(super) struct Accepted {
     pub(super) keep_alive: Option<Duration>,
 }
 
-/// Relays a request and answers it.
-pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
+/// Answers a request: relays it, or says what is wrong with it; and how much the caller has left.
+pub(super) async fn respond(
+    gateway: Arc<Gateway>,
+    arrival: Arrival,
+    caller: &Caller,
+    accepted: Result<Accepted, ApiError>,
+) -> Response {
+    match accepted {
+        Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
+        Err(error) => caller.answer(error),
+    }
+}
+
+async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
     let Accepted {
         user,
         permit,

@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
-use crate::routes::relaying::{Accepted, relay};
+use crate::routes::relaying::{Accepted, respond};
 
 /// The longest id that is looked for.
 const LONGEST_ID: usize = 512;
@@ -54,12 +54,9 @@ async fn ask(
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, request.headers(), arrival.peer)?;
     let caller = Caller::new(&gateway, &snapshot, user);
-    Ok(
-        match accept(part, id, &gateway, &snapshot, &caller, request).await {
-            Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
-            Err(error) => caller.answer(error),
-        },
-    )
+    let accepted = accept(part, id, &gateway, &snapshot, &caller, request).await;
+    drop(snapshot);
+    Ok(respond(gateway, arrival, &caller, accepted).await)
 }
 
 /// Takes a question in, or says what is wrong with it.
@@ -73,9 +70,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, _) = request.into_parts();
     let user = &caller.user;
-    let most = snapshot.config.settings.max_inflight_requests;
-    let place = gateway.in_flight.enter(most);
-    let place = place.ok_or_else(ApiError::overloaded)?;
+    let place = gateway.enter(snapshot)?;
     if id.len() > LONGEST_ID {
         return Err(ApiError::response_not_found());
     }

@@ -105,3 +105,6 @@ mod stream;
 /// What the tests are written with.
 #[cfg(test)]
 mod support;
+/// What answers cost, whoever counted it.
+#[cfg(test)]
+mod usage;

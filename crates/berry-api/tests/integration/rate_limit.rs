@@ -63,7 +63,7 @@ fn wait(answer: &Answer) -> u64 {
 }
 
 /// A wait until what was sent a moment ago is forgotten.
-const A_MINUTE: RangeInclusive<u64> = 50..=61;
+const A_MINUTE: RangeInclusive<u64> = 30..=61;
 
 /// Opens so many requests at once, each on a connection of its own.
 async fn open_at_once(gateway: &Gateway, count: usize, body: &Value) -> Vec<Streaming> {
