@@ -70,7 +70,8 @@ backends = [
 
 [models.demo_fast]
 name = "demo-fast"
-backends = [{ provider = "good", model = "demo-model" }]
+strategy = "smart_ai"
+backends = [{ provider = "good", model = "demo-model", input_price = 0.15, output_price = 0.6 }]
 
 [users.demo]
 token = "$TOKEN"
