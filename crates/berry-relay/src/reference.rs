@@ -1,20 +1,46 @@
 //! The descriptions of the configuration that are kept beside the code.
 
+use std::fmt::Write;
+
 use berry_core::config::Reference;
+use berry_loadbalance::STRATEGIES;
 
 use crate::snapshot::Names;
 
 /// Returns each file, by its path from the root of the project, and its text.
-pub fn files() -> [(&'static str, String); 2] {
+pub fn files() -> [(&'static str, String); 3] {
     let names = Names::collect();
     let vocabulary = names.vocabulary();
     let reference = Reference::new(&vocabulary);
     // A tree of texts and numbers has no way to fail.
     let schema = serde_json::to_string_pretty(&reference.schema()).unwrap_or_default();
     [
-        ("docs/configuration.md", reference.document()),
+        ("config-example.toml", reference.example()),
+        (
+            "docs/configuration.md",
+            reference.document() + &strategies(),
+        ),
         ("schema/berry.schema.json", schema + "\n"),
     ]
+}
+
+/// Returns the example file.
+pub fn example() -> String {
+    Reference::new(&Names::collect().vocabulary()).example()
+}
+
+/// Returns what each strategy does, as the last part of the document.
+fn strategies() -> String {
+    let mut part = String::from(
+        "\n## Strategies\n\n\
+         [Balancing](balancing.md) compares them.\n\n\
+         | `strategy` | chooses |\n|---|---|\n",
+    );
+    for entry in STRATEGIES {
+        // Writing to a string cannot fail.
+        let _ = writeln!(part, "| `{}` | {} |", entry.name, entry.description);
+    }
+    part
 }
 
 #[cfg(test)]

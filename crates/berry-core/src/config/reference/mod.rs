@@ -1,9 +1,10 @@
-//! The file described: for people as a document, for editors as a JSON Schema.
+//! The file described: for people as a document and an example, for editors as a JSON Schema.
 //!
-//! Both come from the declarations that files are read by and from the defaults that are used, so
-//! neither can say something else than the gateway does.
+//! All come from the declarations that files are read by and from the defaults that are used, so
+//! none can say something else than the gateway does.
 
 mod defaults;
+mod example;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
