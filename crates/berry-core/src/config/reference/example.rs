@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Reference, about, is_table};
+use super::{Reference, about};
 use crate::config::file::ConfigFile;
 use crate::config::reader::{Key, Kind};
 use crate::config::table::Table;
@@ -48,7 +48,8 @@ impl Reference<'_> {
 
     /// Writes the keys that were not written, with their defaults.
     fn rest(&self, page: &mut String, table: &Place) {
-        let is_written = |key: &&Key| table.written.contains(&key.name) || is_table(key.kind);
+        let is_written =
+            |key: &&Key| table.written.contains(&key.name) || key.kind.keys().is_some();
         let mut rest = table.keys.iter().filter(|key| !is_written(key)).peekable();
         while let Some(key) = rest.next() {
             let path = format!("{}.{}", table.path, key.name);
@@ -89,20 +90,10 @@ impl Place {
                 is_id = false;
                 continue;
             }
-            match place.keys.iter().find(|key| key.name == step) {
-                Some(Key {
-                    kind: Kind::Table(keys) | Kind::List(Kind::Table(keys)),
-                    ..
-                }) => place.keys = keys,
-                Some(Key {
-                    kind: Kind::Named(Kind::Table(keys)),
-                    ..
-                }) => {
-                    place.keys = keys;
-                    is_id = true;
-                }
-                _ => place.keys = &[],
-            }
+            let kind = place.keys.iter().find(|key| key.name == step);
+            let kind = kind.map(|key| key.kind);
+            is_id = matches!(kind, Some(Kind::Named(_)));
+            place.keys = kind.and_then(|kind| kind.keys()).unwrap_or_default();
         }
         place
     }
