@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
+use crate::caller::Permit;
 
 /// What nginx answers, to nobody, when the client has left.
 const CLIENT_LEFT: u16 = 499;
@@ -61,7 +62,11 @@ pub(crate) struct AccessRecord {
     /// Cancelled where it is us who cut answers off.
     pub(crate) cut: CancellationToken,
     pub(crate) usage: Option<Usage>,
+    /// About how many tokens have gone out, for where nobody says.
+    pub(crate) written: u64,
     pub(crate) receipt: Receipt,
+    /// The request's leave, until its answer has come to an end.
+    pub(crate) permit: Option<Permit>,
 }
 
 impl AccessRecord {
@@ -74,7 +79,35 @@ impl AccessRecord {
     /// Notes that the answer is out to its end.
     pub(crate) fn ended(&mut self, usage: Option<Usage>) {
         self.ended = true;
-        self.usage = usage;
+        self.settle(usage);
+    }
+
+    /// Notes that the answer has come to its end, although its body may still be open, and what it
+    /// cost.
+    pub(crate) fn settle(&mut self, usage: Option<Usage>) {
+        self.usage = usage.or(self.usage);
+        if let Some(permit) = self.permit.take() {
+            match usage {
+                Some(usage) => permit.settle(usage),
+                None => permit.settle_unknown(self.written),
+            }
+        }
+    }
+
+    /// Notes that the upstream has refused the request: one was sent, and it cost no tokens.
+    pub(crate) fn refused(&mut self, status: StatusCode) {
+        self.answered(status);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(Usage::default());
+        }
+    }
+
+    /// Notes that nobody answered, and with which error of Berry's own the request ends.
+    pub(crate) fn unanswered(&mut self, status: StatusCode) {
+        self.failed(status);
+        if let Some(permit) = self.permit.take() {
+            permit.refund();
+        }
     }
 
     /// Notes that the answer is an error of Berry's own.
@@ -86,6 +119,8 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
+        // Of an answer that the client left, or that broke off, what has been written is paid.
+        self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
         let client_left = !self.ended && !self.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());

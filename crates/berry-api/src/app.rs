@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use berry_core::limit::InFlight;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
 use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
@@ -91,6 +92,7 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            in_flight: InFlight::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::User;
-use berry_core::auth::credential;
+use berry_core::auth::{client_address, credential};
+use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
 use http::HeaderMap;
@@ -23,6 +24,7 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    pub(crate) in_flight: InFlight,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -35,6 +37,13 @@ impl Gateway {
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshots.current()
     }
+
+    /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
+    /// counted: health and admin routes answer however much is going on.
+    pub(crate) fn enter(&self, snapshot: &Snapshot) -> Result<Place, ApiError> {
+        let most = snapshot.config.settings.max_inflight_requests;
+        self.in_flight.enter(most).ok_or_else(ApiError::overloaded)
+    }
 }
 
 /// Finds out who sends a request. Why one is refused is in the log and nowhere else.
@@ -43,7 +52,8 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     peer: SocketAddr,
 ) -> Result<Arc<User>, ApiError> {
-    let address = peer.ip();
+    let trusted = &snapshot.config.settings.trusted_proxies;
+    let address = client_address(headers, peer.ip(), trusted);
     let refused = |reason: &dyn std::fmt::Display| {
         warn!(%reason, peer = %address, "Authentication failed");
     };

@@ -7,6 +7,7 @@
 mod access_log;
 mod app;
 mod arrival;
+mod caller;
 mod client_body;
 pub mod config_file;
 pub mod env;
@@ -25,3 +26,4 @@ pub mod telemetry;
 
 pub use app::{App, Options, StartError};
 pub use reload::Reloads;
+pub use router::routes;

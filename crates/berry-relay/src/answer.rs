@@ -175,9 +175,19 @@ impl Answer {
         matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
     }
 
+    /// Returns whether nothing is to come any more, although the body may still be open.
+    pub fn is_done(&self) -> bool {
+        self.tap.done() && self.held.is_empty()
+    }
+
     /// Returns the tokens the upstream has reported so far.
     pub fn usage(&self) -> Option<Usage> {
         self.tap.usage()
+    }
+
+    /// Returns about how many tokens have been written so far, where the upstream has not said.
+    pub fn written(&self) -> u64 {
+        self.tap.written()
     }
 
     /// Returns the id of the response that this is, where it is one.
@@ -205,7 +215,7 @@ impl Answer {
 
     fn finish(&mut self, outcome: Outcome) {
         self.upstream = None;
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
             if let Some(usage) = self.tap.usage() {
                 lease.charge(usage.into());
             }

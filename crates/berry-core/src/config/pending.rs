@@ -19,11 +19,6 @@ pub(super) const PENDING: &[Pending] = &[
     Pending("settings.mask_api_keys", "keys are never shown"),
     Pending("settings.audit_log", "no audit log is written"),
     Pending(
-        "settings.trusted_proxies",
-        "`X-Forwarded-For` is never believed",
-    ),
-    Pending("settings.max_inflight_requests", "requests are not shed"),
-    Pending(
         "providers.*.max_concurrent_requests",
         "requests are not bounded",
     ),
@@ -31,7 +26,6 @@ pub(super) const PENDING: &[Pending] = &[
         "models.*.backends.cached_input_price",
         "costs are not computed",
     ),
-    Pending("users.*.rate_limit", "users are not limited"),
     Pending("server.tls_cert", "TLS is not served"),
     Pending("server.tls_key", "TLS is not served"),
     Pending("telemetry.otlp_endpoint", "traces are not sent"),

@@ -43,9 +43,9 @@ impl Grammar {
 pub(crate) struct Unwanted {
     /// The chunk of usage at the end of a stream.
     pub(crate) usage: bool,
-    /// Chunks without choices and without usage, as Azure reports its filters: they break programs
-    /// written for OpenAI.
-    pub(crate) without_choices: bool,
+    /// Chunks in which no choice says anything, as Azure reports its filters: they break programs
+    /// written for OpenAI, which look for the delta of the first choice.
+    pub(crate) reports: bool,
 }
 
 /// What has been seen of an answer so far.
@@ -62,6 +62,8 @@ pub(crate) struct Tap {
     done: bool,
     failure: Option<StreamFailure>,
     usage: Option<Usage>,
+    /// Events that have passed.
+    events: u64,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
 }
@@ -87,6 +89,7 @@ impl Tap {
 
     /// Takes the data of one event and says what becomes of it.
     pub(crate) fn observe(&mut self, data: &[u8]) -> Fate {
+        self.events += 1;
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Fate::Pass;
@@ -158,16 +161,24 @@ impl Tap {
         self.failure
     }
 
-    /// Returns the tokens the upstream reported last.
+    /// Returns the tokens the upstream reported last. What is stored was paid for when it was made.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.usage
+        self.usage.filter(|_| self.grammar != Grammar::Stored)
+    }
+
+    /// Returns how many tokens have been written at least, as far as events tell: most have one.
+    pub(crate) fn written(&self) -> u64 {
+        match self.grammar {
+            Grammar::Stored => 0,
+            _ => self.events,
+        }
     }
 
     fn observe_choices(&mut self, parts: &Parts<'_>) -> Fate {
         let Some(choices) = parts.choices else {
             return Fate::Pass;
         };
-        if self.content && is_middle_of_first(choices) {
+        if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
             return Fate::Pass;
         }
@@ -176,12 +187,12 @@ impl Tap {
             self.content = true;
             return Fate::Pass;
         };
-        if choices.is_empty() {
-            let unwanted = match parts.usage {
-                Some(_) => self.unwanted.usage,
-                None => self.unwanted.without_choices,
-            };
-            return if unwanted { Fate::Drop } else { Fate::Pass };
+        let unwanted = match parts.usage {
+            Some(_) => self.unwanted.usage && choices.is_empty(),
+            None => self.unwanted.reports && choices.iter().all(Choice::is_report),
+        };
+        if unwanted {
+            return Fate::Drop;
         }
         for choice in choices {
             let bit = 1_u64.checked_shl(choice.index).unwrap_or(1 << 63);
