@@ -10,7 +10,7 @@ use super::reader::Written;
 use super::table::in_file_order;
 
 /// A path, in which `*` is any key and arrays do not count, and what is missing.
-pub(super) struct Pending(&'static str, &'static str);
+pub(super) struct Pending(pub(super) &'static str, pub(super) &'static str);
 
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
