@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::access_log::AccessRecord;
-use crate::arrival::{Arrival, LogsItself};
+use crate::arrival::{Arrival, LogsItself, X_REQUEST_ID};
 use crate::caller::{Caller, Permit};
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
@@ -59,10 +59,14 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         permit,
         route,
         filter,
-        exchange,
+        mut exchange,
         keep_alive,
     } = accepted;
     let Arrival { id, visit, .. } = arrival;
+    // An upstream's operator can look for the same request.
+    exchange
+        .headers
+        .insert(X_REQUEST_ID, id.clone().into_header());
     let stopwatch = visit.stopwatch.clone();
     let backend = exchange.envelope().and_then(|envelope| envelope.backend());
     if let Some(backend) = backend {

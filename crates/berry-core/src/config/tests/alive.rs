@@ -20,10 +20,14 @@ const TESTS: [&str; 2] = [
 ];
 
 /// Keys whose names say too little, and a test of each.
-const NAMED: [(&str, &str); 20] = [
+const NAMED: [(&str, &str); 21] = [
     (
         "settings.max_retries",
         "retries_and_moves_are_bounded_by_the_settings",
+    ),
+    (
+        "usage.database",
+        "a_request_is_in_the_ledger_with_its_tokens_and_its_cost",
     ),
     (
         "providers.*.name",
