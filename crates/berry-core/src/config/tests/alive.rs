@@ -99,6 +99,10 @@ const NAMED: [(&str, &str); 21] = [
         "users.*.tags",
         "a_user_whose_tags_match_no_backend_is_refused",
     ),
+    (
+        "usage.database",
+        "a_request_is_in_the_ledger_with_its_tokens_and_its_cost",
+    ),
 ];
 
 /// Returns the path of every key, in which `*` is any id and arrays do not count.
