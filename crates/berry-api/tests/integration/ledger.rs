@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
 use http::Method;
-use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -218,34 +217,6 @@ async fn without_a_database_there_is_no_ledger() {
 
     assert_eq!(answer.status, 404);
     assert!(answer.error().contains("no_ledger"), "{}", answer.error());
-}
-
-#[tokio::test]
-async fn rows_are_kept_for_as_many_days_as_configured() {
-    let upstream = Upstream::start().await;
-    let folder = scratch(&[]);
-    let kept =
-        |days: u32| setup(&upstream, folder.path()).more(&format!("retention_days = {days}"));
-    let gateway = kept(3).start();
-    gateway.chat(&hello()).await;
-    let mut client = gateway.connect().await;
-    written(&mut client, 1).await;
-    drop(gateway);
-    // The same request, two days ago and four.
-    let file = Connection::open(folder.path().join("usage.db")).unwrap();
-    let copy = "CREATE TEMP TABLE copy AS SELECT * FROM total;
-        UPDATE copy SET start = start - 2 * 86400;
-        INSERT INTO total SELECT * FROM copy;
-        UPDATE copy SET start = start - 2 * 86400;
-        INSERT INTO total SELECT * FROM copy;";
-    file.execute_batch(copy).unwrap();
-    drop(file);
-
-    let gateway = kept(3).start();
-    let mut client = gateway.connect().await;
-
-    let left = written(&mut client, 2).await;
-    assert_eq!(left["rows"][0]["requests"], 2, "{left}");
 }
 
 #[tokio::test]

@@ -26,10 +26,6 @@ const NAMED: [(&str, &str); 21] = [
         "retries_and_moves_are_bounded_by_the_settings",
     ),
     (
-        "usage.database",
-        "a_request_is_in_the_ledger_with_its_tokens_and_its_cost",
-    ),
-    (
         "providers.*.name",
         "providers_and_users_are_called_by_their_names",
     ),
