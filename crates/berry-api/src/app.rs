@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use berry_core::config::Severity;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
 use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
@@ -15,6 +16,7 @@ use crate::reload::{self, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
+use crate::tls;
 
 /// How a process is started.
 #[derive(Debug)]
@@ -37,6 +39,9 @@ pub enum StartError {
     /// The configuration cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// The certificate for clients cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -72,6 +77,9 @@ impl App {
             max_connections,
             seed,
         } = options;
+        let tls = tls::load(&config, &source).map_err(|findings| {
+            StartError::Tls(findings.lines(Severity::Error, &source).join("; "))
+        })?;
         let registry = Arc::new(Registry::new(Events::to(log_transition)));
         let snapshot = Snapshot::compile(Arc::new(config), &registry, None)?;
         let failed = |source| StartError::Listen { address, source };
@@ -83,7 +91,7 @@ impl App {
         let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
         let (reloads, requests) = Reloads::channel();
         let gateway = Arc::new(Gateway {
-            snapshots: Snapshots::new(snapshot),
+            snapshots: Snapshots::new(snapshot, tls),
             reloads,
             relay: Relay::new(clock, seed),
             clock,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
-use berry_api::env;
+use berry_api::{env, tls};
 use berry_core::config::Severity;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Events, Registry};
@@ -34,6 +34,9 @@ impl Checked {
             Ok(loaded) => loaded,
             Err(diagnostics) => return Ok(Err(diagnostics.render(&source, color))),
         };
+        if let Err(diagnostics) = tls::load(&loaded.config, &source) {
+            return Ok(Err(diagnostics.render(&source, color)));
+        }
         Ok(Ok(Self {
             config: loaded.config,
             warnings: loaded.warnings.lines(Severity::Warning, &source),

@@ -22,6 +22,7 @@ mod server;
 mod snapshots;
 mod tasks;
 pub mod telemetry;
+pub mod tls;
 
 pub use app::{App, Options, StartError};
 pub use reload::Reloads;

@@ -27,4 +27,5 @@ mod wire;
 pub use behaviour::Behaviour;
 pub use builder::Builder;
 pub use journal::{Recorded, Tally};
+pub use tls::Identity;
 pub use upstream::Upstream;

@@ -16,6 +16,7 @@ use berry_core::config::{ConfigDiff, Severity, SourceError};
 use berry_core::{Diagnostics, Source};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
 use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::env;
 use crate::gateway::Gateway;
+use crate::tls;
 pub(crate) use watch::Watch;
 
 /// Requests for a reload that wait while one is under way. One would do for signals; admins each
@@ -241,12 +243,13 @@ impl Reloader {
         let made = spawn_blocking(move || make(source, &registry, &current)).await;
         let Made {
             snapshot,
+            tls,
             plan,
             warnings,
         } = made.map_err(|_| ReloadError::Panicked)??;
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
-        let generation = self.gateway.snapshots.publish(snapshot);
+        let generation = self.gateway.snapshots.publish(snapshot, tls);
         // A monitor that has ended was told to stop, as this task will be.
         let _ = self.plans.send(plan).await;
         Ok(Reloaded {
@@ -260,6 +263,7 @@ impl Reloader {
 /// What a file is made into.
 struct Made {
     snapshot: Arc<Snapshot>,
+    tls: Option<Arc<ServerConfig>>,
     plan: Plan<UpstreamProber>,
     warnings: Findings,
 }
@@ -279,8 +283,13 @@ fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made,
     if !fixed.is_empty() {
         return Err(invalid(fixed, source));
     }
+    let tls = match tls::load(&loaded.config, &source) {
+        Ok(tls) => tls,
+        Err(diagnostics) => return Err(invalid(diagnostics, source)),
+    };
     let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
     Ok(Made {
+        tls,
         plan: plan(&snapshot),
         snapshot: Arc::new(snapshot),
         warnings: Findings {

@@ -81,3 +81,6 @@ mod stream;
 /// What the tests are written with.
 #[cfg(test)]
 mod support;
+/// TLS for clients: protocols, renewal, and files that cannot be used.
+#[cfg(test)]
+mod tls;

@@ -32,8 +32,6 @@ pub(super) const PENDING: &[Pending] = &[
         "costs are not computed",
     ),
     Pending("users.*.rate_limit", "users are not limited"),
-    Pending("server.tls_cert", "TLS is not served"),
-    Pending("server.tls_key", "TLS is not served"),
     Pending("telemetry.otlp_endpoint", "traces are not sent"),
     Pending("telemetry.sample_ratio", "traces are not sent"),
     Pending("telemetry.service_name", "traces are not sent"),
