@@ -31,6 +31,8 @@ use crate::upstream::TransportError;
 /// How long an account without money is left alone: somebody has to pay first.
 const BILLING: Duration = Duration::from_secs(30 * 60);
 
+/// The longest code that is logged.
+const LONGEST_CODE: usize = 64;
 /// Codes that say that the key is not accepted.
 const INVALID_KEY: &[&str] = &[
     "invalid_api_key",
@@ -203,7 +205,15 @@ impl UpstreamError {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the code for the log, which has the upstream's word for nothing longer than a word: a
+    /// key or a prompt in its place is left out.
     fn code(&self) -> Option<String> {
+        let is_word = |text: &&str| {
+            text.len() <= LONGEST_CODE
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+        };
         let code = [
             &self.error()["code"],
             &self.error()["type"],
@@ -211,6 +221,7 @@ impl UpstreamError {
         ];
         code.into_iter()
             .find_map(|value| value.as_str())
+            .filter(is_word)
             .map(str::to_owned)
     }
 

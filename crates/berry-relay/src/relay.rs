@@ -378,7 +378,7 @@ async fn attempt(
         let body = refusal(&head, body, expected).await?;
         return Ok(Answered {
             head,
-            body: AnsweredBody::Refusal(upstream.translate_error(body)),
+            body: AnsweredBody::Refusal(upstream.error_for_client(body)),
         });
     }
     let form = expected.form(&head.headers);
@@ -387,7 +387,7 @@ async fn attempt(
     let waits = &route.waits;
     let (mut answer, limit) = match form {
         Form::Events => (
-            Answer::events(source, prepared.tap, waits.idle),
+            Answer::events(source, prepared.tap, waits.idle, upstream.scrub()),
             waits.first_token,
         ),
         Form::Whole => (Answer::whole(source, prepared.tap, waits.idle), None),
