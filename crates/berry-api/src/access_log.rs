@@ -1,15 +1,19 @@
 //! The one line per request, written when its answer has ended.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::EndpointKey;
 use berry_relay::{Receipt, Usage};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
+use crate::audit::{Action, Event};
+use crate::body_log::AnswerBody;
+use crate::gateway::Gateway;
 
 /// What nginx answers, to nobody, when the client has left.
 const CLIENT_LEFT: u16 = 499;
@@ -46,6 +50,13 @@ pub(crate) fn finished(
 /// last byte has been sent or the client has left.
 #[derive(Debug)]
 pub(crate) struct AccessRecord {
+    pub(crate) gateway: Arc<Gateway>,
+    /// Where the client is, where auditors want to know.
+    pub(crate) address: Option<IpAddr>,
+    /// What is asked for, below `/v1`.
+    pub(crate) path: &'static str,
+    /// The request says which provider to use.
+    pub(crate) names_backend: bool,
     pub(crate) request_id: RequestId,
     pub(crate) user_id: Box<str>,
     pub(crate) model: Box<str>,
@@ -58,9 +69,9 @@ pub(crate) struct AccessRecord {
     pub(crate) own_error: bool,
     /// The answer went out to its end.
     pub(crate) ended: bool,
-    /// Cancelled where it is us who cut answers off.
-    pub(crate) cut: CancellationToken,
     pub(crate) usage: Option<Usage>,
+    /// What was answered, where that is logged.
+    pub(crate) answer: Option<AnswerBody>,
     pub(crate) receipt: Receipt,
 }
 
@@ -69,6 +80,13 @@ impl AccessRecord {
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.first_byte = Some(self.began.elapsed());
+    }
+
+    /// Notes a piece of the answer.
+    pub(crate) fn passes(&mut self, piece: &[u8]) {
+        if let Some(answer) = &mut self.answer {
+            answer.observe(piece);
+        }
     }
 
     /// Notes that the answer is out to its end.
@@ -82,14 +100,48 @@ impl AccessRecord {
         self.status = Some(status);
         self.own_error = true;
     }
+
+    /// Notes for auditors who asked what of whom, and what came of it.
+    fn audit(&self, status: u16) {
+        let audit = &self.gateway.audit;
+        if !audit.is_on() {
+            return;
+        }
+        let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::to_string);
+        let resource = format!(
+            "/v1{} {} {}",
+            self.path,
+            self.model,
+            endpoint.as_deref().unwrap_or("-")
+        );
+        let event = Event {
+            user_id: Some(&self.user_id),
+            action: Action::Request,
+            resource: &resource,
+            result: &status.to_string(),
+            ip_address: self.address,
+            request_id: Some(self.request_id.as_str()),
+        };
+        if self.names_backend {
+            audit.record(Event {
+                action: Action::ChooseBackend,
+                ..event
+            });
+        }
+        audit.record(event);
+    }
 }
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
         let endpoint = self.receipt.endpoint.as_ref();
-        let client_left = !self.ended && !self.cut.is_cancelled();
+        let client_left = !self.ended && !self.gateway.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
+        self.audit(status);
+        if let Some(answer) = &self.answer {
+            answer.log(&self.request_id);
+        }
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 $level!(

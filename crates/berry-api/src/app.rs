@@ -11,6 +11,8 @@ use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::audit::{self, Audit, AuditError};
+use crate::exposure;
 use crate::gateway::Gateway;
 use crate::reload::{self, Reloader, Reloads};
 use crate::server::{self, Server};
@@ -42,6 +44,12 @@ pub enum StartError {
     /// The certificate for clients cannot be used.
     #[error("{0}")]
     Tls(String),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The thread that writes the audit log cannot be started.
+    #[error("there can be no thread for the audit log")]
+    Thread(#[source] io::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -80,6 +88,8 @@ impl App {
         let tls = tls::load(&config, &source).map_err(|findings| {
             StartError::Tls(findings.lines(Severity::Error, &source).join("; "))
         })?;
+        let audit = audit::open(config.settings.audit_log.as_deref())?;
+        let audit = Audit::begin(audit).map_err(StartError::Thread)?;
         let registry = Arc::new(Registry::new(Events::to(log_transition)));
         let snapshot = Snapshot::compile(Arc::new(config), &registry, None)?;
         let failed = |source| StartError::Listen { address, source };
@@ -95,6 +105,7 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            audit,
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });
@@ -144,6 +155,7 @@ impl App {
             users = config.users.len(),
             "Starting Berry API"
         );
+        exposure::announce(config);
         drop(snapshot);
         tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
         tasks.spawn(reloader.run(tasks.stopping().clone()));
@@ -162,6 +174,7 @@ impl App {
             let connections = tasks.cut_off().await;
             warn!(connections, "stopped before all requests ended");
         }
+        gateway.audit.close().await;
     }
 }
 

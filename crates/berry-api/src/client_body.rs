@@ -161,6 +161,7 @@ impl Body for ClientBody {
                 },
                 State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
+                        record.passes(&chunk);
                         this.state = State::Passing(answer, record);
                         this.quiet.broken();
                         return Poll::Ready(Some(Ok(Frame::data(chunk))));
@@ -184,6 +185,7 @@ impl Body for ClientBody {
                     }
                 },
                 State::Last(event, mut record) => {
+                    record.passes(&event);
                     record.ended(None);
                     return Poll::Ready(Some(Ok(Frame::data(event))));
                 }

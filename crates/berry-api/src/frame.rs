@@ -8,15 +8,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
+use berry_core::UserName;
 use futures_util::FutureExt;
 use http::header::ORIGIN;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use tower_service::Service;
 use tracing::error;
 
 use crate::access_log;
-use crate::arrival::{Arrival, LogsItself, RequestId, X_REQUEST_ID};
+use crate::arrival::{Arrival, LogsItself, RequestId, Who, X_REQUEST_ID};
+use crate::audit::{Action, Event};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::router::{browser_router, router};
@@ -27,6 +29,7 @@ pub(crate) struct Frame {
     router: Router,
     /// For requests from web pages, which need CORS headers. Others are spared them.
     browser_router: Router,
+    gateway: Arc<Gateway>,
 }
 
 impl Frame {
@@ -34,6 +37,7 @@ impl Frame {
         Self {
             router: router(Arc::clone(gateway)),
             browser_router: browser_router(Arc::clone(gateway)),
+            gateway: Arc::clone(gateway),
         }
     }
 
@@ -45,11 +49,14 @@ impl Frame {
     ) -> Response<Body> {
         let began = Instant::now();
         let id = RequestId::of(request.headers());
-        request.extensions_mut().insert(Arrival {
+        let audits = self.gateway.audit.is_on();
+        let arrival = Arrival {
             id: id.clone(),
             peer,
             began,
-        });
+            sender: audits.then(Arc::default),
+        };
+        request.extensions_mut().insert(arrival.clone());
         let line = (request.method().clone(), request.uri().clone());
         let from_page = request.headers().contains_key(ORIGIN);
         let mut router = if from_page {
@@ -69,10 +76,32 @@ impl Frame {
         if response.extensions().get::<LogsItself>().is_none() {
             let (method, uri) = line;
             access_log::finished(&id, &method, uri.path(), response.status(), began.elapsed());
+            self.audit(&arrival, &method, uri.path(), response.status());
         }
         response
             .headers_mut()
             .insert(X_REQUEST_ID, id.into_header());
         response
+    }
+
+    /// Notes for auditors what a known user did, or that somebody was refused.
+    fn audit(&self, arrival: &Arrival, method: &Method, path: &str, status: StatusCode) {
+        let Some(sender) = arrival.sender() else {
+            return;
+        };
+        let status = status.as_str();
+        let (user_id, action, result) = match &sender.who {
+            Who::Refused(reason) => (None, Action::Authenticate, reason.as_str()),
+            Who::User(id) if path.starts_with("/admin") => (Some(id), Action::Admin, status),
+            Who::User(id) => (Some(id), Action::Request, status),
+        };
+        self.gateway.audit.record(Event {
+            user_id: user_id.map(UserName::as_str),
+            action,
+            resource: &format!("{method} {path}"),
+            result,
+            ip_address: Some(sender.address),
+            request_id: Some(arrival.id.as_str()),
+        });
     }
 }

@@ -7,10 +7,13 @@
 mod access_log;
 mod app;
 mod arrival;
+mod audit;
+mod body_log;
 mod client_body;
 pub mod config_file;
 pub mod env;
 mod error;
+mod exposure;
 mod frame;
 mod gateway;
 mod headers;
@@ -25,4 +28,5 @@ pub mod telemetry;
 pub mod tls;
 
 pub use app::{App, Options, StartError};
+pub use audit::AuditError;
 pub use reload::Reloads;

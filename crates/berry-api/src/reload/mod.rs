@@ -8,6 +8,7 @@ mod watch;
 
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::successors;
 use std::sync::Arc;
@@ -22,7 +23,9 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
+use crate::exposure;
 use crate::gateway::Gateway;
 use crate::tls;
 pub(crate) use watch::Watch;
@@ -103,6 +106,9 @@ pub(crate) enum ReloadError {
     /// The configuration is valid and cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// The audit log that is configured cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A bug of ours.
     #[error("the reload panicked")]
     Panicked,
@@ -210,6 +216,9 @@ impl Reloader {
                 continue;
             };
             log(request.trigger, &outcome);
+            if let Err(error) = &outcome {
+                self.audit(request.trigger, &error.explained());
+            }
             if let Some(reply) = request.reply {
                 // An admin who has left can read the log.
                 let _ = reply.send(outcome);
@@ -228,28 +237,65 @@ impl Reloader {
         }
         self.seen = seen;
         let outcome = match read {
-            Ok(source) => self.apply(source).await,
+            Ok(source) => self.apply(source, trigger).await,
             Err(error) => Err(error.into()),
         };
         if outcome.is_err() {
             self.gateway.snapshots.refused();
+            if trigger == Trigger::Signal {
+                self.reopen_audit().await;
+            }
         }
         Some(outcome)
     }
 
+    /// Opens the audit log anew where it is: who has moved the file away says so by a signal, and a
+    /// faulty configuration must not keep the old one open.
+    async fn reopen_audit(&self) {
+        let snapshot = self.gateway.snapshot();
+        let opened =
+            spawn_blocking(move || audit::open(snapshot.config.settings.audit_log.as_deref()));
+        match opened.await {
+            Ok(Ok(file)) => self.gateway.audit.continue_in(file),
+            Ok(Err(error)) => error!(%error, "audit log not reopened"),
+            Err(_panicked) => {}
+        }
+    }
+
+    /// Notes for auditors what a reload came to.
+    fn audit(&self, trigger: Trigger, result: &str) {
+        self.gateway.audit.record(Event {
+            user_id: None,
+            action: Action::Reload,
+            resource: &self.served.path().to_string_lossy(),
+            result: &format!("{trigger}: {result}"),
+            ip_address: None,
+            request_id: None,
+        });
+    }
+
     /// Serves what is written, if it is valid.
-    async fn apply(&mut self, source: Source) -> Outcome {
+    async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
         let (registry, current) = (Arc::clone(&self.registry), self.gateway.snapshot());
         let made = spawn_blocking(move || make(source, &registry, &current)).await;
         let Made {
             snapshot,
             tls,
+            audit,
             plan,
             warnings,
         } = made.map_err(|_| ReloadError::Panicked)??;
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
+        exposure::announce(&snapshot.config);
         let generation = self.gateway.snapshots.publish(snapshot, tls);
+        let result = format!("generation {generation}");
+        if audit.is_none() {
+            // The last word of a log that ends here.
+            self.audit(trigger, &result);
+        }
+        self.gateway.audit.continue_in(audit);
+        self.audit(trigger, &result);
         // A monitor that has ended was told to stop, as this task will be.
         let _ = self.plans.send(plan).await;
         Ok(Reloaded {
@@ -264,6 +310,7 @@ impl Reloader {
 struct Made {
     snapshot: Arc<Snapshot>,
     tls: Option<Arc<ServerConfig>>,
+    audit: Option<File>,
     plan: Plan<UpstreamProber>,
     warnings: Findings,
 }
@@ -287,9 +334,11 @@ fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made,
         Ok(tls) => tls,
         Err(diagnostics) => return Err(invalid(diagnostics, source)),
     };
+    let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
     let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
     Ok(Made {
         tls,
+        audit,
         plan: plan(&snapshot),
         snapshot: Arc::new(snapshot),
         warnings: Findings {

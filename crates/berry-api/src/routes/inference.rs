@@ -3,7 +3,6 @@
 //! One path for all operations; what differs between them, the relay knows. The order is that of
 //! SPEC 2.4: credential, body, model, relay. What a client gets wrong costs no upstream a request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -19,6 +18,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 
 use crate::arrival::Arrival;
+use crate::body_log;
 use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
@@ -40,7 +40,7 @@ async fn create(
     arrival: Arrival,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let accepted = accept(operation, &gateway, arrival.peer, request).await?;
+    let accepted = accept(operation, &gateway, &arrival, request).await?;
     Ok(relay(gateway, arrival, accepted).await)
 }
 
@@ -48,16 +48,19 @@ async fn create(
 async fn accept(
     operation: Operation,
     gateway: &Gateway,
-    peer: SocketAddr,
+    arrival: &Arrival,
     request: Request<Body>,
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &head.headers, peer)?;
+    let user = authenticate(&snapshot, &head.headers, arrival)?;
     let config = &snapshot.config;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
+    if config.settings.log_request_body {
+        body_log::request(&arrival.id, &body);
+    }
     let envelope = match (format, head.headers.get(CONTENT_TYPE)) {
         (Format::Form, Some(kind)) => Envelope::parse_form(body, kind)?,
         _ => Envelope::parse(body)?,
@@ -78,6 +81,7 @@ async fn accept(
         filter,
         exchange,
         keep_alive,
+        logs_answer: config.settings.log_response_body,
     })
 }
 

@@ -42,6 +42,7 @@ pub(crate) async fn show(
             "last_reload_refused": reloads.last_refused,
             "refused_reloads": reloads.refusals,
         },
+        "audit": { "lost": gateway.audit.lost() },
         "timestamp": overview.moment.timestamp(),
     }))
 }

@@ -21,7 +21,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<ModelList>, ApiError> {
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &headers, arrival.peer)?;
+    let user = authenticate(&snapshot, &headers, &arrival)?;
     let allowed = snapshot.routes.iter().filter(|route| may_use(&user, route));
     Ok(Json(ModelList::new(allowed.map(|route| &route.model.name))))
 }
@@ -41,7 +41,7 @@ pub(crate) async fn retrieve(
     headers: HeaderMap,
 ) -> Result<Json<ModelObject>, ApiError> {
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &headers, arrival.peer)?;
+    let user = authenticate(&snapshot, &headers, &arrival)?;
     // What is not text is nobody's name.
     let Path(id) = id.map_err(|_| ApiError::unknown_url(uri.path()))?;
     let route = route(&snapshot, &user, &id)?;

@@ -17,6 +17,7 @@ use tracing::info;
 
 use crate::access_log::AccessRecord;
 use crate::arrival::{Arrival, LogsItself};
+use crate::body_log::AnswerBody;
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
@@ -35,6 +36,8 @@ pub(super) struct Accepted {
     pub(super) exchange: Exchange,
     /// The silence after which a comment is sent; none for whole answers.
     pub(super) keep_alive: Option<Duration>,
+    /// What is answered goes to the debug log.
+    pub(super) logs_answer: bool,
 }
 
 /// Relays a request and answers it.
@@ -45,13 +48,19 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         filter,
         exchange,
         keep_alive,
+        logs_answer,
     } = accepted;
+    let address = arrival.sender().map(|sender| sender.address);
     let Arrival { id, began, .. } = arrival;
     let backend = exchange.envelope().and_then(|envelope| envelope.backend());
     if let Some(backend) = backend {
         info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
     }
     let record = AccessRecord {
+        gateway: Arc::clone(&gateway),
+        address,
+        path: exchange.operation.path(),
+        names_backend: backend.is_some(),
         request_id: id,
         user_id: user.id.as_str().into(),
         model: route.model.name.as_str().into(),
@@ -61,8 +70,8 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         status: None,
         own_error: false,
         ended: false,
-        cut: gateway.cut.clone(),
         usage: None,
+        answer: AnswerBody::if_logged(logs_answer),
         receipt: Receipt::default(),
     };
     let out = Out {
@@ -129,10 +138,12 @@ impl Out {
                 return ApiError::refused(reply.status).into_response();
             }
             ReplyBody::Refusal(Some(body)) => {
+                record.passes(&body);
                 record.ended(None);
                 (Body::new(Full::new(body)), false)
             }
             ReplyBody::Complete(body) => {
+                record.passes(&body);
                 record.ended(reply.usage);
                 (Body::new(Full::new(body)), false)
             }

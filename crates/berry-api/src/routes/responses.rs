@@ -56,7 +56,7 @@ async fn ask(
 ) -> Result<Response, ApiError> {
     let (head, _) = request.into_parts();
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &head.headers, arrival.peer)?;
+    let user = authenticate(&snapshot, &head.headers, &arrival)?;
     if id.len() > LONGEST_ID {
         return Err(ApiError::response_not_found());
     }
@@ -94,6 +94,7 @@ async fn ask(
         filter,
         exchange,
         keep_alive: None,
+        logs_answer: snapshot.config.settings.log_response_body,
     };
     Ok(relay(gateway, arrival, accepted).await)
 }

@@ -12,12 +12,18 @@ mod admin;
 /// Repeated requests prefer the backend that served them before.
 #[cfg(test)]
 mod affinity;
+/// Who did what, for auditors.
+#[cfg(test)]
+mod audit;
 /// Who is let in, and what the others are told.
 #[cfg(test)]
 mod auth;
 /// The `backend` member, tags, and who is told which backend answered.
 #[cfg(test)]
 mod backend;
+/// Bodies and keys in the log, for operators who have asked for them.
+#[cfg(test)]
+mod body_log;
 /// Whole answers, and what crosses the gateway with them.
 #[cfg(test)]
 mod chat;

@@ -14,10 +14,6 @@ pub(super) struct Pending(&'static str, &'static str);
 
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
-    Pending("settings.log_request_body", "bodies are never logged"),
-    Pending("settings.log_response_body", "bodies are never logged"),
-    Pending("settings.mask_api_keys", "keys are never shown"),
-    Pending("settings.audit_log", "no audit log is written"),
     Pending(
         "settings.trusted_proxies",
         "`X-Forwarded-For` is never believed",
