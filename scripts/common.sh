@@ -28,6 +28,11 @@ require_compiler() {
     have cc || fail "no C compiler is installed: on Debian 'apt-get install build-essential', on macOS 'xcode-select --install'"
 }
 
+# Prints the version of CRATE that Cargo.lock of FOLDER names; of this checkout by default.
+locked_version() {
+    awk -v crate="\"$1\"" '$1 == "name" && $3 == crate { getline; gsub(/"/, "", $3); print $3 }' "${2:-$ROOT}/Cargo.lock"
+}
+
 # Waits until FILE has a line that matches PATTERN, while process PID lives, for at most 30 seconds.
 wait_for_line() {
     local file=$1 pattern=$2 pid=$3 _

@@ -53,8 +53,21 @@ rust_components() {
 # Tools are built without optimisation: they compile in a third of the time and are fast enough.
 cargo_tool() {
     have "$1" && return
+    build_tool "$1"
+}
+
+build_tool() {
     echo "building $1"
     cargo install --quiet --locked --debug --config profile.dev.debug=0 --root "$TOOLS" "$1"
+}
+
+# What counts instructions, where valgrind is there to do it; it must be of the library's very version.
+instruction_counter() {
+    local version
+    have valgrind || return 0
+    version=$(locked_version gungraun)
+    [[ $(gungraun-runner --version 2>/dev/null) == "gungraun-runner $version" ]] && return
+    build_tool "gungraun-runner@$version"
 }
 
 python_packages() {
@@ -78,6 +91,7 @@ system_packages
 rust_components
 cargo_tool cargo-nextest
 cargo_tool cargo-deny
+instruction_counter
 python_packages
 node_packages
 case ${1:-} in

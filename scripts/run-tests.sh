@@ -2,14 +2,14 @@
 # Runs every check, in sections, and stops at the first that fails. Installs what it needs (see dev-setup.sh).
 #
 #   run-tests.sh               everything
-#   run-tests.sh SECTION…      only these: format spelling size scripts dependencies lints tests docs sdk demo
+#   run-tests.sh SECTION…      only these: format spelling size scripts dependencies lints tests docs benches sdk demo
 #   run-tests.sh --coverage    prints the line coverage of the Rust tests: a figure to read, not a gate
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
 
-readonly SECTIONS=(format spelling size scripts dependencies lints tests docs sdk demo)
+readonly SECTIONS=(format spelling size scripts dependencies lints tests docs benches sdk demo)
 # A file that is longer has two ideas in it.
 readonly MOST_LINES=500
 
@@ -42,6 +42,10 @@ check_tests() {
 }
 
 check_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet; }
+
+check_benches() {
+    if have valgrind; then scripts/count-instructions.sh; else echo 'left out: valgrind is not installed'; fi
+}
 
 # The official SDKs against the gateway over simulated providers.
 check_sdk() {

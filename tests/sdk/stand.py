@@ -24,6 +24,9 @@ RESTRICTED_TOKEN = "sdk-test-token-restricted"
 
 LIMITED = ["--error-rate", "1", "--error-status", "429", "--retry-after", "1"]
 
+# The protocols besides OpenAI's: each has a provider and a model of its name.
+PROTOCOLS = ["azure", "claude", "gemini"]
+
 # What is odd about each simulated provider. `paced` is so slow that an abort comes in the midst of its answer. Two are
 # limited because such a provider is left alone for a second after each 429.
 PROVIDERS = {
@@ -33,7 +36,7 @@ PROVIDERS = {
     "limited-stream": LIMITED,
     "strict": ["--error-rate", "1", "--error-status", "400"],
     "broken": ["--error-rate", "1", "--error-status", "500"],
-}
+} | {name: ["--chunk-interval", "5ms", "--protocol", name] for name in PROTOCOLS}
 
 # The model `chat` is served by `good`; the others by the provider of their name.
 MODELS = """
@@ -82,6 +85,8 @@ def configuration_over(urls):
     for name, url in urls.items():
         # One attempt: a provider that always fails need not be waited for.
         tables.append(f'[providers.{name}]\nbase_url = "{url}"\napi_key = "sim-key"\nmax_retries = 0\n')
+        if name in PROTOCOLS:
+            tables.append(f'backend_type = "{name}"\n')
         if name != "good":
             tables.append(f'[models.{name}]\nname = "{name}"\nbackends = [{{ provider = "{name}", model = "sim-1" }}]\n')
     return "\n".join(tables)

@@ -58,12 +58,6 @@ macro_rules! name {
                 check(text).map(|text| Self(Arc::from(text)))
             }
 
-            /// Returns a name of our own, which need not be checked.
-            #[allow(dead_code, reason = "not every kind of name has one")]
-            pub(crate) fn own(text: &'static str) -> Self {
-                Self(Arc::from(text))
-            }
-
             /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -108,6 +102,14 @@ name! {
     /// The id of a user: the `a` of `[users.a]`. It is public; the token is not.
     UserName
 }
+
+impl UserName {
+    /// Returns a name of our own, which need not be checked.
+    pub(crate) fn own(text: &'static str) -> Self {
+        Self(Arc::from(text))
+    }
+}
+
 name! {
     /// A label that users and backends share; see [`User::may_use_backend`](crate::User::may_use_backend).
     Tag

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use berry_core::config::Prices;
-use parking_lot::Mutex;
+
+use crate::sync::Mutex;
 
 /// The part of the spending that costly exploration may add.
 const SHARE: f64 = 0.02;

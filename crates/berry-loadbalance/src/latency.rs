@@ -12,6 +12,11 @@
 //! until an answer comes. Both fade while nothing is learned, the penalty of a failure faster, so
 //! that an endpoint that was slow or failed once is asked again.
 //!
+//! An endpoint that was ejected and returns is unknown again: what was measured before was measured
+//! of a failing one. Otherwise the old numbers would keep requests away from it, and without
+//! requests it could not show that they are wrong. A passed chat likewise clears the penalty. A rate
+//! limit that says for how long brings none: until then nothing is sent, and then it is over.
+//!
 //! Streamed and whole answers are kept apart: the first content of a whole answer is its end.
 //! Pure: takes `now`.
 
@@ -23,9 +28,9 @@ use berry_core::Tick;
 const TAU: Duration = Duration::from_secs(30);
 /// The half-life of an average that gets no samples.
 const FADE: Duration = Duration::from_secs(300);
-/// The half-life of a failure's penalty: of five minutes a second is left after four, which is two
-/// recovery intervals.
-const FORGIVE: Duration = Duration::from_secs(30);
+/// The half-life of a failure's penalty: of five minutes less than a tenth of a second is left after
+/// four, which is two recovery intervals.
+const FORGIVE: Duration = Duration::from_secs(20);
 /// However fast samples come, each counts for at least a tenth.
 const HEAVIEST: f64 = 0.9;
 
@@ -54,6 +59,12 @@ impl Latency {
     /// Takes a failure, at the price of what it may have cost at most.
     pub(crate) fn failed(&mut self, mode: Mode, cost: Duration, now: Tick) {
         self.of(mode).penalty = Some((cost.as_secs_f64(), now));
+    }
+
+    /// Forgets that attempts failed.
+    pub(crate) fn forgive(&mut self) {
+        self.streamed.penalty = None;
+        self.whole.penalty = None;
     }
 
     /// Returns the estimate; none while nothing was learned.
@@ -171,6 +182,18 @@ mod tests {
         assert!(estimate(&latency, 240) < 300, "{}", estimate(&latency, 240));
         latency.answered(Mode::Whole, Duration::from_millis(100), at(1));
         assert!(estimate(&latency, 1) <= 100);
+    }
+
+    #[test]
+    fn what_is_forgiven_leaves_the_average() {
+        let mut latency = answered(&[(0, 100)]);
+        latency.failed(Mode::Whole, Duration::from_secs(30), at(0));
+        latency.failed(Mode::Streamed, Duration::from_secs(30), at(0));
+
+        latency.forgive();
+
+        assert_eq!(estimate(&latency, 0), 100);
+        assert_eq!(latency.estimate(Mode::Streamed, at(0)), None);
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl Lease {
 }
 
 impl Lease {
+    /// Returns the claim, for tests of what is above.
+    #[cfg(test)]
+    pub(crate) fn entry(&self) -> Entry {
+        self.entry
+    }
+
     /// Tells the endpoint's state about this use.
     fn report(&self, tell: impl FnOnce(&EndpointState, &Use<'_>)) {
         let now = self.clock.now();

@@ -32,6 +32,7 @@ mod registry;
 pub mod simulation;
 mod state;
 pub mod strategy;
+mod sync;
 
 pub use ability::Abilities;
 pub use affinity::AffinityKey;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 
 use crate::key::EndpointKey;
 use crate::state::{EndpointState, Events};
+use crate::sync::Mutex;
 
 /// Finds or begins the state of an endpoint.
 ///

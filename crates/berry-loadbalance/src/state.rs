@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use berry_core::Tick;
 use berry_core::config::SmartAi;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::ability::Abilities;
 use crate::affinity::Lane;
@@ -20,8 +19,9 @@ use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
 use crate::key::EndpointKey;
 use crate::latency::{Latency, Mode};
 use crate::limits::Limits;
-use crate::outcome::{FailureKind, Fault, Outcome};
+use crate::outcome::{FailureKind, Fault, Outcome, Verdict};
 use crate::recovery::{self, Recovery};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A breaker that changed its state, as told to logs, metrics and whoever else listens.
 #[derive(Debug, Clone)]
@@ -199,6 +199,7 @@ impl Learned {
         let change = self.breaker.answered(this.entry);
         if change.is_some_and(|change| change.to == BreakerState::Closed) {
             self.recovery.begin(this.now);
+            self.latency = Latency::default();
         }
         self.recovery.succeeded();
         self.settle(this.now, &this.limits.smart_ai);
@@ -209,8 +210,10 @@ impl Learned {
 
     fn failed(&mut self, this: &Use<'_>, fault: Fault) -> Option<Change> {
         self.settle(this.now, &this.limits.smart_ai);
-        let cost = this.lasted.max(this.patience);
-        self.latency.failed(this.mode, cost, this.now);
+        if !matches!(fault.verdict, Verdict::CoolDown(_)) {
+            let cost = this.lasted.max(this.patience);
+            self.latency.failed(this.mode, cost, this.now);
+        }
         self.recovery.failed(this.now);
         self.confidence
             .failed(fault.kind, this.now, &this.limits.smart_ai);
@@ -240,7 +243,11 @@ impl Learned {
             return None;
         }
         self.tally.recovered();
+        self.latency.forgive();
         let change = self.breaker.probed(now);
+        if change.is_some() {
+            self.latency = Latency::default();
+        }
         if had_failed || change.is_some() {
             self.recovery.begin(now);
         }
@@ -382,9 +389,9 @@ impl EndpointState {
         self.announce(change, cause);
     }
 
-    /// Records a probe that was begun at `begun`. It changes neither totals nor what selection knows
-    /// of speed and trust; a failed one never ejects, and a passed chat ends an ejection. What real
-    /// requests have shown since it began is newer and stands.
+    /// Records a probe that was begun at `begun`. It counts neither in totals nor in speed and trust;
+    /// a failed one never ejects, and a passed chat ends an ejection and what failures did to the
+    /// estimate of speed. What real requests have shown since it began is newer and stands.
     pub fn probed(&self, depth: ProbeDepth, outcome: &ProbeOutcome, begun: Tick, now: Tick) {
         let change = self.learned.lock().probed(depth, outcome, begun, now);
         self.announce(change, None);

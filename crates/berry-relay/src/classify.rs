@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | DNS, TCP, TLS, reset before an answer | connect | |
 //! | no headers, no content, or silence in time | timeout | |
-//! | an insufficient quota or credit balance, 402 | auth, 30 min | OpenAI `insufficient_quota`; Anthropic "credit balance is too low" |
+//! | an insufficient quota or credit balance, a place not served, 402 | auth, 30 min | OpenAI `insufficient_quota`; Anthropic "credit balance is too low", `billing_error`; Gemini "User location is not supported" |
 //! | 401; an invalid key in a 400 or 403 | auth | OpenAI `invalid_api_key`; Gemini `API_KEY_INVALID` in a 400 |
 //! | 403 without a reason | auth, when repeated | |
 //! | a missing model in any error, 404 | model | OpenAI `model_not_found`; vLLM "The model … does not exist" |
@@ -45,6 +45,7 @@ const SPENT: &[&str] = &[
     "insufficient_quota",
     "billing_hard_limit_reached",
     "billing_not_active",
+    "billing_error",
 ];
 /// Codes that say that the provider will not answer this prompt.
 const MODERATED: &[&str] = &[
@@ -246,7 +247,13 @@ impl UpstreamError {
     }
 
     fn is_spent(&self) -> bool {
-        self.text().starts_with("your credit balance is too low")
+        const SAID: [&str; 3] = [
+            "your credit balance is too low",
+            "user location is not supported",
+            "gemini api free tier is not available",
+        ];
+        let text = self.text();
+        SAID.iter().any(|said| text.starts_with(said))
     }
 
     fn text(&self) -> String {
@@ -357,6 +364,43 @@ mod tests {
                 "auth 0s",
             ),
             (400, r#"["x"]"#.to_owned(), "client"),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#
+                    .to_owned(),
+                "auth 1800s",
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"x"}}"#.to_owned(),
+                "client",
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"billing_error","message":"x"}}"#.to_owned(),
+                "auth 1800s",
+            ),
+            (
+                404,
+                r#"{"type":"error","error":{"type":"not_found_error","message":"model: x"}}"#.to_owned(),
+                "model",
+            ),
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#.to_owned(),
+                "server",
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"x"}}"#.to_owned(),
+                "rate_limited",
+            ),
+            (
+                400,
+                r#"{"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#
+                    .to_owned(),
+                "client",
+            ),
             (413, message("x"), "client"),
             (422, r#"{"detail":"x"}"#.to_owned(), "client"),
             (418, message("x"), "client"),

@@ -17,6 +17,8 @@ mod envelope;
 mod error;
 mod exchange;
 mod expected;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod json;
 mod multipart;
 mod pins;

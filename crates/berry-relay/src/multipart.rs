@@ -166,12 +166,10 @@ fn disposition(value: &str) -> Option<(&str, bool)> {
         let key = key.trim();
         let (value, after) = parameter_value(after.trim_start())?;
         match key {
-            _ if key.eq_ignore_ascii_case("name") => {
-                // An escape may be read in more than one way; names that matter need none.
-                if name.replace(value).is_some() || value.contains(['\\', '%']) {
-                    return None;
-                }
-            }
+            // An escape may be read in more than one way; names that matter need none.
+            _ if key.eq_ignore_ascii_case("name") && value.contains(['\\', '%']) => return None,
+            _ if key.eq_ignore_ascii_case("name") && name.is_some() => return None,
+            _ if key.eq_ignore_ascii_case("name") => name = Some(value),
             _ if key.eq_ignore_ascii_case("filename") => file = true,
             _ if key.eq_ignore_ascii_case("filename*") => file = true,
             _ if key.eq_ignore_ascii_case("name*") => return None,

@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::{
-    Abilities, EndpointKey, EndpointState, FailureKind, ProbeDepth, ProbeFailure, ProbeOutcome,
-    Prober,
+    EndpointKey, EndpointState, FailureKind, ProbeDepth, ProbeFailure, ProbeOutcome, Prober,
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -92,12 +91,37 @@ impl UpstreamProber {
         })
     }
 
+    /// Asks for what requests ask for.
     async fn ask(&self, target: &Target, model: &str) -> Result<ProbeOutcome, Failure> {
-        let Some((operation, bodies)) = question(target.state.last_needs(), model) else {
+        let needs = target.state.last_needs();
+        let last = Operation::ALL
+            .into_iter()
+            .find(|operation| needs.include(operation.ability()));
+        let asked = self.ask_for(last.unwrap_or(Operation::ChatCompletions), target, model);
+        match (asked.await, last) {
+            // Before the first request nobody knows what a model is for.
+            (Err(failure), None) if failure.fault.kind == FailureKind::Model => {
+                let embeds = self.ask_for(Operation::Embeddings, target, model).await;
+                embeds
+                    .ok()
+                    .filter(|outcome| *outcome == ProbeOutcome::Passed)
+                    .ok_or(failure)
+            }
+            (asked, _) => asked,
+        }
+    }
+
+    async fn ask_for(
+        &self,
+        operation: Operation,
+        target: &Target,
+        model: &str,
+    ) -> Result<ProbeOutcome, Failure> {
+        let Some(bodies) = question(operation, model) else {
             return Ok(ProbeOutcome::Unknown);
         };
         for (body, length) in bodies {
-            let Some((expected, prepared)) = target.prepare(operation, body, model) else {
+            let Some((expected, prepared)) = target.prepare(operation, &body, model) else {
                 return Ok(ProbeOutcome::Unknown);
             };
             let Prepared {
@@ -120,7 +144,7 @@ impl Target {
     fn prepare(
         &self,
         operation: Operation,
-        body: Value,
+        body: &Value,
         model: &str,
     ) -> Option<(Expected, Prepared)> {
         let exchange = Exchange {
@@ -142,15 +166,10 @@ impl Target {
 /// Bodies to be tried, each with the member whose refusal makes the next one worth a try.
 type Bodies = SmallVec<[(Value, Option<&'static str>); 2]>;
 
-/// Returns the smallest request for the operation that the endpoint was last asked for; none where
-/// that is not cheap.
-fn question(needs: Abilities, model: &str) -> Option<(Operation, Bodies)> {
-    let last = Operation::ALL
-        .into_iter()
-        .find(|operation| needs.include(operation.ability()));
-    let operation = last.unwrap_or(Operation::ChatCompletions);
+/// Returns the smallest requests for an operation; none where it is not cheap.
+fn question(operation: Operation, model: &str) -> Option<Bodies> {
     let one = |body: Value| SmallVec::from_iter([(body, None)]);
-    let bodies = match operation {
+    Some(match operation {
         Operation::ChatCompletions => LENGTHS
             .iter()
             .map(|&length| {
@@ -175,8 +194,7 @@ fn question(needs: Abilities, model: &str) -> Option<(Operation, Bodies)> {
         | Operation::Speech
         | Operation::Transcriptions
         | Operation::Translations => return None,
-    };
-    Some((operation, bodies))
+    })
 }
 
 impl Prober for UpstreamProber {

@@ -1,5 +1,7 @@
 //! The loop: pick, attempt, and after a failure pick again.
 
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::{
@@ -106,7 +108,7 @@ impl Relay {
         filter.needs = filter.needs.and(exchange.operation.ability());
         self.follow_previous(route, &mut filter, exchange)?;
         let pinned = filter.account.is_some();
-        let user = filter.user.id.clone();
+        let user = Arc::clone(&filter.user);
         let reply = self.attempt_all(route, filter, exchange, receipt).await;
         match &reply {
             Ok(reply) => {
@@ -114,7 +116,7 @@ impl Relay {
                 if let Some((id, endpoint)) = response {
                     let pin = Pin {
                         model: route.model.name.clone(),
-                        user,
+                        user: user.id.clone(),
                         account: endpoint.account(),
                     };
                     self.pins.put(id, pin);
@@ -169,7 +171,7 @@ impl Relay {
         let expected = Expected::of(exchange);
         let mut failures = SmallVec::new();
         loop {
-            let prepared = match self.prepare(route, &lease, exchange) {
+            let mut prepared = match self.prepare(route, &lease, exchange) {
                 Ok(prepared) => prepared,
                 Err(unsayable) => {
                     let needs = route.upstreams[lease.index()].another_protocol();
@@ -186,7 +188,7 @@ impl Relay {
             };
             receipt.attempts = attempts.count();
             receipt.endpoint = Some(lease.endpoint().key().clone());
-            let asked = until(deadline, attempt(route, &lease, expected, prepared)).await;
+            let asked = until(deadline, attempt(route, &lease, expected, &mut prepared)).await;
             let failure = match asked {
                 Some(Ok(answered)) => return Ok(answered.reply(lease)),
                 Some(Err(failure)) => failure,
@@ -369,7 +371,7 @@ async fn attempt(
     route: &Route,
     lease: &Lease,
     expected: Expected,
-    prepared: Prepared,
+    prepared: &mut Prepared,
 ) -> Result<Answered, Failure> {
     let upstream = &route.upstreams[lease.index()];
     let response = upstream.send(&prepared.outgoing, prepared.mode).await?;
@@ -383,14 +385,15 @@ async fn attempt(
     }
     let form = expected.form(&head.headers);
     let form = form.map_err(|cause| Failure::new(FailureKind::Protocol, cause))?;
-    let source = Source::new(body, prepared.translation);
+    let source = Source::new(body, mem::take(&mut prepared.translation));
+    let tap = mem::take(&mut prepared.tap);
     let waits = &route.waits;
     let (mut answer, limit) = match form {
         Form::Events => (
-            Answer::events(source, prepared.tap, waits.idle, upstream.scrub()),
+            Answer::events(source, tap, waits.idle, upstream.scrub()),
             waits.first_token,
         ),
-        Form::Whole => (Answer::whole(source, prepared.tap, waits.idle), None),
+        Form::Whole => (Answer::whole(source, tap, waits.idle), None),
         Form::Bytes => (Answer::bytes(source, waits.idle), None),
     };
     answer.read_content(limit).await?;

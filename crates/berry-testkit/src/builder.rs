@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::behaviour::Behaviour;
 use crate::journal::{Journal, Recording};
 use crate::openai::Persona;
+use crate::protocol::Protocol;
 use crate::script::Script;
 use crate::server::{self, Server, Versions};
 use crate::service::Shared;
@@ -46,6 +47,20 @@ impl Builder {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.persona.name = name.into();
+        self
+    }
+
+    /// Sets the protocol that it speaks.
+    #[must_use]
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.persona.protocol = protocol;
+        self
+    }
+
+    /// Makes it know its models for operations only whose path ends so.
+    #[must_use]
+    pub fn only(mut self, path_end: impl Into<String>) -> Self {
+        self.persona.only = Some(path_end.into());
         self
     }
 

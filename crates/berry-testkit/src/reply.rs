@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::behaviour::{Answer, Behaviour};
 use crate::journal::Recorded;
 use crate::openai::{self, ApiError, Persona};
+use crate::protocol::{Answered, Protocol};
 use crate::script::Luck;
 
 /// The bytes of an answer, and how they are spread over time.
@@ -67,18 +68,27 @@ impl Reply {
     }
 
     fn undecorated(behaviour: &Behaviour, arrival: Arrival<'_>) -> Self {
-        let error = |status| Self::error(&ApiError::of(status, behaviour.error_code.as_deref()));
-        if !bears_key(behaviour, arrival.request) {
-            return Self::error(&ApiError::of(StatusCode::UNAUTHORIZED, None));
+        let protocol = arrival.persona.protocol;
+        let error = |status| {
+            Self::error(
+                protocol,
+                &ApiError::of(status, behaviour.error_code.as_deref()),
+            )
+        };
+        if !bears_key(behaviour, arrival) {
+            return Self::error(protocol, &ApiError::of(StatusCode::UNAUTHORIZED, None));
         }
         if arrival.luck == Luck::Error {
             return error(behaviour.chances.error_status);
         }
         match &behaviour.answer {
-            Answer::Echo { interval, chunks } => match openai::answer(arrival, *chunks) {
-                Ok(openai::Answered::Json(body)) => Self::json(StatusCode::OK, body),
-                Ok(openai::Answered::Events(events)) => Self::stream(behaviour, events, *interval),
-                Err(refusal) => Self::error(&refusal),
+            Answer::Echo { interval, chunks } => match protocol.answer(arrival, *chunks) {
+                Ok(Answered::Json(body)) => Self::json(StatusCode::OK, body),
+                Ok(Answered::Other(kind, body)) => {
+                    Self::whole(StatusCode::OK, HeaderValue::from_static(kind), body)
+                }
+                Ok(Answered::Events(events)) => Self::stream(behaviour, events, *interval),
+                Err(refusal) => Self::error(protocol, &refusal),
             },
             Answer::Text { pieces, interval } => {
                 let events = openai::text_events(arrival, pieces);
@@ -111,8 +121,8 @@ impl Reply {
         Self::whole(status, HeaderValue::from_static("application/json"), body)
     }
 
-    fn error(error: &ApiError) -> Self {
-        Self::json(error.status, error.to_json().to_string())
+    fn error(protocol: Protocol, error: &ApiError) -> Self {
+        Self::json(error.status, protocol.error(error).to_string())
     }
 
     fn stream(behaviour: &Behaviour, mut chunks: Vec<Bytes>, interval: Duration) -> Self {
@@ -136,15 +146,11 @@ impl Reply {
     }
 }
 
-fn bears_key(behaviour: &Behaviour, request: &Recorded) -> bool {
+fn bears_key(behaviour: &Behaviour, arrival: Arrival<'_>) -> bool {
     let Some(key) = &behaviour.required_key else {
         return true;
     };
-    let bearer = request
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    bearer.and_then(|value| value.strip_prefix("Bearer ")) == Some(key)
+    arrival.persona.protocol.key(&arrival.request.headers) == Some(key)
 }
 
 fn header_value(text: &str) -> HeaderValue {

@@ -48,14 +48,15 @@ impl Upstream {
         }
     }
 
-    /// Returns the base URL, up to and including `/v1`.
+    /// Returns the base URL, with the version where the protocol has one.
     pub fn url(&self) -> String {
         let scheme = if self.ca_pem.is_some() {
             "https"
         } else {
             "http"
         };
-        format!("{scheme}://{}/v1", self.address)
+        let path = self.shared.persona.protocol.base_path();
+        format!("{scheme}://{}{path}", self.address)
     }
 
     /// Returns the address it listens on.

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-GATEWAY = Path(os.environ.get("BERRY_BIN_DIR", ROOT / "target" / "debug")) / "berry-api"
+BINARIES = Path(os.environ.get("BERRY_BIN_DIR", ROOT / "target" / "debug"))
+GATEWAY = BINARIES / "berry-api"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EXAMPLES = [ROOT / "config-example.toml", ROOT / "test_config.toml"]
 
@@ -73,12 +74,25 @@ def test_an_example_loads_without_a_finding(example):
     assert "warning" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("block", blocks("sh", sorted(ROOT.glob("*.md"))))
+@pytest.mark.parametrize("block", blocks("toml scenario"))
+def test_a_scenario_in_a_document_can_be_played(block, tmp_path):
+    file = tmp_path / "scenario.toml"
+    file.write_text(block)
+
+    done = subprocess.run([BINARIES / "berry-cli", "simulate", "--scenario", file], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
 def test_a_command_in_a_document_runs(block, demo):
     for command in re.sub(r"\\\n\s*", " ", block).strip().splitlines():
         if command.startswith("curl "):
             here = command.replace("http://127.0.0.1:3000", demo.url)
             done = subprocess.run(f"{here} --fail", shell=True, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        elif command.startswith("berry-cli "):
+            done = subprocess.run(f"{BINARIES}/{command}", shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         elif command.startswith(("./scripts/", "scripts/")):
             assert os.access(ROOT / command.split()[0], os.X_OK), command

@@ -51,3 +51,9 @@ def access_line():
         raise AssertionError(f"request `{request_id}` has not ended within {seconds} s")
 
     return wait
+
+
+@pytest.fixture(params=["chat", "azure", "claude", "gemini"])
+def model(request):
+    """Each of the models that are served in another protocol; a test says the same to all."""
+    return request.param

@@ -14,7 +14,7 @@ use axum::routing::{MethodRouter, get, post};
 use berry_core::User;
 use berry_loadbalance::{Abilities, Filter, Mode};
 use berry_relay::{Ask, Dialect, Exchange, Operation, Pin, Route, Snapshot, Stored, StoredPart};
-use http::Request;
+use http::{Method, Request};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
@@ -27,7 +27,6 @@ const LONGEST_ID: usize = 512;
 
 /// Returns the route of a response itself.
 pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
-    // axum would answer HEAD wherever it answers GET, and providers do not.
     get(|state, arrival, path, request| ask(StoredPart::Itself, state, arrival, path, request))
         .delete(|state, arrival, path, request| {
             ask(StoredPart::Itself, state, arrival, path, request)
@@ -67,11 +66,16 @@ async fn ask(
         Some(pin) => pinned(&snapshot, &user, pin)?,
         None => (anywhere(&snapshot, &user)?, None),
     };
+    // axum cuts the body off; providers do not know the method.
+    let method = match head.method {
+        Method::HEAD => Method::GET,
+        method => method,
+    };
     let exchange = Exchange {
         dialect: Dialect::OpenAi,
         operation: Operation::Responses,
         ask: Ask::Stored(
-            head.method,
+            method,
             Stored {
                 id: id.into(),
                 part,

@@ -60,18 +60,27 @@ mod metrics;
 /// The list of models.
 #[cfg(test)]
 mod models;
+/// Everything that can be asked of a model besides chats.
+#[cfg(test)]
+mod operations;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;
 /// HTTP as clients speak it: versions, methods, CORS, pipelining.
 #[cfg(test)]
 mod protocol;
+/// Providers that do not speak OpenAI, and Azure, which nearly does.
+#[cfg(test)]
+mod providers;
 /// What is the client's fault, and nobody's failure.
 #[cfg(test)]
 mod refusal;
 /// A configuration that changes while requests are served.
 #[cfg(test)]
 mod reload;
+/// Stored responses, and who may ask for them.
+#[cfg(test)]
+mod responses;
 /// Failures before content, which no client sees.
 #[cfg(test)]
 mod retry;

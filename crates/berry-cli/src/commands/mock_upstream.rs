@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use berry_testkit::{Behaviour, Upstream};
+use berry_testkit::{Behaviour, Protocol, Upstream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{duration, share};
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Name of the provider, which its answers carry
     #[arg(long, default_value = "mock")]
     name: String,
+    /// Protocol that it speaks
+    #[arg(long, value_enum, default_value = "openai")]
+    protocol: Spoken,
     /// Wait before each answer, such as `50ms` or `2s`
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0ms")]
     latency: Duration,
@@ -56,6 +59,27 @@ pub(crate) struct Options {
     seed: u64,
 }
 
+/// The protocols by their names in a configuration.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Spoken {
+    #[value(name = "openai")]
+    OpenAi,
+    Azure,
+    Claude,
+    Gemini,
+}
+
+impl From<Spoken> for Protocol {
+    fn from(spoken: Spoken) -> Self {
+        match spoken {
+            Spoken::OpenAi => Self::OpenAi,
+            Spoken::Azure => Self::Azure,
+            Spoken::Claude => Self::Claude,
+            Spoken::Gemini => Self::Gemini,
+        }
+    }
+}
+
 /// Serves the provider until SIGINT or SIGTERM.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     // Before the line that tells a script it may go on, and then may stop us.
@@ -83,6 +107,7 @@ async fn start(options: &Options) -> anyhow::Result<Upstream> {
     let address: SocketAddr = addresses.next().context("the host has no address")?;
     let upstream = Upstream::builder()
         .name(&options.name)
+        .protocol(options.protocol.into())
         .models(&options.models)
         .seed(options.seed)
         .behaviour(behaviour(options))

@@ -89,7 +89,7 @@ pub enum Admission {
         /// When it is worth asking again.
         until: Tick,
         /// Where nothing else is left, it may be asked before: it is neither on trial nor refusing
-        /// our credential.
+        /// our credential or our pace.
         last_resort: bool,
     },
     /// None before this tick; then any number, by the provider's own word.
@@ -236,7 +236,7 @@ impl Breaker {
     }
 
     /// Claims the trial before its time: every other endpoint is ejected too. Refused where a trial
-    /// is out, where the credential was refused, and by a cool-down.
+    /// is out, where the credential or the pace was refused, and by a cool-down.
     pub fn try_last_resort(&mut self, now: Tick) -> Option<Claim> {
         if let Admission::Ejected {
             last_resort: true, ..
@@ -310,7 +310,8 @@ impl Breaker {
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.recent.push(now, Attempt::Failed);
         if let Some(at_least) = self.must_open(entry, fault, now, policy) {
-            self.open(now, at_least, fault.kind == FailureKind::Auth, policy);
+            let refused = matches!(fault.kind, FailureKind::Auth | FailureKind::RateLimited);
+            self.open(now, at_least, refused, policy);
         }
         Self::change(from, self.state.shown())
     }

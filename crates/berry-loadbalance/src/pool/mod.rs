@@ -447,4 +447,10 @@ pub(crate) struct Pick<'a> {
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod returning;
+#[cfg(test)]
 mod tests;

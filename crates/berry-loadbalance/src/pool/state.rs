@@ -6,8 +6,8 @@
 use std::sync::Weak;
 use std::sync::atomic::AtomicU64;
 
+use crate::sync::Mutex;
 use berry_core::Tick;
-use parking_lot::Mutex;
 
 use crate::budget::RetryBudget;
 use crate::economy::Economy;

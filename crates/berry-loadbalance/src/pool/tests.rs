@@ -208,13 +208,20 @@ async fn with_every_breaker_open_one_attempt_a_second_is_the_last_resort() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_refuses_our_credential_is_no_last_resort() {
-    let pool = pool("failover", vec![endpoint("a")]);
-    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
-    let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
-    fail(lease, Fault::new(FailureKind::Auth));
+async fn an_endpoint_that_refuses_our_credential_or_our_pace_is_no_last_resort() {
+    for (kind, failures) in [(FailureKind::Auth, 1), (FailureKind::RateLimited, 5)] {
+        let pool = pool("failover", vec![endpoint("a")]);
+        let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+        for _ in 0..failures {
+            let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+            fail(lease, Fault::new(kind));
+        }
 
-    assert!(first_pick(&pool, &everybody(), clock, &mut rng).is_err());
+        assert!(
+            first_pick(&pool, &everybody(), clock, &mut rng).is_err(),
+            "{kind}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

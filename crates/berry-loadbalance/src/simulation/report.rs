@@ -78,8 +78,8 @@ pub(super) fn mean(times: &[Duration]) -> Option<Duration> {
     sum.checked_div(u32::try_from(times.len()).ok()?)
 }
 
-/// Returns the time that a share of the sorted times does not exceed.
-pub(super) fn quantile(sorted: &[Duration], share: f64) -> Option<Duration> {
-    let place = (sorted.len() as f64 * share).ceil() as usize;
+/// Returns the time that this percentage of the sorted times does not exceed.
+pub(super) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let place = (sorted.len() * percent).div_ceil(100);
     sorted.get(place.saturating_sub(1)).copied()
 }

@@ -14,7 +14,7 @@ use super::Simulation;
 use super::fleet::Fleet;
 use super::oracle::Oracle;
 use super::recoveries::Recoveries;
-use super::report::{Report, Share, quantile};
+use super::report::{Report, Share, percentile};
 use super::site::{self, Ask, Reaction, Sites};
 use crate::ability::Abilities;
 use crate::attempts::{Attempts, Next, Repeat};
@@ -216,8 +216,8 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
     fn finish(mut self) -> Report {
         self.waited.sort_unstable();
         Report {
-            p50: quantile(&self.waited, 0.5),
-            p99: quantile(&self.waited, 0.99),
+            p50: percentile(&self.waited, 50),
+            p99: percentile(&self.waited, 99),
             oracle: self.oracle.spent(),
             ejected_after: self.recoveries.ejected_after(),
             readmitted_after: self.recoveries.readmitted_after(),

@@ -23,12 +23,12 @@ use std::fmt;
 use berry_core::config::SmartAi;
 use berry_core::{Term, Tick};
 use hashbrown::HashMap;
-use parking_lot::Mutex;
 
 use crate::affinity::AffinityKey;
 use crate::economy::Economy;
 use crate::endpoint::Endpoint;
 use crate::state::Signals;
+use crate::sync::Mutex;
 
 /// An endpoint that may be chosen now.
 #[derive(Debug, Clone, Copy)]
@@ -209,5 +209,7 @@ fn fingerprint(candidates: &[Candidate<'_>]) -> u64 {
         })
 }
 
+#[cfg(test)]
+mod shares;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::events::EventWriter;
 use super::message::Prompt;
 use super::request::ChatRequest;
-use super::tool::ToolCall;
+use super::tool::{self, ToolCall};
 use crate::reply::Arrival;
 
 /// A completion, in the pieces in which it is streamed.
@@ -18,10 +18,47 @@ pub(crate) struct Completion {
     prompt_tokens: usize,
 }
 
+/// What a model says.
 #[derive(Debug)]
-enum Content {
+pub(crate) enum Content {
+    /// A text, in pieces.
     Text(Vec<String>),
+    /// A call of a tool.
     Call(ToolCall),
+}
+
+impl Content {
+    /// Decides what the model `name` says: a tool's result, a call of the tool, an object that fits
+    /// the schema, or a greeting. `pieces` fixes the number of pieces of a text.
+    pub(crate) fn decide(
+        name: &str,
+        prompt: Prompt,
+        tool: Option<&Value>,
+        schema: &Value,
+        pieces: Option<usize>,
+    ) -> Self {
+        let text = match prompt {
+            Prompt::ToolResult(result) => format!("{name} asked its tool, which said: {result}"),
+            Prompt::User(said) => {
+                if let Some(call) = tool.and_then(ToolCall::of) {
+                    return Self::Call(call);
+                }
+                if schema.is_object() {
+                    return Self::Text(vec![tool::fitting(schema)]);
+                }
+                format!("Hello from {name}! You said: {said}")
+            }
+        };
+        Self::Text(split(&text, pieces))
+    }
+
+    /// Returns a rough count of its tokens.
+    pub(crate) fn tokens(&self) -> usize {
+        match self {
+            Self::Text(pieces) => pieces.len(),
+            Self::Call(call) => call.arguments.len().div_ceil(4),
+        }
+    }
 }
 
 impl Completion {
@@ -31,17 +68,11 @@ impl Completion {
         request: &ChatRequest<'_>,
         pieces: Option<usize>,
     ) -> Result<Self, ApiError> {
+        let prompt = Prompt::of(request)?;
+        let tool = request.first_tool();
         let name = &arrival.persona.name;
-        let text = match Prompt::of(request)? {
-            Prompt::ToolResult(result) => format!("{name} asked its tool, which said: {result}"),
-            Prompt::User(said) => {
-                if let Some(call) = request.first_tool().as_ref().and_then(ToolCall::of) {
-                    return Ok(Self::of(request, Content::Call(call)));
-                }
-                format!("Hello from {name}! You said: {said}")
-            }
-        };
-        Ok(Self::text(request, split(&text, pieces)))
+        let content = Content::decide(name, prompt, tool.as_ref(), request.schema(), pieces);
+        Ok(Self::of(request, content))
     }
 
     /// Says `pieces`, one after the other.
@@ -113,10 +144,7 @@ impl Completion {
     }
 
     fn usage(&self) -> Value {
-        let completion = match &self.content {
-            Content::Text(pieces) => pieces.len(),
-            Content::Call(call) => call.arguments.len().div_ceil(4),
-        };
+        let completion = self.content.tokens();
         json!({
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": completion,

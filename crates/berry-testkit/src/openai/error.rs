@@ -38,6 +38,11 @@ impl ApiError {
         error
     }
 
+    /// Returns what is wrong, for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Returns the body.
     pub(crate) fn to_json(&self) -> Value {
         json!({"error": {

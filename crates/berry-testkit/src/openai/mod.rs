@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod message;
 mod models;
+mod operations;
 mod request;
 mod tool;
 
@@ -15,12 +16,15 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use self::chat::Completion;
+pub(crate) use self::chat::Content;
 use self::events::EventWriter;
 use self::request::ChatRequest;
+use crate::protocol::{Answered, Protocol};
 use crate::reply::Arrival;
 
 pub(crate) use self::error::ApiError;
 pub(crate) use self::events::DONE;
+pub(crate) use self::message::Prompt;
 
 /// The time at which everything was created, in seconds since 1970: fixed, so that answers repeat.
 const CREATED: u64 = 1_767_225_600;
@@ -32,6 +36,10 @@ pub(crate) struct Persona {
     pub(crate) name: String,
     /// The models it lists.
     pub(crate) models: Vec<String>,
+    /// The protocol it speaks.
+    pub(crate) protocol: Protocol,
+    /// The end of the only path that its models can be asked for.
+    pub(crate) only: Option<String>,
 }
 
 impl Default for Persona {
@@ -39,17 +47,10 @@ impl Default for Persona {
         Self {
             name: "upstream".to_owned(),
             models: vec!["gpt-4o".to_owned(), "gpt-4o-mini".to_owned()],
+            protocol: Protocol::default(),
+            only: None,
         }
     }
-}
-
-/// An answer's content.
-#[derive(Debug)]
-pub(crate) enum Answered {
-    /// One JSON body.
-    Json(Bytes),
-    /// Server-sent events.
-    Events(Vec<Bytes>),
 }
 
 /// Answers a request as its path asks; `pieces` fixes the number of pieces of a text.
@@ -66,6 +67,7 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
                 Answered::Json(completion.to_json(arrival.number, &chat).to_string().into())
             })
         }
+        _ if let Some(answered) = operations::answer(arrival, path) => answered,
         Method::GET => models::answer(arrival.persona, path)
             .map(|list| Answered::Json(list.to_string().into())),
         _ => Err(ApiError::of(StatusCode::NOT_FOUND, None)),

@@ -26,6 +26,8 @@ pub(crate) struct ChatRequest<'a> {
     tools: Option<Vec<&'a RawValue>>,
     #[serde(default)]
     tool_choice: Option<Value>,
+    #[serde(default)]
+    response_format: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,6 +72,11 @@ impl<'a> ChatRequest<'a> {
         }
         let tool = self.tools.as_ref()?.first()?;
         serde_json::from_str(tool.get()).ok()
+    }
+
+    /// Returns the schema that the answer must fit; null where there is none.
+    pub(crate) fn schema(&self) -> &Value {
+        &self.response_format["json_schema"]["schema"]
     }
 
     /// Returns a rough count of the prompt's tokens: four bytes each.

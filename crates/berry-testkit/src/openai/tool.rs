@@ -30,6 +30,11 @@ impl ToolCall {
     }
 }
 
+/// Returns a JSON text that fits a schema.
+pub(super) fn fitting(schema: &Value) -> String {
+    sample(schema, DEPTH).to_string()
+}
+
 /// Returns a value that fits a JSON schema of the simple kind that tools have.
 fn sample(schema: &Value, depth: usize) -> Value {
     if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {

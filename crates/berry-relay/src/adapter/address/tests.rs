@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use super::*;
 use crate::exchange::StoredPart;
 
-fn provider(base: &str, api_version: Option<&'static str>) -> Provider {
-    let headers = api_version.map(|version| (API_VERSION, HeaderValue::from_static(version)));
+fn provider(base: &str, api_version: Option<&str>) -> Provider {
+    let headers = api_version.map(|version| (API_VERSION, HeaderValue::from_str(version).unwrap()));
     Provider {
         id: ProviderName::parse("p").unwrap(),
         name: "p".into(),
@@ -32,175 +32,57 @@ fn chat(address: &Address) -> String {
     uri.unwrap().to_string()
 }
 
+/// Protocol, `api-version`, base URL, and where chats of the model `m` are asked for.
+const COMPLETED: &str = "
+    openai - https://h https://h/v1/chat/completions
+    openai - https://h/ https://h/v1/chat/completions
+    openai - https://h/v1 https://h/v1/chat/completions
+    openai - https://h/v1/ https://h/v1/chat/completions
+    openai - http://h:8000/v1/chat/completions http://h:8000/v1/chat/completions
+    openai - http://h/chat/completions http://h/chat/completions
+    openai - http://h/v1/embeddings http://h/v1/chat/completions
+    openai - http://h/openai/v1 http://h/openai/v1/chat/completions
+    openai - http://h/v1beta/openai http://h/v1beta/openai/chat/completions
+    openai - http://h/api http://h/api/v1/chat/completions
+    openai - http://h/vllm http://h/vllm/v1/chat/completions
+    openai - http://[::1]:8000 http://[::1]:8000/v1/chat/completions
+    openai - http://v1 http://v1/v1/chat/completions
+    claude - https://h https://h/v1/messages
+    claude - https://h/v1/ https://h/v1/messages
+    claude - https://h/v1/messages https://h/v1/messages
+    claude - https://h/anthropic https://h/anthropic/v1/messages
+    claude - https://h/messages https://h/messages
+    gemini - https://h https://h/v1beta/models/m:generateContent
+    gemini - https://h/v1beta https://h/v1beta/models/m:generateContent
+    gemini - https://h/v1 https://h/v1/models/m:generateContent
+    gemini - https://h/v1beta/models https://h/v1beta/models/m:generateContent
+    gemini - https://h/v1beta/models/x:generateContent https://h/v1beta/models/m:generateContent
+    gemini - https://h/v1beta1/projects/p/publishers/google https://h/v1beta1/projects/p/publishers/google/models/m:generateContent
+    azure - https://r.openai.azure.com https://r.openai.azure.com/openai/v1/chat/completions
+    azure - https://r.openai.azure.com/openai/v1/ https://r.openai.azure.com/openai/v1/chat/completions
+    azure preview https://h/openai/v1 https://h/openai/v1/chat/completions?api-version=preview
+    azure 2024-10-21 https://h https://h/openai/deployments/m/chat/completions?api-version=2024-10-21
+    azure 2024-10-21 https://h/openai https://h/openai/deployments/m/chat/completions?api-version=2024-10-21
+    azure 2024-10-21 https://h/openai/deployments/d https://h/openai/deployments/d/chat/completions?api-version=2024-10-21
+    azure 2024-10-21 https://h/openai/deployments/d/chat/completions https://h/openai/deployments/d/chat/completions?api-version=2024-10-21
+";
+
 #[test]
 fn every_base_url_is_completed_by_the_same_rule() {
-    type Of = fn(&Provider) -> Address;
-    const NONE: Option<&str> = None;
-    const DATED: Option<&str> = Some("2024-10-21");
-    for (of, base, version, expected) in [
-        (
-            openai as Of,
-            "https://h",
-            NONE,
-            "https://h/v1/chat/completions",
-        ),
-        (openai, "https://h/", NONE, "https://h/v1/chat/completions"),
-        (
-            openai,
-            "https://h/v1",
-            NONE,
-            "https://h/v1/chat/completions",
-        ),
-        (
-            openai,
-            "https://h/v1/",
-            NONE,
-            "https://h/v1/chat/completions",
-        ),
-        (
-            openai,
-            "http://h:8000/v1/chat/completions",
-            NONE,
-            "http://h:8000/v1/chat/completions",
-        ),
-        (
-            openai,
-            "http://h/chat/completions",
-            NONE,
-            "http://h/chat/completions",
-        ),
-        (
-            openai,
-            "http://h/v1/embeddings",
-            NONE,
-            "http://h/v1/chat/completions",
-        ),
-        (
-            openai,
-            "http://h/openai/v1",
-            NONE,
-            "http://h/openai/v1/chat/completions",
-        ),
-        (
-            openai,
-            "http://h/v1beta/openai",
-            NONE,
-            "http://h/v1beta/openai/chat/completions",
-        ),
-        (
-            openai,
-            "http://h/api",
-            NONE,
-            "http://h/api/v1/chat/completions",
-        ),
-        (
-            openai,
-            "http://h/vllm",
-            NONE,
-            "http://h/vllm/v1/chat/completions",
-        ),
-        (
-            openai,
-            "http://[::1]:8000",
-            NONE,
-            "http://[::1]:8000/v1/chat/completions",
-        ),
-        (openai, "http://v1", NONE, "http://v1/v1/chat/completions"),
-        (claude, "https://h", NONE, "https://h/v1/messages"),
-        (claude, "https://h/v1/", NONE, "https://h/v1/messages"),
-        (
-            claude,
-            "https://h/v1/messages",
-            NONE,
-            "https://h/v1/messages",
-        ),
-        (
-            claude,
-            "https://h/anthropic",
-            NONE,
-            "https://h/anthropic/v1/messages",
-        ),
-        (claude, "https://h/messages", NONE, "https://h/messages"),
-        (
-            gemini,
-            "https://h",
-            NONE,
-            "https://h/v1beta/models/m:generateContent",
-        ),
-        (
-            gemini,
-            "https://h/v1beta",
-            NONE,
-            "https://h/v1beta/models/m:generateContent",
-        ),
-        (
-            gemini,
-            "https://h/v1",
-            NONE,
-            "https://h/v1/models/m:generateContent",
-        ),
-        (
-            gemini,
-            "https://h/v1beta/models",
-            NONE,
-            "https://h/v1beta/models/m:generateContent",
-        ),
-        (
-            gemini,
-            "https://h/v1beta/models/x:generateContent",
-            NONE,
-            "https://h/v1beta/models/m:generateContent",
-        ),
-        (
-            gemini,
-            "https://h/v1beta1/projects/p/publishers/google",
-            NONE,
-            "https://h/v1beta1/projects/p/publishers/google/models/m:generateContent",
-        ),
-        (
-            azure,
-            "https://r.openai.azure.com",
-            NONE,
-            "https://r.openai.azure.com/openai/v1/chat/completions",
-        ),
-        (
-            azure,
-            "https://r.openai.azure.com/openai/v1/",
-            NONE,
-            "https://r.openai.azure.com/openai/v1/chat/completions",
-        ),
-        (
-            azure,
-            "https://h/openai/v1",
-            Some("preview"),
-            "https://h/openai/v1/chat/completions?api-version=preview",
-        ),
-        (
-            azure,
-            "https://h",
-            DATED,
-            "https://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
-        ),
-        (
-            azure,
-            "https://h/openai",
-            DATED,
-            "https://h/openai/deployments/m/chat/completions?api-version=2024-10-21",
-        ),
-        (
-            azure,
-            "https://h/openai/deployments/d",
-            DATED,
-            "https://h/openai/deployments/d/chat/completions?api-version=2024-10-21",
-        ),
-        (
-            azure,
-            "https://h/openai/deployments/d/chat/completions",
-            DATED,
-            "https://h/openai/deployments/d/chat/completions?api-version=2024-10-21",
-        ),
-    ] {
-        assert_eq!(chat(&of(&provider(base, version))), expected, "{base}");
+    for row in COMPLETED.trim().lines() {
+        let columns: Vec<_> = row.split_whitespace().collect();
+        let [protocol, version, base, expected] = columns[..] else {
+            panic!("{row}");
+        };
+        let of = match protocol {
+            "openai" => openai,
+            "claude" => claude,
+            "gemini" => gemini,
+            _ => azure,
+        };
+        let version = (version != "-").then_some(version);
+
+        assert_eq!(chat(&of(&provider(base, version))), expected, "{row}");
     }
 }
 

@@ -233,6 +233,8 @@ impl Stream {
         let Ok(block) = serde_json::from_str::<Block<'_>>(block.get()) else {
             return;
         };
+        // A server may leave out the end of the block before.
+        self.stop_block(index, out);
         let kind = match block.kind.as_ref() {
             "text" => return self.text(block.text, out),
             "thinking" => {
@@ -367,7 +369,6 @@ impl Stream {
         let Progress::Going { .. } = self.progress else {
             return;
         };
-        // A server may leave out the end of a block.
         while let Some(index) = self.open.first().map(|open| open.index) {
             self.stop_block(index, out);
         }

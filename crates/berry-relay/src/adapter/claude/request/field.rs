@@ -63,7 +63,7 @@ pub(super) const FIELDS: &[(&str, Rule)] = &[
             "must be `[\"text\"]`: this model's provider answers in text only",
         ),
     ),
-    ("model", Translated),
+    ("model", Dropped),
     ("n", Refused(is_one, "must be 1 for this model's provider")),
     ("parallel_tool_calls", Translated),
     ("prediction", Dropped),
@@ -196,4 +196,35 @@ fn is_text(value: &Value) -> bool {
     value
         .as_array()
         .is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::translate;
+    use super::*;
+
+    #[test]
+    fn every_member_is_treated_as_its_row_says() {
+        let plain = json!({"messages": [{"role": "user", "content": "hello"}]});
+        let translated = |body: &Value| translate(body.to_string().as_bytes(), "claude-sonnet-4-5");
+        let without = translated(&plain).unwrap().body;
+        for (name, rule) in FIELDS {
+            let odd = json!({"odd": true});
+            let mut request = plain.clone();
+            request[name] = odd.clone();
+
+            let with = translated(&request);
+
+            match rule {
+                // None of them is an object like this one.
+                Translated | Refused(..) => {
+                    assert!(with.unwrap_err().param.starts_with(name), "{name}");
+                }
+                Own => assert_eq!(with.unwrap().body[name], odd),
+                Dropped => assert_eq!(with.unwrap().body, without, "{name}"),
+            }
+        }
+    }
 }

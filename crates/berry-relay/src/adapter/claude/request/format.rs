@@ -19,7 +19,7 @@ use super::super::JSON_TOOL;
 use super::super::model::Model;
 use super::super::place::Place;
 use super::part::{take_object, take_text};
-use super::schema;
+use super::{schema, tool};
 
 /// How the model is brought to answer in JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +89,10 @@ impl Format {
             "Gives the answer to the user. The input is the JSON object that the user asks for."
                 .to_owned()
         });
-        let schema = schema.unwrap_or_else(|| json!({"type": "object"}));
+        let mut schema = schema.unwrap_or_else(|| json!({}));
+        if let Value::Object(schema) = &mut schema {
+            tool::as_object(schema);
+        }
         Self::Tool(json!({
             "name": JSON_TOOL,
             "description": description,

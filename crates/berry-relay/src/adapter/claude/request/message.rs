@@ -6,7 +6,7 @@
 //! | `user` | a user turn; one that says nothing is refused |
 //! | `assistant` | an assistant turn; one that says nothing is left out |
 //! | `assistant.tool_calls` | `tool_use` blocks after the text |
-//! | `assistant.thinking_blocks` | thinking blocks, at their `index`, else first; without a signature left out |
+//! | `assistant.thinking_blocks` | thinking blocks, at their `index`, else first; left out without a signature, and where nothing follows them |
 //! | `assistant.refusal` | a text block |
 //! | `assistant.reasoning_content`, `annotations` | dropped: Anthropic takes no thinking without its signature |
 //! | `assistant.function_call`, `audio`; custom tool calls | refused |
@@ -17,11 +17,12 @@
 //!
 //! Turns of one side that follow each other become one, results of tools first, as Anthropic demands
 //! of the turn after a `tool_use`. The last turn, if it is the assistant's, loses the white space
-//! at its end, which Anthropic refuses.
+//! at its end, which Anthropic refuses; whether the model goes on from there is Anthropic's to say.
 //!
 //! Arguments of a tool call that are no JSON object become `{"INVALID_JSON": "…"}`, the form in
 //! which Anthropic's documentation hands broken input back to the model. An id may have letters,
-//! digits, `_` and `-`; any other byte is written as `_` and two hexadecimal digits, in calls and results alike.
+//! digits, `_` and `-`; any other byte is written as `_` and two hexadecimal digits, in calls and
+//! results alike.
 
 use std::fmt::Write;
 
@@ -86,16 +87,13 @@ impl Conversation {
     /// Returns whether the model may go on thinking: the turn of the assistant that it continues
     /// begins with thinking, or it begins a turn of its own.
     pub(super) fn can_go_on_thinking(&self) -> bool {
-        let is = |block: &Value, kind: &str| block["type"] == kind;
         let mut backwards = self.turns.iter().rev().enumerate();
         let Some((behind, turn)) = backwards.find(|(_, turn)| turn.role == Role::Assistant) else {
             return true;
         };
-        let is_continued = behind == 0 || turn.blocks.iter().any(|block| is(block, "tool_use"));
-        let begins_with_thinking = turn
-            .blocks
-            .first()
-            .is_some_and(|block| is(block, "thinking") || is(block, "redacted_thinking"));
+        let is_call = |block: &Value| block["type"] == "tool_use";
+        let is_continued = behind == 0 || turn.blocks.iter().any(is_call);
+        let begins_with_thinking = turn.blocks.first().is_some_and(is_thinking);
         !is_continued || begins_with_thinking
     }
 
@@ -222,6 +220,9 @@ fn assistant(
             first += 1;
         }
     }
+    // An answer may have been cut off while it thought; Anthropic takes no turn that ends so.
+    let said = blocks.iter().rposition(|block| !is_thinking(block));
+    blocks.truncate(said.map_or(0, |last| last + 1));
     Ok(blocks)
 }
 
@@ -286,6 +287,10 @@ fn tool_id(id: &str, place: &Place<'_>) -> Result<String, Untranslatable> {
         }
     }
     Ok(legal)
+}
+
+fn is_thinking(block: &Value) -> bool {
+    block["type"] == "thinking" || block["type"] == "redacted_thinking"
 }
 
 /// Reads a thinking block as our answers give it: where it was, and itself, unchanged but for its

@@ -1,9 +1,10 @@
 //! JSON schemas for Anthropic's structured outputs, which take a subset and refuse the rest.
 //!
 //! An answer that satisfies the schema we send must satisfy the client's, as far as a grammar can
-//! see to it. Objects are closed, which only narrows. Limits that a grammar cannot hold (lengths,
-//! ranges, patterns) move into the description, as Anthropic's own SDKs do it. A schema that means
-//! something else without what is missing (open objects, recursion) is given back as none.
+//! see to it. Objects with named members are closed, which only narrows. Limits that a grammar
+//! cannot hold (lengths, ranges, patterns) move into the description, as Anthropic's own SDKs do it.
+//! A schema that would mean something else (open objects, anything at all, recursion, objects that
+//! several schemas describe together) is given back as none.
 
 use std::collections::BTreeSet;
 
@@ -74,51 +75,93 @@ fn held(schema: &Value) -> Option<Value> {
         // `true` accepts everything, `false` nothing: neither is a grammar.
         return None;
     };
-    let mut kept = Map::new();
-    let mut told = Map::new();
+    let mut held = Held::default();
     for (keyword, value) in schema {
-        match keyword.as_str() {
+        held.take(keyword, value)?;
+    }
+    held.finish()
+}
+
+/// A schema in the making.
+#[derive(Default)]
+struct Held {
+    kept: Map<String, Value>,
+    /// What becomes words.
+    told: Map<String, Value>,
+    closed: bool,
+}
+
+impl Held {
+    fn take(&mut self, keyword: &str, value: &Value) -> Option<()> {
+        let is_known_format = || {
+            value
+                .as_str()
+                .is_some_and(|format| FORMATS.contains(&format))
+        };
+        match keyword {
             keyword if SILENT.contains(&keyword) => {}
-            keyword if TOLD.contains(&keyword) => _ = told.insert(keyword.into(), value.clone()),
+            keyword if TOLD.contains(&keyword) => self.tell(keyword, value),
+            "format" if !is_known_format() => self.tell(keyword, value),
             "minItems" if value.as_u64() > Some(1) => {
-                kept.insert(keyword.clone(), 1.into());
-                told.insert(keyword.clone(), value.clone());
+                self.keep(keyword, 1.into());
+                self.tell(keyword, value);
             }
-            "format"
-                if value
-                    .as_str()
-                    .is_none_or(|format| !FORMATS.contains(&format)) =>
-            {
-                told.insert(keyword.clone(), value.clone());
-            }
-            "additionalProperties" if value == false => {}
+            "additionalProperties" if value == false => self.closed = true,
             "additionalProperties" | "patternProperties" | "prefixItems" => return None,
             "properties" | "$defs" | "definitions" => {
                 let members = value.as_object()?.iter();
                 let held = members.map(|(name, schema)| Some((name.clone(), held(schema)?)));
-                kept.insert(keyword.clone(), Value::Object(held.collect::<Option<_>>()?));
+                self.keep(keyword, Value::Object(held.collect::<Option<_>>()?));
             }
-            "anyOf" | "allOf" | "oneOf" => {
-                let keyword = if keyword == "oneOf" { "anyOf" } else { keyword };
-                let held = value.as_array()?.iter().map(held);
-                kept.insert(keyword.into(), Value::Array(held.collect::<Option<_>>()?));
+            "anyOf" | "oneOf" | "allOf" => {
+                let choices = value.as_array()?;
+                let is_choice = keyword != "allOf" || choices.len() == 1;
+                if !is_choice || self.kept.contains_key("anyOf") {
+                    return None;
+                }
+                let held = choices.iter().map(held);
+                self.keep("anyOf", Value::Array(held.collect::<Option<_>>()?));
             }
-            "items" => _ = kept.insert(keyword.clone(), held(value)?),
-            _ => _ = kept.insert(keyword.clone(), value.clone()),
+            "items" => self.keep(keyword, held(value)?),
+            _ => self.keep(keyword, value.clone()),
         }
+        Some(())
     }
-    if kept.contains_key("properties") || is_object(&kept) {
-        kept.insert("additionalProperties".into(), false.into());
+
+    fn keep(&mut self, keyword: &str, value: Value) {
+        self.kept.insert(keyword.to_owned(), value);
     }
-    if !told.is_empty() {
-        let limits = format!("Must satisfy {}.", Value::Object(told));
-        let description = match kept.get("description").and_then(Value::as_str) {
-            Some(description) => format!("{description}\n{limits}"),
-            None => limits,
-        };
-        kept.insert("description".into(), description.into());
+
+    fn tell(&mut self, keyword: &str, value: &Value) {
+        self.told.insert(keyword.to_owned(), value.clone());
     }
-    Some(kept.into())
+
+    fn finish(mut self) -> Option<Value> {
+        let has = |keyword| self.kept.contains_key(keyword);
+        let says_what = ["type", "enum", "const", "anyOf", "$ref"]
+            .into_iter()
+            .any(has);
+        let is_open = !has("properties") && !self.closed;
+        let is_shared = has("anyOf") || has("$ref");
+        if is_object(&self.kept) {
+            if is_open || is_shared {
+                return None;
+            }
+            self.keep("additionalProperties", false.into());
+        } else if !says_what || has("properties") {
+            return None;
+        }
+        if !self.told.is_empty() {
+            let limits = format!("Must satisfy {}.", Value::Object(self.told));
+            let description = self.kept.get("description").and_then(Value::as_str);
+            let description = match description {
+                Some(description) => format!("{description}\n{limits}"),
+                None => limits,
+            };
+            self.kept.insert("description".into(), description.into());
+        }
+        Some(self.kept.into())
+    }
 }
 
 /// Returns whether values are objects, or may be: `type` is a name or a list of names.

@@ -2,7 +2,7 @@
 //!
 //! | member | becomes |
 //! |---|---|
-//! | `tools[].function` | a tool: `name`, `description`, `parameters` as `input_schema` (an object without members where absent) |
+//! | `tools[].function` | a tool: `name`, `description`, `parameters` as `input_schema`, of type `object` where they do not say so |
 //! | `function.strict` | dropped: the schema guides, and no compiled grammar limits how many tools there may be |
 //! | tools of another type | refused: a `custom` tool's free text has no form in this protocol |
 //! | `tool_choice` `auto`, `none`, `required`, a function | `auto`, `none`, `any`, `tool` |
@@ -146,10 +146,7 @@ fn read_tool(tool: Value, place: &Place<'_>) -> Result<Value, Untranslatable> {
         Some(Value::Object(parameters)) => parameters,
         Some(_) => return Err(place.member("parameters").refuse("must be an object")),
     };
-    if parameters.is_empty() {
-        parameters.insert("type".into(), "object".into());
-        parameters.insert("properties".into(), json!({}));
-    }
+    as_object(&mut parameters);
     let mut translated = Map::new();
     translated.insert("name".into(), name.into());
     if let Some(Value::String(description)) = function.remove("description") {
@@ -161,6 +158,13 @@ fn read_tool(tool: Value, place: &Place<'_>) -> Result<Value, Untranslatable> {
         translated.insert("cache_control".into(), mark);
     }
     Ok(translated.into())
+}
+
+/// Says what a schema of arguments is anyway, and Anthropic wants to read.
+pub(super) fn as_object(schema: &mut Map<String, Value>) {
+    if !schema.contains_key("type") {
+        schema.insert("type".into(), "object".into());
+    }
 }
 
 fn read_choice(choice: Value, tools: &mut Vec<Value>) -> Result<Choice, Untranslatable> {

@@ -4,6 +4,7 @@
 
 mod answer;
 mod error;
+mod property;
 mod refusal;
 mod request;
 mod round_trip;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 
 use super::super::translate::{Heading, Reading};
 
-/// Makes one test of each name: `$check` gets the name, and the reading where the case has one.
+/// Makes one test of each name, which `$check` gets.
 macro_rules! cases {
     ($check:path: $($name:ident)+) => {
         $(#[test]

@@ -50,6 +50,14 @@ fn limits_become_words() {
             }),
         ),
         (
+            json!({"allOf": [{"type": "string"}], "$schema": "x"}),
+            json!({"anyOf": [{"type": "string"}]}),
+        ),
+        (
+            json!({"type": "object", "additionalProperties": false}),
+            json!({"type": "object", "additionalProperties": false}),
+        ),
+        (
             json!({"type": ["object", "null"], "properties": {}}),
             json!({"type": ["object", "null"], "properties": {}, "additionalProperties": false}),
         ),
@@ -76,6 +84,12 @@ fn a_schema_that_would_mean_something_else_is_not_held() {
         with_member(&json!({"type": "object", "additionalProperties": true})),
         with_member(&json!({"type": "object", "patternProperties": {"^a": {}}})),
         with_member(&json!(true)),
+        with_member(&json!({})),
+        with_member(&json!({"type": "object"})),
+        with_member(&json!({"properties": {"a": {"type": "string"}}})),
+        with_member(&json!({"type": "object", "properties": {}, "anyOf": [{"type": "object"}]})),
+        with_member(&json!({"allOf": [{"type": "string"}, {"minLength": 1}]})),
+        with_member(&json!({"anyOf": [{"type": "string"}], "oneOf": [{"type": "string"}]})),
         with_member(&json!({"$ref": "#"})),
         with_member(&json!({"$ref": "https://example.com/schema"})),
         with_member(&json!({"$ref": "#/$defs/missing"})),

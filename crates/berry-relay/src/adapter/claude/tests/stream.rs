@@ -45,7 +45,10 @@ fn decode(name: &str, pieces: &[&[u8]], heading: Heading) -> Result<Vec<u8>, Gar
         }
     };
     for piece in pieces {
-        splitter.push(&Bytes::copy_from_slice(piece), &mut observe);
+        let split = splitter.push(&Bytes::copy_from_slice(piece), &mut observe);
+        if split.stopped_by.is_some() {
+            return Err(Garbled);
+        }
     }
     splitter.finish(&mut observe);
     result?;
@@ -61,18 +64,17 @@ fn check(name: &str) {
     assert_is_openais(&whole);
     assert_golden("stream", name, std::str::from_utf8(&whole).unwrap());
     for written in spellings(&stream) {
+        let bytes: Vec<&[u8]> = written.as_bytes().chunks(1).collect();
+        let byte_by_byte = decode(name, &bytes, heading());
+        assert_eq!(byte_by_byte.as_ref(), Ok(&whole), "{written:?}");
+    }
+    for written in [stream.replace('\n', "\r\n"), stream] {
         let bytes = written.as_bytes();
         for cut in 0..=bytes.len() {
             let (front, back) = bytes.split_at(cut);
             let cut_once = decode(name, &[front, back], heading());
             assert_eq!(cut_once.as_ref(), Ok(&whole), "cut at {cut} of {written:?}");
         }
-        let bytes: Vec<&[u8]> = bytes.chunks(1).collect();
-        assert_eq!(
-            decode(name, &bytes, heading()).as_ref(),
-            Ok(&whole),
-            "{written:?}"
-        );
     }
 }
 

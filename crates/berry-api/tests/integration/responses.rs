@@ -1,0 +1,162 @@
+//! Stored responses, and who may ask for them.
+
+use berry_testkit::{Behaviour, Upstream};
+use http::Method;
+use serde_json::json;
+
+use crate::support::{Answer, Gateway, Setup, TOKEN, request};
+
+const EVE: &str = "token-of-eve-0123456789";
+
+async fn ask(gateway: &Gateway, token: &str, method: Method, path: &str) -> Answer {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    gateway.send(request(method, path, &headers, "")).await
+}
+
+/// Makes a response and returns its id.
+async fn respond(gateway: &Gateway, stream: bool) -> String {
+    let body = json!({"model": "test-model", "input": "x", "stream": stream});
+    let bearer = format!("Bearer {TOKEN}");
+    let headers = [("authorization", bearer.as_str())];
+    let answer = gateway
+        .send(request(
+            Method::POST,
+            "/v1/responses",
+            &headers,
+            body.to_string(),
+        ))
+        .await;
+    assert_eq!(answer.status, 200);
+    let text = answer.text();
+    let (_, id) = text.split_once("\"id\":\"resp_").expect("an id");
+    let (id, _) = id.split_once('"').expect("its end");
+    format!("resp_{id}")
+}
+
+#[tokio::test]
+async fn a_response_is_asked_for_where_it_was_made() {
+    let first = Upstream::builder().name("first").start().await;
+    let second = Upstream::builder().name("second").start().await;
+    let gateway = Setup::over_two(&first, &second)
+        .strategy("round_robin")
+        .start();
+    for stream in [false, true, false, true] {
+        let id = respond(&gateway, stream).await;
+        for (method, end, expected) in [
+            (Method::GET, "", "response"),
+            (Method::POST, "/cancel", "response"),
+            (Method::GET, "/input_items?limit=3", "list"),
+            (Method::DELETE, "", "response"),
+        ] {
+            let path = format!("/v1/responses/{id}{end}");
+
+            let answer = ask(&gateway, TOKEN, method, &path).await;
+
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            assert_eq!(answer.json()["object"], expected);
+        }
+    }
+    let asked = second.requests().into_iter();
+    assert!(
+        asked
+            .map(|request| request.path_and_query)
+            .any(|path| path.ends_with("/input_items?limit=3"))
+    );
+}
+
+#[tokio::test]
+async fn a_response_of_somebody_else_does_not_exist() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream)
+        .more(&format!("[users.eve]\ntoken = \"{EVE}\""))
+        .start();
+    let id = respond(&gateway, false).await;
+
+    let answer = ask(&gateway, EVE, Method::GET, &format!("/v1/responses/{id}")).await;
+
+    let expected = "404 invalid_request_error/response_not_found";
+    assert_eq!(answer.error(), expected);
+    assert_eq!(upstream.request_count(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_response_is_looked_for_once_and_its_404_passes() {
+    let (first, second) = (Upstream::start().await, Upstream::start().await);
+    let gateway = Setup::over_two(&first, &second).start();
+
+    let answer = ask(&gateway, TOKEN, Method::GET, "/v1/responses/resp_of_nobody").await;
+
+    assert_eq!(answer.status, 404);
+    assert_eq!((first.request_count(), second.request_count()), (1, 0));
+    assert_eq!(gateway.backends().await, (2, 2));
+}
+
+#[tokio::test]
+async fn a_continued_response_goes_to_the_account_that_made_it() {
+    let first = Upstream::builder().name("first").start().await;
+    let second = Upstream::builder().name("second").start().await;
+    let gateway = Setup::over_two(&first, &second)
+        .strategy("round_robin")
+        .start();
+    let id = respond(&gateway, false).await;
+    let bearer = format!("Bearer {TOKEN}");
+    for _ in 0..3 {
+        let body = json!({"model": "test-model", "input": "x", "previous_response_id": id});
+        let headers = [("authorization", bearer.as_str())];
+        let answer = gateway
+            .send(request(
+                Method::POST,
+                "/v1/responses",
+                &headers,
+                body.to_string(),
+            ))
+            .await;
+        assert_eq!(answer.status, 200);
+    }
+
+    let counts = (first.request_count(), second.request_count());
+    assert!(counts == (4, 0) || counts == (0, 4), "{counts:?}");
+}
+
+#[tokio::test]
+async fn where_the_only_backend_that_knows_is_down_nobody_else_is_asked() {
+    let first = Upstream::builder().name("first").start().await;
+    let second = Upstream::builder().name("second").start().await;
+    let gateway = Setup::over_two(&first, &second)
+        .settings("max_retries = 0")
+        .start();
+    let id = respond(&gateway, false).await;
+    first.set(Behaviour::status(500));
+
+    let answer = ask(&gateway, TOKEN, Method::GET, &format!("/v1/responses/{id}")).await;
+
+    assert_eq!(answer.error(), "503 server_error/no_available_backend");
+    assert_eq!(second.request_count(), 0);
+}
+
+#[tokio::test]
+async fn a_response_is_for_users() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream).start();
+
+    let stranger = ask(
+        &gateway,
+        "nobodys-token",
+        Method::GET,
+        "/v1/responses/resp_1",
+    )
+    .await;
+    let head = ask(
+        &gateway,
+        TOKEN,
+        Method::HEAD,
+        "/v1/responses/resp_upstream_1",
+    )
+    .await;
+    let wrong = ask(&gateway, TOKEN, Method::PUT, "/v1/responses/resp_1").await;
+
+    assert_eq!(stranger.status, 401);
+    assert_eq!((head.status, head.text()), (200, ""));
+    assert_eq!(wrong.status, 405);
+}

@@ -1,0 +1,8 @@
+//! Translates any bytes as a stream of Gemini.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let cut = data.first().map_or(0, |&byte| usize::from(byte));
+    berry_relay::fuzz::stream("gemini", data, cut);
+});
