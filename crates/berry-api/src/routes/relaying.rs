@@ -52,15 +52,19 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
     } = accepted;
     let address = arrival.sender().map(|sender| sender.address);
     let Arrival { id, began, .. } = arrival;
-    let backend = exchange.envelope().and_then(|envelope| envelope.backend());
-    if let Some(backend) = backend {
-        info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
+    let names_backend = filter.provider.is_some();
+    // A name that is no provider's is the client's text, which is not for the log.
+    let mut endpoints = route.pool.endpoints().iter();
+    if let Some(backend) = &filter.provider
+        && endpoints.any(|endpoint| endpoint.key().provider == *backend)
+    {
+        info!(request_id = id.as_str(), user_id = %user.id, %backend, "backend chosen by the request");
     }
     let record = AccessRecord {
         gateway: Arc::clone(&gateway),
         address,
         path: exchange.operation.path(),
-        names_backend: backend.is_some(),
+        names_backend,
         request_id: id,
         user_id: user.id.as_str().into(),
         model: route.model.name.as_str().into(),

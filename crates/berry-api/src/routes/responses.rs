@@ -56,7 +56,8 @@ async fn ask(
     let (head, _) = request.into_parts();
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, &head.headers, &arrival)?;
-    if id.len() > LONGEST_ID {
+    // Dots alone are a step in a path, not a name.
+    if id.len() > LONGEST_ID || id.bytes().all(|byte| byte == b'.') {
         return Err(ApiError::response_not_found());
     }
     let pin = gateway.relay.pin(&id);

@@ -24,6 +24,9 @@ mod backend;
 /// Bodies and keys in the log, for operators who have asked for them.
 #[cfg(test)]
 mod body_log;
+/// Secrets and prompts, sought in everything that is written and answered.
+#[cfg(test)]
+mod canary;
 /// Whole answers, and what crosses the gateway with them.
 #[cfg(test)]
 mod chat;

@@ -164,21 +164,35 @@ impl Process {
         lines.pop().expect("a line")
     }
 
+    /// Reads the log to its end, as it is written.
+    pub(crate) async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.lines.next_line().await.expect("lines of text") {
+            rest.push(line);
+        }
+        rest
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("a running process")
     }
 
     /// Sends a signal by its name, like `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.id());
-        let status = Command::new("/bin/sh").args(["-c", &kill]).status().await;
-        assert!(status.expect("a shell").success());
+        signal(self.id(), name).await;
     }
 
     /// Waits for the end and returns the exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         within(self.child.wait()).await.expect("an end").code()
     }
+}
+
+/// Sends a signal to a process.
+pub(crate) async fn signal(id: u32, name: &str) {
+    let kill = format!("kill -{name} {id}");
+    let status = Command::new("/bin/sh").args(["-c", &kill]).status().await;
+    assert!(status.expect("a shell").success());
 }
 
 async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {
