@@ -161,7 +161,7 @@ fn behaviours(protocol: Protocol, address: SocketAddr) -> Vec<Behaviour> {
         Behaviour::garbage(),
         Behaviour::body("application/json", quoted.clone()),
         Behaviour::body("text/plain", quoted.clone()).with_status(422),
-        Behaviour::body("text/html", quoted.clone()).with_status(400),
+        Behaviour::body("text/html", quoted).with_status(400),
         Behaviour::echo().header("set-cookie", KEY),
         Behaviour::json(error.clone()),
         Behaviour::stream([event.clone()], Duration::ZERO),

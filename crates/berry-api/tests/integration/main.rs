@@ -102,3 +102,6 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// Ways to get in without leave, all of them closed.
+#[cfg(test)]
+mod ways_in;
