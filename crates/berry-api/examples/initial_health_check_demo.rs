@@ -42,8 +42,9 @@ async fn main() -> anyhow::Result<()> {
         format: Format::Text,
         filter: "warn,berry_loadbalance::health_check=debug".to_owned(),
         file: None,
+        fixed_file: None,
     };
-    logs.init()?;
+    let log_file = logs.init()?;
     let behaviours = [
         ("works", Behaviour::echo()),
         ("refuses", Behaviour::status(401)),
@@ -65,6 +66,7 @@ async fn main() -> anyhow::Result<()> {
     let app = App::build(Options {
         config: parse(&source)?,
         source,
+        log_file,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         max_connections: 1,
         seed: 7,

@@ -14,10 +14,11 @@ use tracing::{info, warn};
 use crate::audit::{self, Audit, AuditError};
 use crate::exposure;
 use crate::gateway::Gateway;
-use crate::reload::{self, Reloader, Reloads};
+use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
+use crate::telemetry::LogFile;
 use crate::tls;
 
 /// How a process is started.
@@ -27,6 +28,8 @@ pub struct Options {
     pub config: Config,
     /// What it was read from, and is read from again.
     pub source: Source,
+    /// Where lines go beside stdout, which the configuration may change.
+    pub log_file: LogFile,
     /// Where to listen.
     pub address: SocketAddr,
     /// The most open client connections.
@@ -81,6 +84,7 @@ impl App {
         let Options {
             config,
             source,
+            log_file,
             address,
             max_connections,
             seed,
@@ -110,7 +114,16 @@ impl App {
             cut: tasks.cut().clone(),
         });
         let (planner, plans) = mpsc::channel(1);
-        let reloader = Reloader::new(source, Arc::clone(&gateway), registry, planner, requests);
+        let reloader = Reloader::new(
+            source,
+            requests,
+            Affected {
+                gateway: Arc::clone(&gateway),
+                registry,
+                plans: planner,
+                log_file,
+            },
+        );
         let (shared, tracked) = (Arc::clone(&gateway), tasks.clone());
         Ok(Self {
             server: Server::new(listener, shared, max_connections, tracked),

@@ -10,6 +10,8 @@ use anyhow::Context;
 use berry_api::config_file::ConfigFile;
 use berry_api::telemetry::LogOptions;
 use berry_api::{App, Options};
+use berry_core::Loaded;
+use berry_core::config::Severity;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,17 +44,13 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         checked.report(&mut std::io::stdout())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let Checked {
-        config,
-        source,
-        warnings,
-        ..
-    } = checked;
-    LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
+    let Checked { loaded, source } = checked;
+    let Loaded { config, warnings } = loaded;
+    let log_file = LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
     if file.is_example {
         warn!(path = %file.path.display(), "no configuration of your own was found: serving an EXAMPLE");
     }
-    for warning in warnings {
+    for warning in warnings.lines(Severity::Warning, &source) {
         warn!("{warning}");
     }
     raise_file_limit();
@@ -62,6 +60,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         seed: seed(),
         config,
         source,
+        log_file,
     };
     let runtime = runtime(&options)?;
     let code = runtime.block_on(async {

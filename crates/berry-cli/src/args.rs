@@ -2,11 +2,15 @@
 //!
 //! The options of a command are declared beside it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::commands::{mock_upstream, simulate};
+use crate::commands::{
+    completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
+    mock_upstream, simulate, test_backend, validate_config,
+};
 
 /// The command line as a whole.
 #[derive(Debug, Parser)]
@@ -23,10 +27,46 @@ pub(crate) struct Args {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Check a configuration, and say what is wrong and what is odd
+    ValidateConfig(validate_config::Options),
+    /// Write a configuration to begin with
+    GenerateConfig(generate_config::Options),
+    /// Ask every provider of a configuration whether it works
+    HealthCheck(health_check::Options),
+    /// Show what a running gateway has counted
+    Metrics(metrics::Options),
+    /// Try one model of one provider
+    TestBackend(test_backend::Options),
+    /// Make a token for a user
+    GenerateToken(generate_token::Options),
+    /// Turn a token into what `token_sha256` takes
+    HashToken(hash_token::Options),
+    /// Encrypt provider keys, so that a file does not have them in it
+    EncryptKey(encrypt_key::Options),
+    /// Print the completions of a shell
+    Completions(completions::Options),
     /// Serve a simulated OpenAI-compatible provider until interrupted
     MockUpstream(mock_upstream::Options),
     /// Play a scenario with every strategy, in virtual time, and compare them
     Simulate(simulate::Options),
+}
+
+/// Which configuration a command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArg {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    pub(crate) config: PathBuf,
+}
+
+/// For whom a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON value
+    Json,
 }
 
 /// Parses `50ms`, `2s` or `1.5s`; a plain number is milliseconds.

@@ -4,23 +4,32 @@
 //! failure, 2 for a command line that cannot be understood.
 
 mod args;
+mod chance;
 mod commands;
-mod config;
+mod env;
+mod opened;
 mod output;
+mod probing;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Args, Command};
-use crate::commands::{mock_upstream, simulate};
+use crate::commands::{
+    completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
+    mock_upstream, simulate, test_backend, validate_config,
+};
+use crate::output::Told;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::failure(&error);
+            if !error.is::<Told>() {
+                output::failure(&error);
+            }
             ExitCode::FAILURE
         }
     }
@@ -28,6 +37,15 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
+        Command::ValidateConfig(options) => validate_config::run(options).await,
+        Command::GenerateConfig(options) => generate_config::run(&options),
+        Command::HealthCheck(options) => health_check::run(options).await,
+        Command::Metrics(options) => metrics::run(options).await,
+        Command::TestBackend(options) => test_backend::run(options).await,
+        Command::GenerateToken(options) => generate_token::run(&options),
+        Command::HashToken(options) => hash_token::run(options),
+        Command::EncryptKey(options) => encrypt_key::run(&options),
+        Command::Completions(options) => completions::run(&options),
         Command::MockUpstream(options) => mock_upstream::run(options).await,
         Command::Simulate(options) => simulate::run(&options),
     }

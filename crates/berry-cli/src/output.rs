@@ -3,14 +3,33 @@
 //! The only place that prints. Lines are flushed at once, because whoever started a command reads
 //! them through a pipe; a reader that is gone is an error on stdout, and nobody to tell on stderr.
 
-use std::fmt::{self, Write as _};
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A failure that the output has told already.
+#[derive(Debug)]
+pub(crate) struct Told;
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the command failed")
+    }
+}
+
+impl std::error::Error for Told {}
 
 /// Prints a result line to stdout.
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
+}
+
+/// Prints a JSON value to stdout.
+pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    Ok(line(&serde_json::to_string_pretty(value)?)?)
 }
 
 /// Prints a text of several lines to stdout.
@@ -20,44 +39,81 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Rows whose cells stand below each other: the first column to the left, as it has names; the
-/// others to the right, as they have numbers.
+/// Rows whose cells stand below each other: numbers to the right, all else to the left.
 #[derive(Debug, Default)]
-pub(crate) struct Table(Vec<Vec<String>>);
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+    indent: &'static str,
+}
 
 impl Table {
+    /// A table of what belongs to the line above it.
+    pub(crate) fn indented() -> Self {
+        Self {
+            indent: "  ",
+            ..Self::default()
+        }
+    }
+
     /// Adds a row.
     pub(crate) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
-        self.0.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// Returns the width of a column, and whether it has numbers below its head.
+    fn column(&self, place: usize) -> (usize, bool) {
+        let cells = || self.rows.iter().filter_map(|row| row.get(place));
+        let width = cells().map(|cell| cell.chars().count()).max();
+        let is_number =
+            |cell: &String| cell == "-" || cell.starts_with(|c: char| c.is_ascii_digit());
+        (
+            width.unwrap_or(0),
+            place > 0 && cells().skip(1).all(is_number),
+        )
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.0.iter().map(Vec::len).max().unwrap_or_default();
-        let width = |column: usize| {
-            let cells = self.0.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &self.0 {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                if column == 0 {
-                    write!(line, "{cell:width$}")?;
-                } else if columns == 2 {
-                    write!(line, "  {cell}")?;
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let columns: Vec<_> = (0..columns).map(|place| self.column(place)).collect();
+        for row in &self.rows {
+            let cells = row.iter().zip(&columns).map(|(cell, &(width, is_number))| {
+                if is_number {
+                    format!("{cell:>width$}")
                 } else {
-                    write!(line, "  {cell:>width$}")?;
+                    format!("{cell:width$}")
                 }
-            }
+            });
+            let cells: Vec<_> = cells.collect();
+            let line = format!("{}{}", self.indent, cells.join("  "));
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
     }
 }
 
+/// Prints findings and the like to stderr, as they are.
+pub(crate) fn aside(text: &str) {
+    // Nobody is left to be told that nobody reads.
+    let _ = write!(io::stderr().lock(), "{text}");
+}
+
+/// Whether what goes to stderr is seen on a terminal.
+pub(crate) fn is_colored() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Prints why a command failed to stderr, with its causes, in one line.
 pub(crate) fn failure(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr().lock(), "error: {error:#}");
+    aside(&format!("error: {error:#}\n"));
+}
+
+/// Shows on a terminal how much of something is done; nothing in a pipe.
+pub(crate) fn progress(steps: usize, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what);
+    bar
 }

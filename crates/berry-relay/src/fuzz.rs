@@ -12,6 +12,9 @@ use crate::envelope::Envelope;
 use crate::sse::{Fate, Splitter};
 
 /// Events are the same and bytes are untouched, wherever a stream is cut.
+///
+/// # Panics
+/// It does not hold.
 pub fn splitter(stream: &[u8], cut: usize) {
     let read = |frames: &[&[u8]]| {
         let (mut splitter, mut events, mut forwarded) =
@@ -50,6 +53,9 @@ fn decoder(protocol: &str) -> Option<Box<dyn Decoder>> {
 }
 
 /// Whatever a provider sends becomes whole events of OpenAI's, the same wherever it is cut.
+///
+/// # Panics
+/// It does not hold.
 pub fn stream(protocol: &str, stream: &[u8], cut: usize) {
     let read = |frames: &[&[u8]]| {
         let mut decoder = decoder(protocol)?;
@@ -90,6 +96,9 @@ pub fn stream(protocol: &str, stream: &[u8], cut: usize) {
 }
 
 /// A form that is accepted is read again with the model that was put in, and without a backend.
+///
+/// # Panics
+/// It does not hold.
 pub fn form(body: &[u8]) {
     let kind = HeaderValue::from_static("multipart/form-data; boundary=b");
     let Ok(envelope) = Envelope::parse_form(Bytes::copy_from_slice(body), &kind) else {

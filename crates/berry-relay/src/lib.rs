@@ -24,6 +24,7 @@ mod multipart;
 mod pins;
 mod prober;
 mod quiet;
+pub mod reference;
 mod relay;
 mod retry_after;
 mod snapshot;

@@ -136,11 +136,14 @@ impl Names {
         source: &Source,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Loaded, Diagnostics> {
-        let vocabulary = Vocabulary {
+        Config::parse(source, &self.vocabulary(), environment)
+    }
+
+    pub(crate) fn vocabulary(&self) -> Vocabulary<'_> {
+        Vocabulary {
             strategies: &self.strategies,
             protocols: &self.protocols,
-        };
-        Config::parse(source, &vocabulary, environment)
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
 use crate::exposure;
 use crate::gateway::Gateway;
+use crate::telemetry::{LogError, LogFile};
 use crate::tls;
 pub(crate) use watch::Watch;
 
@@ -109,6 +110,9 @@ pub(crate) enum ReloadError {
     /// The audit log that is configured cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The log file cannot be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// A bug of ours.
     #[error("the reload panicked")]
     Panicked,
@@ -167,12 +171,19 @@ impl Reloads {
     }
 }
 
+/// What a reload reaches.
+#[derive(Debug)]
+pub(crate) struct Affected {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) plans: mpsc::Sender<Plan<UpstreamProber>>,
+    pub(crate) log_file: LogFile,
+}
+
 /// The task; see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Reloader {
-    gateway: Arc<Gateway>,
-    registry: Arc<Registry>,
-    plans: mpsc::Sender<Plan<UpstreamProber>>,
+    affected: Affected,
     requests: mpsc::Receiver<Request>,
     watch: Watch,
     /// What is served, as it is written.
@@ -185,15 +196,11 @@ impl Reloader {
     /// Makes the task that reloads `served` from where it came.
     pub(crate) fn new(
         served: Source,
-        gateway: Arc<Gateway>,
-        registry: Arc<Registry>,
-        plans: mpsc::Sender<Plan<UpstreamProber>>,
         requests: mpsc::Receiver<Request>,
+        affected: Affected,
     ) -> Self {
         Self {
-            gateway,
-            registry,
-            plans,
+            affected,
             requests,
             watch: Watch::begin(served.path()),
             seen: fingerprint(Ok(&served)),
@@ -228,6 +235,13 @@ impl Reloader {
 
     /// Reloads; none where the file asks for it and has nothing new in it.
     async fn reload(&mut self, trigger: Trigger) -> Option<Outcome> {
+        if trigger == Trigger::Signal {
+            // Whoever rotates logs says so by this signal.
+            self.affected.log_file.reopen().unwrap_or_else(|error| {
+                error!(%error, "the log file cannot be opened again: lines go on as before");
+            });
+            self.reopen_audit().await;
+        }
         let path = self.served.path().to_owned();
         let read = spawn_blocking(|| Source::read(path)).await;
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -241,22 +255,18 @@ impl Reloader {
             Err(error) => Err(error.into()),
         };
         if outcome.is_err() {
-            self.gateway.snapshots.refused();
-            if trigger == Trigger::Signal {
-                self.reopen_audit().await;
-            }
+            self.affected.gateway.snapshots.refused();
         }
         Some(outcome)
     }
 
-    /// Opens the audit log anew where it is: who has moved the file away says so by a signal, and a
-    /// faulty configuration must not keep the old one open.
+    /// Opens the audit log anew where it is, whatever the configuration has become.
     async fn reopen_audit(&self) {
-        let snapshot = self.gateway.snapshot();
+        let snapshot = self.affected.gateway.snapshot();
         let opened =
             spawn_blocking(move || audit::open(snapshot.config.settings.audit_log.as_deref()));
         match opened.await {
-            Ok(Ok(file)) => self.gateway.audit.continue_in(file),
+            Ok(Ok(file)) => self.affected.gateway.audit.continue_in(file),
             Ok(Err(error)) => error!(%error, "audit log not reopened"),
             Err(_panicked) => {}
         }
@@ -264,7 +274,7 @@ impl Reloader {
 
     /// Notes for auditors what a reload came to.
     fn audit(&self, trigger: Trigger, result: &str) {
-        self.gateway.audit.record(Event {
+        self.affected.gateway.audit.record(Event {
             user_id: None,
             action: Action::Reload,
             resource: &self.served.path().to_string_lossy(),
@@ -276,7 +286,10 @@ impl Reloader {
 
     /// Serves what is written, if it is valid.
     async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
-        let (registry, current) = (Arc::clone(&self.registry), self.gateway.snapshot());
+        let (registry, current) = (
+            Arc::clone(&self.affected.registry),
+            self.affected.gateway.snapshot(),
+        );
         let made = spawn_blocking(move || make(source, &registry, &current)).await;
         let Made {
             snapshot,
@@ -285,19 +298,22 @@ impl Reloader {
             plan,
             warnings,
         } = made.map_err(|_| ReloadError::Panicked)??;
+        let log_file = snapshot.config.telemetry.log_file.as_deref();
+        self.affected.log_file.follow(log_file)?;
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
-        let generation = self.gateway.snapshots.publish(snapshot, tls);
+        let gateway = Arc::clone(&self.affected.gateway);
+        let generation = gateway.snapshots.publish(snapshot, tls);
         let result = format!("generation {generation}");
         if audit.is_none() {
             // The last word of a log that ends here.
             self.audit(trigger, &result);
         }
-        self.gateway.audit.continue_in(audit);
+        gateway.audit.continue_in(audit);
         self.audit(trigger, &result);
         // A monitor that has ended was told to stop, as this task will be.
-        let _ = self.plans.send(plan).await;
+        let _ = self.affected.plans.send(plan).await;
         Ok(Reloaded {
             generation,
             diff,

@@ -6,6 +6,7 @@
 //! file twice a second. A change is reported when the file has been left alone for a moment, so
 //! that one that is being written is not read; whether its content is another is not asked here.
 
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -107,15 +108,25 @@ fn watch_folder(path: &Path, hints: Arc<Notify>) -> notify::Result<RecommendedWa
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         Some(_) | None => PathBuf::from("."),
     };
+    let name = path.file_name().map(OsStr::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         // An error may hide a change.
-        if event.is_ok_and(|event| is_reading(event.kind)) {
-            return;
+        if event.map_or(true, |event| concerns(&event, name.as_deref())) {
+            hints.notify_one();
         }
-        hints.notify_one();
     })?;
     watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     Ok(watcher)
+}
+
+/// Whether an event may be about the file of this name: logs and the like in the same folder are
+/// never quiet.
+fn concerns(event: &Event, name: Option<&OsStr>) -> bool {
+    // Kubernetes' symlink, and what it is renamed from.
+    let is_swap = |name: &OsStr| name.as_encoded_bytes().starts_with(b"..");
+    let mut names = event.paths.iter().map(|path| path.file_name());
+    let is_ours = names.any(|found| found == name || found.is_some_and(is_swap));
+    (is_ours || event.paths.is_empty()) && !is_reading(event.kind)
 }
 
 /// Whether something was only read, as this process does when it has been told of a change.
@@ -123,5 +134,38 @@ fn is_reading(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access != AccessKind::Close(AccessMode::Write),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessMode, ModifyKind};
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_change_the_file_is_heard() {
+        let written = EventKind::Modify(ModifyKind::Any);
+        let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        let read = EventKind::Access(AccessKind::Open(AccessMode::Read));
+        let renamed = ["folder/.config.toml.swp", "folder/config.toml"];
+
+        for (kind, paths, expected) in [
+            (written, &["folder/config.toml"][..], true),
+            (closed, &["folder/config.toml"], true),
+            (written, &renamed, true),
+            (written, &["folder/..data"], true),
+            (written, &[], true),
+            (read, &["folder/config.toml"], false),
+            (written, &["folder/berry-api.log"], false),
+        ] {
+            let event = paths
+                .iter()
+                .fold(Event::new(kind), |event, path| event.add_path(path.into()));
+
+            let heard = concerns(&event, Some(OsStr::new("config.toml")));
+
+            assert_eq!(heard, expected, "{event:?}");
+        }
     }
 }

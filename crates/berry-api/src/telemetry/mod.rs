@@ -1,13 +1,13 @@
 //! Logs: text or JSON lines on stdout, and JSON lines in a file.
 
 mod json;
+mod log_file;
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+pub use log_file::LogFile;
+use tracing_subscriber::filter::{EnvFilter, ParseError, dynamic_filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, fmt};
@@ -35,8 +35,10 @@ pub struct LogOptions {
     pub format: Format,
     /// Directives as in `RUST_LOG`.
     pub filter: String,
-    /// A file for JSON lines.
+    /// A file for JSON lines, as configured.
     pub file: Option<PathBuf>,
+    /// The same as the environment says, which wins and does not change.
+    pub fixed_file: Option<PathBuf>,
 }
 
 /// Why logging could not begin.
@@ -65,8 +67,7 @@ pub enum LogError {
 }
 
 impl LogOptions {
-    /// Reads them from the environment; `file` is the configured log file, which the environment
-    /// wins over.
+    /// Reads them from the environment; `file` is the configured log file.
     ///
     /// # Errors
     /// `LOG_FORMAT` has another value than `text` and `json`.
@@ -79,59 +80,36 @@ impl LogOptions {
         };
         let filter = env::read(env::RUST_LOG).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
         let filter = filter.replace(ALIAS.0, ALIAS.1);
-        let file = env::read_path(env::LOG_FILE).map(PathBuf::from).or(file);
         Ok(Self {
             format,
             filter,
             file,
+            fixed_file: env::read_path(env::LOG_FILE).map(PathBuf::from),
         })
     }
 
-    /// Begins to log, for the whole process.
+    /// Begins to log, for the whole process; returns what moves the log file.
     ///
     /// # Errors
     /// The filter is not valid, or the file cannot be opened.
-    pub fn init(&self) -> Result<(), LogError> {
+    pub fn init(&self) -> Result<LogFile, LogError> {
         let filter = EnvFilter::builder().parse(&self.filter)?;
         let stdout = match self.format {
             Format::Text => fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
             Format::Json => fmt::layer().event_format(json::JsonLines).boxed(),
         };
-        let file = match &self.file {
-            Some(path) => {
-                let writer = Arc::new(open(path)?);
-                Some(
-                    fmt::layer()
-                        .event_format(json::JsonLines)
-                        .with_writer(writer),
-                )
-            }
-            None => None,
-        };
+        let log_file = LogFile::open(self.fixed_file.clone(), self.file.as_deref())?;
+        let is_on = log_file.clone();
+        let file = fmt::layer()
+            .event_format(json::JsonLines)
+            .with_writer(log_file.clone())
+            .with_filter(dynamic_filter_fn(move |_, _| is_on.is_on()));
         tracing_subscriber::registry()
             .with(filter)
-            .with(stdout)
+            // First, so that who reads a line on stdout finds it in the file.
             .with(file)
+            .with(stdout)
             .try_init()?;
-        Ok(())
+        Ok(log_file)
     }
-}
-
-/// Opens a log file to append to, and makes its folder.
-fn open(path: &Path) -> Result<File, LogError> {
-    let wrong = |source| LogError::File {
-        path: path.to_owned(),
-        source,
-    };
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(wrong)
 }

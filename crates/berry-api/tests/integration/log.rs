@@ -330,3 +330,40 @@ async fn prompts_answers_keys_and_tokens_are_in_no_log() {
         assert_eq!(line, None, "{secret}");
     }
 }
+
+#[tokio::test]
+async fn the_log_file_goes_on_after_it_was_moved_away_or_is_another_one() {
+    let upstream = Upstream::start().await;
+    let toml = |name: &str| {
+        let log = format!("[telemetry]\nlog_file = \"{name}\"");
+        Setup::over(&upstream).more(&log).toml()
+    };
+    let folder = scratch(&[("config.toml", &toml("a.log"))]);
+    let path = |name: &str| folder.path().join(name);
+    let lines = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default();
+    let mut process = Process::start(folder.path(), &[], &[]).await;
+    let reloaded = "Configuration reloaded successfully";
+
+    std::fs::rename(path("a.log"), path("a.log.1")).unwrap();
+    process.signal("HUP").await;
+    process.logged(reloaded).await;
+    assert!(lines("a.log.1").contains("Starting Berry API"));
+    assert!(lines("a.log").contains(reloaded), "{}", lines("a.log"));
+
+    std::fs::write(path("config.toml"), toml("logs/b.log")).unwrap();
+    process.logged(reloaded).await;
+    assert!(lines("logs/b.log").contains(reloaded));
+
+    std::fs::write(path("config.toml"), toml("/dev/null/c.log")).unwrap();
+    let refused = process.logged("Failed to reload configuration").await;
+    let error = refused["fields"]["error"].as_str().unwrap();
+    assert!(
+        error.starts_with("the log file `/dev/null/c.log` cannot be opened: "),
+        "{error}"
+    );
+    assert!(lines("logs/b.log").contains("Failed to reload configuration"));
+
+    std::fs::write(path("config.toml"), toml("")).unwrap();
+    process.logged(reloaded).await;
+    assert_eq!(lines("logs/b.log").matches(reloaded).count(), 1);
+}

@@ -251,11 +251,23 @@ async fn as_many_threads_serve_as_configured() {
 
         let process = Process::start(folder.path(), &[], &[]).await;
 
-        let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
-        let serving = threads
-            .map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap())
-            .filter(|name| name.trim() == "berry")
-            .count();
-        assert_eq!(serving, count);
+        // A thread takes its name only when it runs.
+        within(async {
+            while serving(&process) != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
+}
+
+/// Returns how many threads of a process are there to serve.
+fn serving(process: &Process) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    let names = threads.filter_map(|thread| {
+        let name = thread.unwrap().path().join("comm");
+        // One that has just ended has no name any more.
+        std::fs::read_to_string(name).ok()
+    });
+    names.filter(|name| name.trim() == "berry").count()
 }

@@ -1,7 +1,7 @@
 //! A configuration that changes while requests are served.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, setup.toml()).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         Self {
             gateway: Gateway::start_from(&path),
             folder,

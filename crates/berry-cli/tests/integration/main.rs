@@ -1,8 +1,23 @@
 //! The real binary, started as a user starts it.
 
+/// Files: checked, written, never overwritten unasked.
+#[cfg(test)]
+mod config;
+/// Keys that a file holds encrypted.
+#[cfg(test)]
+mod encrypt_key;
+/// What a running gateway has counted.
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod mock_upstream;
+/// Providers and gateways, asked.
+#[cfg(test)]
+mod probing;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod support;
+/// Tokens: made and hashed.
+#[cfg(test)]
+mod token;

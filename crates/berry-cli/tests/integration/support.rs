@@ -1,8 +1,14 @@
 //! Starts the binary, and talks HTTP to what it serves.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_berry-cli");
 
 /// A running `berry-cli mock-upstream`, killed when dropped.
 pub(crate) struct MockUpstream {
@@ -84,7 +90,69 @@ pub(crate) fn run(options: &[&str]) -> Output {
 }
 
 fn cli(options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berry-cli"));
+    let mut command = Command::new(BINARY);
     command.args(options);
     command
+}
+
+/// How a command ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A folder to run commands in, with nothing of the environment that the tests run in.
+pub(crate) struct Desk(pub(crate) TempDir);
+
+impl Desk {
+    /// Lays this configuration on it.
+    pub(crate) fn with(toml: &str) -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        desk.write("config.toml", toml);
+        desk
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        // For its owner only, as a file with keys in it should be.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
+        self.run_with(arguments, &[], "")
+    }
+
+    /// Runs a command with these variables and this text on stdin.
+    pub(crate) fn run_with(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        input: &str,
+    ) -> Finished {
+        let mut child = Command::new(BINARY)
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // One that reads nothing may have ended.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Finished {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //! not cost one.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -39,6 +39,15 @@ impl TokenDigest {
             *byte = u8::try_from(high << 4 | low).ok()?;
         }
         Some(Self(bytes))
+    }
+
+    /// Returns the digest as 64 hexadecimal digits, as `token_sha256` takes it.
+    pub fn to_hex(self) -> String {
+        self.0.iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     /// Compares in a time that does not depend on where the two differ.
@@ -161,6 +170,13 @@ mod tests {
 
     fn alice() -> User {
         user("alice", "alice-token")
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written() {
+        let digest = TokenDigest::of("token");
+
+        assert_eq!(TokenDigest::from_hex(&digest.to_hex()), Some(digest));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use toml::de::DeTable;
 use toml::{Table, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::reader::{Written, path_to};
+use super::reader::path_to;
 use super::source::Source;
+use super::table::entry;
 use super::{Config, ServerSettings};
 
 /// The tables whose entries have names that users chose; of all others the keys are fixed.
@@ -136,19 +137,13 @@ impl Source {
     /// that only the surroundings of a configuration bring to light.
     pub fn place(&self, section: &str, key: &str) -> Option<Range<usize>> {
         let tree = DeTable::parse(self.text()).ok()?;
-        let (span, section) = find(tree.get_ref(), section)?;
+        let (span, section) = entry(tree.get_ref(), section)?;
         let key = section
             .get_ref()
             .as_table()
-            .and_then(|table| find(table, key));
+            .and_then(|table| entry(table, key));
         Some(key.map_or(span, |(span, _)| span))
     }
-}
-
-fn find<'t, 'i>(table: &'t DeTable<'i>, name: &str) -> Option<(Range<usize>, &'t Written<'i>)> {
-    let mut entries = table.iter();
-    let (key, value) = entries.find(|(key, _)| key.get_ref() == name)?;
-    Some((key.span(), value))
 }
 
 #[cfg(test)]

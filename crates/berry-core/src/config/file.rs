@@ -198,8 +198,8 @@ table! {
         name: String,
         /// Where it is: http or https, with or without a version segment in its path.
         base_url: BaseUrl,
-        /// The key it knows the gateway by: the key itself, or `${NAME}` for an environment variable.
-        /// Empty = no credential is sent.
+        /// The key it knows the gateway by: the key itself, `${NAME}` for an environment variable, or
+        /// what `berry-cli encrypt-key` makes of it. Empty = no credential is sent.
         api_key: Secret,
         /// The upstream models it offers; empty = not checked.
         models: Vec<String>,

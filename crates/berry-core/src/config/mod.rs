@@ -10,14 +10,17 @@
 mod diagnostic;
 mod diff;
 mod file;
+mod lint;
 mod model;
 mod pending;
 mod provider;
 mod reader;
+mod reference;
 mod render;
 mod resolve;
 mod scalar;
 pub mod scenario;
+mod sealed;
 mod server;
 mod settings;
 mod source;
@@ -37,6 +40,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use diff::ConfigDiff;
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
+pub use reference::Reference;
+pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
 pub use source::{Source, SourceError};
@@ -101,6 +106,11 @@ impl Config {
             }
             .config(&file);
             pending::warn(tree, &mut judged);
+            if source.is_public() && !judged.secrets.is_empty() {
+                let message = "every user of this machine can read the keys and tokens in the file";
+                let finding = Diagnostic::warning(message);
+                judged.push(finding.help("take that right away: `chmod o-r` and the file's name"));
+            }
             findings.extend(judged, |span| !parsed.is_guess(span));
         }
         findings.sort();

@@ -19,6 +19,34 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 /// A value as it stands in the file.
 pub(super) type Written<'i> = Spanned<DeValue<'i>>;
 
+/// What a value is, as far as programs can be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Text,
+    Flag,
+    /// A whole number from the first to the second.
+    Whole(u32, u32),
+    /// A number from the first to the second, if there is a second.
+    Decimal(u32, Option<u32>),
+    /// One of these.
+    Choice(&'static [&'static str]),
+    List(&'static Self),
+    /// A table whose keys users choose.
+    Named(&'static Self),
+    /// A table with these keys.
+    Table(&'static [Key]),
+}
+
+/// A key of a table, as it is described.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    /// The lines of its comment.
+    pub(super) about: &'static [&'static str],
+    pub(super) expected: fn() -> Cow<'static, str>,
+    pub(super) kind: Kind,
+}
+
 /// A kind of value: what a key takes, and what it is read as.
 pub(super) trait Value {
     /// What it is read as.
@@ -26,6 +54,9 @@ pub(super) trait Value {
 
     /// Whether the value must never be shown.
     const SECRET: bool = false;
+
+    /// What it is to those who do not read the file but describe it.
+    const KIND: Kind = Kind::Text;
 
     /// Says what is expected, as in "must be …".
     fn expected() -> Cow<'static, str>;
@@ -240,6 +271,8 @@ fn shown(written: &Written<'_>) -> Cow<'static, str> {
 impl<T: Value> Value for Spanned<T> {
     type Output = Spanned<T::Output>;
 
+    const KIND: Kind = T::KIND;
+
     fn expected() -> Cow<'static, str> {
         T::expected()
     }
@@ -251,6 +284,8 @@ impl<T: Value> Value for Spanned<T> {
 
 impl<T: Value> Value for Vec<T> {
     type Output = Vec<T::Output>;
+
+    const KIND: Kind = Kind::List(&T::KIND);
 
     fn expected() -> Cow<'static, str> {
         format!("an array, each element {}", T::expected()).into()

@@ -15,7 +15,7 @@ use toml::de::DeValue;
 use super::diagnostic::Diagnostic;
 use super::model::{Affinity, BillingMode};
 use super::provider::HttpVersion;
-use super::reader::{Reader, Value, Written};
+use super::reader::{Kind, Reader, Value, Written};
 use super::{suggest, vocabulary};
 use crate::name::{ModelName, Tag};
 use crate::secret::Secret;
@@ -68,6 +68,8 @@ fn number(written: &Written<'_>) -> Option<f64> {
 impl<const MIN: u32, const MAX: u32> Value for Count<MIN, MAX> {
     type Output = u32;
 
+    const KIND: Kind = Kind::Whole(MIN, MAX);
+
     fn expected() -> Cow<'static, str> {
         format!("a whole number from {MIN} to {MAX}").into()
     }
@@ -79,6 +81,8 @@ impl<const MIN: u32, const MAX: u32> Value for Count<MIN, MAX> {
 
 impl Value for Positive {
     type Output = NonZeroU32;
+
+    const KIND: Kind = Kind::Whole(1, u32::MAX);
 
     fn expected() -> Cow<'static, str> {
         "a whole number, at least 1".into()
@@ -93,6 +97,8 @@ impl Value for Positive {
 impl<const MAX: u32> Value for CountOrOff<MAX> {
     type Output = Option<NonZeroU32>;
 
+    const KIND: Kind = Kind::Whole(0, MAX);
+
     fn expected() -> Cow<'static, str> {
         format!("a whole number up to {MAX}, or 0 for off").into()
     }
@@ -105,6 +111,8 @@ impl<const MAX: u32> Value for CountOrOff<MAX> {
 
 impl<const MIN: u32, const MAX: u32> Value for Seconds<MIN, MAX> {
     type Output = Duration;
+
+    const KIND: Kind = Kind::Whole(MIN, MAX);
 
     fn expected() -> Cow<'static, str> {
         format!("a whole number of seconds from {MIN} to {MAX}").into()
@@ -119,6 +127,8 @@ impl<const MIN: u32, const MAX: u32> Value for Seconds<MIN, MAX> {
 impl<const MAX: u32> Value for SecondsOrOff<MAX> {
     type Output = Option<Duration>;
 
+    const KIND: Kind = Kind::Whole(0, MAX);
+
     fn expected() -> Cow<'static, str> {
         format!("a whole number of seconds up to {MAX}, or 0 for off").into()
     }
@@ -131,6 +141,8 @@ impl<const MAX: u32> Value for SecondsOrOff<MAX> {
 
 impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
     type Output = f64;
+
+    const KIND: Kind = Kind::Decimal(MIN, Some(MAX));
 
     fn expected() -> Cow<'static, str> {
         format!("a number from {MIN} to {MAX}").into()
@@ -146,6 +158,8 @@ impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
 impl Value for Weight {
     type Output = f64;
 
+    const KIND: Kind = Kind::Decimal(0, Some(100));
+
     fn expected() -> Cow<'static, str> {
         "a number greater than 0 and at most 100".into()
     }
@@ -159,6 +173,8 @@ impl Value for Weight {
 impl Value for Price {
     type Output = f64;
 
+    const KIND: Kind = Kind::Decimal(0, None);
+
     fn expected() -> Cow<'static, str> {
         "a price in US dollars, 0 or more".into()
     }
@@ -171,6 +187,8 @@ impl Value for Price {
 
 impl Value for bool {
     type Output = Self;
+
+    const KIND: Kind = Kind::Flag;
 
     fn expected() -> Cow<'static, str> {
         "`true` or `false`".into()
@@ -349,6 +367,8 @@ pub(super) fn chosen<T: Value<Output = T> + Copy>(
 impl Value for HttpVersion {
     type Output = Self;
 
+    const KIND: Kind = Kind::Choice(&["auto", "http1", "h2c"]);
+
     fn expected() -> Cow<'static, str> {
         "`auto`, `http1` or `h2c`".into()
     }
@@ -366,6 +386,8 @@ impl Value for HttpVersion {
 impl Value for Affinity {
     type Output = Self;
 
+    const KIND: Kind = Kind::Choice(&["none", "user", "prompt_cache_key"]);
+
     fn expected() -> Cow<'static, str> {
         "`none`, `user` or `prompt_cache_key`".into()
     }
@@ -382,6 +404,8 @@ impl Value for Affinity {
 
 impl Value for BillingMode {
     type Output = Self;
+
+    const KIND: Kind = Kind::Choice(&["per_token", "per_request"]);
 
     fn expected() -> Cow<'static, str> {
         "`per_token` or `per_request`".into()

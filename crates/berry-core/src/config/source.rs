@@ -6,16 +6,21 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The largest file that is read, in bytes: thousands of models fit in, a disk image does not.
 const MAX_BYTES: u64 = 16 << 20;
+
+/// The bit of a file's mode that lets everybody read it.
+const READ_BY_OTHERS: u32 = 0o004;
 
 /// A configuration file's text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     path: PathBuf,
     text: String,
+    is_public: bool,
 }
 
 /// Why a file's text cannot be had.
@@ -55,8 +60,8 @@ impl Source {
     /// Says why the file's text cannot be had.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let path = path.into();
-        let bytes = match read_bounded(&path) {
-            Ok(bytes) => bytes,
+        let (bytes, is_public) = match read_bounded(&path) {
+            Ok(read) => read,
             Err(error) => {
                 return Err(match error.kind() {
                     io::ErrorKind::NotFound => SourceError::Missing(path),
@@ -70,7 +75,10 @@ impl Source {
             }
         };
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self::new(path, text)),
+            Ok(text) => Ok(Self {
+                is_public,
+                ..Self::new(path, text)
+            }),
             Err(error) => {
                 let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = valid.split(|&byte| byte == b'\n').count();
@@ -88,7 +96,13 @@ impl Source {
         Self {
             path: path.into(),
             text,
+            is_public: false,
         }
+    }
+
+    /// Whether every user of the machine can read the file.
+    pub(super) fn is_public(&self) -> bool {
+        self.is_public
     }
 
     /// Returns where the text came from.
@@ -129,10 +143,12 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// Returns a file's bytes, or why not, with the two kinds of error that are ours to tell.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+/// Returns a file's bytes and whether everybody can read them, or why not, with the two kinds of
+/// error that are ours to tell.
+fn read_bounded(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut bytes = Vec::new();
@@ -140,7 +156,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(bytes)
+    Ok((bytes, metadata.mode() & READ_BY_OTHERS != 0))
 }
 
 #[cfg(test)]

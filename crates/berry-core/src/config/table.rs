@@ -5,19 +5,23 @@
 //! from it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable};
 
 use super::diagnostic::Diagnostic;
 use super::file::SettingsFile;
-use super::reader::{Reader, Value, Written};
+use super::reader::{Key, Kind, Reader, Value, Written};
 use super::suggest;
 
 /// A table whose keys are fixed.
 pub(super) trait Table: Default {
     /// Its keys, in the order in which they are documented.
     const KEYS: &'static [&'static str];
+
+    /// The same, described.
+    const DESCRIBED: &'static [Key];
 
     /// Reads the value of `key`; false when there is no such key.
     fn set(&mut self, key: &str, written: &Written<'_>, reader: &mut Reader) -> bool;
@@ -27,18 +31,27 @@ pub(super) trait Table: Default {
 macro_rules! table {
     (
         $(#[$about:meta])*
-        $name:ident { $( $(#[$doc:meta])* $key:ident: $type:ty, )+ }
+        $name:ident { $( $(#[doc = $doc:literal])* $key:ident: $type:ty, )+ }
     ) => {
         $(#[$about])*
         #[derive(Debug, Default)]
         pub(super) struct $name {
-            $( $(#[$doc])* pub(super) $key: $crate::config::reader::Field<
+            $( $(#[doc = $doc])* pub(super) $key: $crate::config::reader::Field<
                 <$type as $crate::config::reader::Value>::Output,
             >, )+
         }
 
         impl Table for $name {
             const KEYS: &'static [&'static str] = &[$( stringify!($key) ),+];
+
+            const DESCRIBED: &'static [$crate::config::reader::Key] = &[$(
+                $crate::config::reader::Key {
+                    name: stringify!($key),
+                    about: &[$( $doc ),*],
+                    expected: <$type as $crate::config::reader::Value>::expected,
+                    kind: <$type as $crate::config::reader::Value>::KIND,
+                }
+            ),+];
 
             fn set(
                 &mut self,
@@ -59,6 +72,8 @@ pub(super) use table;
 
 impl<T: Table> Value for T {
     type Output = T;
+
+    const KIND: Kind = Kind::Table(T::DESCRIBED);
 
     fn expected() -> Cow<'static, str> {
         "a table".into()
@@ -124,6 +139,8 @@ pub(super) struct Entry<T> {
 impl<T: Value> Value for Named<T> {
     type Output = Named<T::Output>;
 
+    const KIND: Kind = Kind::Named(&T::KIND);
+
     fn expected() -> Cow<'static, str> {
         "a table".into()
     }
@@ -147,4 +164,14 @@ pub(super) fn in_file_order<'a, 'i>(
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
+}
+
+/// Returns where a table has a key, and what it has there.
+pub(super) fn entry<'t, 'i>(
+    table: &'t DeTable<'i>,
+    name: &str,
+) -> Option<(Range<usize>, &'t Written<'i>)> {
+    let mut entries = table.iter();
+    let (key, value) = entries.find(|(key, _)| key.get_ref() == name)?;
+    Some((key.span(), value))
 }

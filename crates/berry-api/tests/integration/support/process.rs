@@ -1,6 +1,8 @@
 //! The real binary, with an environment and a folder of its own.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -44,7 +46,9 @@ pub(crate) fn scratch(files: &[(&str, &str)]) -> TempDir {
     for (name, text) in files {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        // For its owner only, as a file with keys in it should be.
+        std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
     }
     folder
 }

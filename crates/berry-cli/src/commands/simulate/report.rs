@@ -41,7 +41,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(strategy: &'static str, report: Report) -> Self {
+    pub(super) fn new(strategy: &'static str, report: &Report) -> Self {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         Self {
             strategy,

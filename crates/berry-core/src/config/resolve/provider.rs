@@ -14,6 +14,7 @@ use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::file::ProviderFile;
 use crate::config::provider::{HttpVersion, Provider, ResponseTimeout};
 use crate::config::reader::{Field, variable};
+use crate::config::sealed::{self, MasterKey, SealError};
 use crate::config::settings::Settings;
 use crate::config::table::{Entry, Named};
 use crate::config::vocabulary;
@@ -29,8 +30,8 @@ const AZURE_PROTOCOL: &str = "azure";
 /// The end of the names of Azure's hosts.
 const AZURE_HOST: &str = ".openai.azure.com";
 
-/// How an encrypted key begins.
-const ENCRYPTED: &str = "enc:v1:";
+/// What keys in examples have in them, and real ones do not.
+const PLACEHOLDERS: [&str; 6] = ["your-", "your_", "xxxx", "changeme", "replace-me", "put-"];
 
 /// Headers that are the connection's own, and would break it if they were configured.
 const FRAMING: [HeaderName; 6] = [
@@ -251,7 +252,10 @@ impl Resolver<'_> {
             None => Some(written.get_ref().clone()),
         };
         match (key, name) {
-            (Some(key), _) if enabled => self.is_usable(id, written, &key).then_some(key),
+            (Some(key), _) if enabled => {
+                let key = self.opened(id, written, key)?;
+                self.is_usable(id, written, &key).then_some(key)
+            }
             (None, Some(name)) if enabled => {
                 let message = format!(
                     "provider `{id}` takes its key from the environment variable `{name}`, which \
@@ -264,19 +268,40 @@ impl Resolver<'_> {
         }
     }
 
+    /// Decrypts a key that is encrypted; `None` when it was reported.
+    fn opened(&mut self, id: &str, written: &Spanned<Secret>, key: Secret) -> Option<Secret> {
+        if !sealed::is_sealed(key.expose()) {
+            return Some(key);
+        }
+        let opened =
+            MasterKey::find(self.environment).and_then(|master| master.open(id, key.expose()));
+        opened
+            .map_err(|why| {
+                let message = format!("the key of provider `{id}` cannot be decrypted: {why}");
+                let help = "encrypt it anew with `berry-cli encrypt-key`";
+                let finding = Diagnostic::error(message).at(written.span());
+                self.findings.push(match why {
+                    SealError::OtherKey { .. } | SealError::Damaged => finding.help(help),
+                    _ => finding,
+                });
+            })
+            .ok()
+    }
+
     /// Whether a key can be used as it is; reports it when not.
     fn is_usable(&mut self, id: &str, written: &Spanned<Secret>, key: &Secret) -> bool {
         let text = key.expose();
-        let finding = if text.starts_with(ENCRYPTED) {
-            Diagnostic::error(format!("the key of provider `{id}` is encrypted"))
-                .help("decryption is not available yet; use `${NAME}` and an environment variable")
-        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let finding = if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             Diagnostic::error(format!(
                 "the key of provider `{id}` has white space or characters outside ASCII in it"
             ))
         } else if text.contains("${") {
             Diagnostic::warning(format!("the key of provider `{id}` is taken literally"))
                 .help("an environment variable must be the whole value: `${NAME}`")
+        } else if let Some(word) = placeholder(text) {
+            Diagnostic::warning(format!(
+                "the key of provider `{id}` has `{word}` in it, as placeholders have"
+            ))
         } else {
             return true;
         };
@@ -322,6 +347,12 @@ fn has_credential(headers: &HeaderMap) -> bool {
     ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
         .iter()
         .any(|name| headers.contains_key(*name))
+}
+
+/// Returns the word by which a key is seen to be a placeholder.
+fn placeholder(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase();
+    PLACEHOLDERS.into_iter().find(|word| key.contains(word))
 }
 
 /// Whether an address is called over TLS.

@@ -1,6 +1,6 @@
 //! Resolves `[users.<id>]`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ use crate::secret::Secret;
 
 /// A token shorter than this, in characters, could be found by trying.
 const SHORTEST_GOOD_TOKEN: usize = 16;
+
+/// A token of fewer different characters is a pattern.
+const FEWEST_GOOD_CHARACTERS: usize = 6;
 
 impl Resolver<'_> {
     /// Resolves every user.
@@ -133,11 +136,17 @@ impl Resolver<'_> {
             self.error(token.span(), message);
             return false;
         }
-        if text.len() < SHORTEST_GOOD_TOKEN {
-            let message = format!(
-                "the token of user `{id}` is shorter than {SHORTEST_GOOD_TOKEN} characters"
-            );
-            let help = "use a long random one, such as `openssl rand -hex 24` prints";
+        let characters: BTreeSet<u8> = text.bytes().collect();
+        let weakness = if text.len() < SHORTEST_GOOD_TOKEN {
+            Some(format!("is shorter than {SHORTEST_GOOD_TOKEN} characters"))
+        } else if characters.len() < FEWEST_GOOD_CHARACTERS {
+            Some(format!("is made of {} characters only", characters.len()))
+        } else {
+            None
+        };
+        if let Some(weakness) = weakness {
+            let message = format!("the token of user `{id}` {weakness}");
+            let help = "use a long random one, such as `berry-cli generate-token` prints";
             self.findings
                 .push(Diagnostic::warning(message).at(token.span()).help(help));
         }

@@ -1,12 +1,14 @@
 //! What a file becomes, and what its author is told.
 //!
 //! `syntax`, `values`, `providers`, `models` and `users` show findings as a terminal does;
-//! `resolved` looks at the configuration that comes out; `mutation` breaks a good file in every
+//! `lint` does so with what is legal and odd; `resolved` looks at the configuration that comes out; `mutation` breaks a good file in every
 //! way it can think of.
 
+mod lint;
 mod models;
 mod mutation;
 mod providers;
+mod reference;
 mod resolved;
 mod syntax;
 mod users;

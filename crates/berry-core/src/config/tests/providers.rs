@@ -2,7 +2,9 @@
 
 use insta::assert_snapshot;
 
-use super::{findings, findings_knowing, term};
+use super::{PROTOCOLS, findings, findings_knowing, source, term};
+use crate::Secret;
+use crate::config::{Config, MASTER_KEY, MasterKey, Vocabulary};
 
 #[test]
 fn a_provider_needs_an_address() {
@@ -130,13 +132,11 @@ fn a_key_that_cannot_be_used_is_refused_without_being_shown() {
     3 | api_key = "********* **********"
       |           ^^^^^^^^^^^^^^^^^^^^^^
 
-    error: the key of provider `b` is encrypted
+    error: the key of provider `b` cannot be decrypted: no master key: set `BERRY_MASTER_KEY`, or `BERRY_MASTER_KEY_FILE` to the path of a file with it
      --> config.toml:6:11
       |
     6 | api_key = "*************"
       |           ^^^^^^^^^^^^^^^
-      |
-      = help: decryption is not available yet; use `${NAME}` and an environment variable
 
     warning: the key of provider `c` is taken literally
      --> config.toml:9:11
@@ -381,4 +381,49 @@ fn a_proxy_is_spoken_to_over_http_only() {
 
     1 error; configuration not loaded
     "#);
+}
+
+#[test]
+fn an_encrypted_key_is_decrypted_for_the_provider_it_was_made_for() {
+    let text = MasterKey::generate().unwrap();
+    let sealed = MasterKey::parse(text.expose()).unwrap();
+    let sealed = sealed.seal("a", &Secret::new("sk-canary")).unwrap();
+    let file =
+        |id: &str| format!("[providers.{id}]\nbase_url = 'http://localhost'\napi_key = '{sealed}'");
+    let parse = |id: &str| {
+        let vocabulary = Vocabulary {
+            strategies: &[],
+            protocols: &PROTOCOLS,
+        };
+        let environment = |name: &str| (name == MASTER_KEY).then(|| text.expose().to_owned());
+        Config::parse(&source(&file(id)), &vocabulary, &environment)
+    };
+
+    let config = parse("a").unwrap().config;
+    assert_eq!(config.providers[0].api_key, Secret::new("sk-canary"));
+
+    let refused = parse("b").unwrap_err();
+    let first = refused.iter().next().unwrap();
+    assert_eq!(
+        first.message,
+        "the key of provider `b` cannot be decrypted: it is damaged, or was encrypted for another \
+         provider"
+    );
+    assert!(
+        !refused
+            .render(&source(&file("b")), false)
+            .contains("enc:v1")
+    );
+}
+
+#[test]
+fn a_key_that_is_a_placeholder_is_warned_about() {
+    for key in ["your-api-key", "sk-XXXXXXXX", "put-your-key-here"] {
+        let shown = findings(&format!(
+            "[providers.a]\nbase_url = 'http://localhost'\napi_key = '{key}'"
+        ));
+
+        assert!(shown.contains("in it, as placeholders have"), "{shown}");
+        assert!(!shown.contains(key), "{shown}");
+    }
 }

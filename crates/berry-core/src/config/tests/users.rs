@@ -113,7 +113,7 @@ fn a_short_token_is_warned_about_without_being_shown() {
     2 | token = "******"
       |         ^^^^^^^^
       |
-      = help: use a long random one, such as `openssl rand -hex 24` prints
+      = help: use a long random one, such as `berry-cli generate-token` prints
 
     1 warning
     "#);
@@ -264,4 +264,14 @@ fn an_id_is_a_name() {
 
     3 errors; configuration not loaded
     "#);
+}
+
+#[test]
+fn a_token_that_is_a_pattern_is_warned_about() {
+    let shown = findings("[users.ada]\ntoken = '12121212121212121212'");
+
+    assert!(
+        shown.contains("the token of user `ada` is made of 2 characters only"),
+        "{shown}"
+    );
 }

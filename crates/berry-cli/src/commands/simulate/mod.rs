@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,7 +9,8 @@ use berry_core::{Config, Scenario, Source};
 use berry_loadbalance::simulation::{Fleet, SCENARIOS, Simulation};
 use berry_loadbalance::{STRATEGIES, StrategyEntry, strategy};
 
-use crate::config;
+use crate::args::Format;
+use crate::opened;
 use crate::output::{self, Table};
 use report::{Played, Row};
 
@@ -41,16 +41,9 @@ pub(crate) struct Options {
     /// Print the file of a scenario that ships with Berry, to begin one's own with
     #[arg(long, value_name = "NAME", conflicts_with = "list")]
     show: Option<String>,
-    /// Print for people, or as JSON for scripts
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    /// For whom the result is printed
+    #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-/// How results are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 /// Plays the scenarios and prints what came of them.
@@ -64,7 +57,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         return Ok(output::text(shipped.text)?);
     }
     let strategies = strategies(&options.strategies)?;
-    let config = options.config.as_deref().map(config::load).transpose()?;
+    let config = options.config.as_deref().map(opened::open).transpose()?;
+    let config = config.map(|opened| opened.config);
     let mut played = Vec::new();
     for scenario in scenarios(&options.scenario)? {
         for (model, fleet) in fleets(config.as_ref(), options.model.as_deref(), &scenario)? {
@@ -72,7 +66,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
     }
     match options.format {
-        Format::Json => output::line(&serde_json::to_string_pretty(&played)?)?,
+        Format::Json => output::json(&played)?,
         Format::Text => {
             for one in &played {
                 output::text(&one.text())?;
@@ -110,7 +104,7 @@ fn play(
     for entry in strategies {
         let built = strategy::build(entry.name)
             .with_context(|| format!("the strategy `{}` is not available", entry.name))?;
-        rows.push(Row::new(entry.name, simulation.run(built)));
+        rows.push(Row::new(entry.name, &simulation.run(built)));
     }
     Ok(Played {
         scenario: scenario.name.clone(),
@@ -170,8 +164,7 @@ fn parse(source: &Source) -> anyhow::Result<Scenario> {
         Ok(scenario) => return Ok(scenario),
         Err(findings) => findings,
     };
-    let color = io::stderr().is_terminal();
-    write!(io::stderr(), "{}", findings.render(source, color))?;
+    output::aside(&findings.render(source, output::is_colored()));
     bail!("the scenario `{}` has errors", source.path().display())
 }
 

@@ -1,0 +1,41 @@
+//! `health-check`: whether the providers of a configuration work, asked by this command.
+
+use anyhow::bail;
+
+use crate::args::{ConfigArg, Format};
+use crate::opened;
+use crate::output;
+use crate::probing;
+
+/// Whom to ask.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    file: ConfigArg,
+    /// Only this provider, by its id
+    #[arg(short, long, value_name = "ID")]
+    provider: Option<String>,
+    /// For whom the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Asks, and fails where one of them fails.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let config = opened::open(&options.file.config)?.config;
+    if let Some(id) = &options.provider {
+        let provider = config.providers.iter().find(|p| p.id.as_str() == id);
+        match provider {
+            None => bail!("there is no provider `{id}`"),
+            Some(provider) if !provider.enabled => bail!("provider `{id}` is disabled"),
+            Some(_) => {}
+        }
+    }
+    let tasks = probing::of_all(&config, options.provider.as_deref());
+    let results = probing::run(&config, tasks).await?;
+    probing::report(&results, options.format)?;
+    if options.format == Format::Text {
+        output::line("✅ Health check completed")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! `test-backend`: whether one model of one provider answers, whether a public model uses it or not.
+
+use anyhow::{anyhow, bail};
+use berry_core::Backend;
+use berry_core::config::{BillingMode, Prices};
+
+use crate::args::{ConfigArg, Format};
+use crate::opened;
+use crate::probing::{self, Check, Task};
+
+/// What to try.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    file: ConfigArg,
+    /// The provider's id
+    #[arg(short, long, value_name = "ID")]
+    provider: String,
+    /// The model, as the provider calls it
+    #[arg(short, long, value_name = "MODEL")]
+    model: String,
+    /// For whom the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Tries it: models list, a chat, a streamed chat.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let config = opened::open(&options.file.config)?.config;
+    let (id, model) = (&options.provider, &options.model);
+    let provider = config.providers.iter().find(|p| p.id.as_str() == id);
+    let provider = provider.ok_or_else(|| anyhow!("there is no provider `{id}`"))?;
+    if !provider.enabled {
+        bail!("provider `{id}` is disabled");
+    }
+    let backend = Backend {
+        provider: provider.clone(),
+        model: model.as_str().into(),
+        weight: 1.0,
+        priority: 0,
+        enabled: true,
+        tags: Vec::new(),
+        billing: BillingMode::PerToken,
+        prices: Prices::default(),
+    };
+    let checks = vec![Check::Models, Check::Chat, Check::Stream];
+    let results = probing::run(&config, vec![Task { backend, checks }]).await?;
+    let passed = format!("✅ Backend {id}:{model} connectivity test passed");
+    let failed = format!("❌ Backend {id}:{model} connectivity test failed");
+    probing::report_one(&results, options.format, &passed, &failed)
+}

@@ -1,0 +1,56 @@
+//! A configuration file, read and checked as the gateway would.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use berry_core::{Config, Diagnostics, Loaded, Source};
+use berry_loadbalance::{Events, Registry};
+use berry_relay::{Names, Snapshot};
+
+use crate::env;
+use crate::output::{self, Told};
+
+/// A configuration without errors.
+pub(crate) struct Opened {
+    pub(crate) source: Source,
+    pub(crate) config: Config,
+}
+
+/// A file that can be read, and what it is.
+pub(crate) struct Read {
+    pub(crate) source: Source,
+    pub(crate) result: Result<Loaded, Diagnostics>,
+}
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Read> {
+    let source = Source::read(path).context("the configuration cannot be loaded")?;
+    let result = Names::collect().parse(&source, &|name| env::read(name));
+    Ok(Read { source, result })
+}
+
+/// Reads a file that must have no errors; those it has are printed. Its warnings are for
+/// `validate-config`.
+///
+/// # Errors
+/// It cannot be read, or has errors.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Opened> {
+    let Read { source, result } = read(path)?;
+    match result {
+        Ok(Loaded { config, .. }) => Ok(Opened { source, config }),
+        Err(findings) => {
+            output::aside(&findings.render(&source, output::is_colored()));
+            Err(Told.into())
+        }
+    }
+}
+
+/// Makes ready to serve a configuration, or says why it cannot be served.
+pub(crate) fn compile(config: Config) -> anyhow::Result<Snapshot> {
+    let registry = Registry::new(Events::to(|_| {}));
+    Ok(Snapshot::compile(Arc::new(config), &registry, None)?)
+}

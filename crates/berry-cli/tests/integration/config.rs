@@ -1,0 +1,130 @@
+//! Files: checked, written, never overwritten unasked.
+
+use serde_json::Value;
+
+use crate::support::Desk;
+
+#[test]
+fn a_valid_file_is_approved_in_the_words_that_scripts_look_for() {
+    let desk = Desk::with(
+        r#"
+        [providers.a]
+        base_url = "http://localhost:1/v1"
+        [models.m]
+        name = "m"
+        backends = [{ provider = "a", model = "x" }]
+        [users.admin]
+        token = "token-of-the-admin-0123"
+        "#,
+    );
+
+    let approved = desk.run(&["validate-config"]);
+
+    assert_eq!(approved.stderr, "");
+    assert_eq!(
+        approved.stdout,
+        "✅ Configuration is valid\n  - 1 providers configured\n  - 1 models configured\n  \
+         - 1 users configured\n"
+    );
+    assert_eq!(approved.code, Some(0));
+}
+
+#[test]
+fn findings_go_to_stderr_and_errors_fail() {
+    let desk = Desk::with("[settings]\nmax_retries = 99");
+
+    let refused = desk.run(&["validate-config", "-c", "config.toml"]);
+    let missing = desk.run(&["validate-config", "-c", "no-such-file.toml"]);
+
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+    assert!(
+        refused.stderr.contains("config.toml:2:15"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("1 error, 2 warnings"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        (missing.code, missing.stderr.as_str()),
+        (
+            Some(1),
+            "error: the configuration cannot be loaded: no configuration file at `no-such-file.toml`\n"
+        )
+    );
+}
+
+#[test]
+fn programs_get_the_findings_as_json() {
+    let desk = Desk::with("[settings]\nmax_retries = 99");
+
+    let refused = desk.run(&["validate-config", "--format", "json"]);
+
+    let findings: Value = serde_json::from_str(&refused.stdout).unwrap();
+    assert_eq!(findings[0]["severity"], "error");
+    assert_eq!(
+        (&findings[0]["line"], &findings[0]["column"]),
+        (&2.into(), &15.into())
+    );
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn what_is_generated_is_valid() {
+    for advanced in [&[][..], &["--advanced"]] {
+        let desk = Desk::with("");
+        let arguments = [&["generate-config", "-o", "new.toml"], advanced].concat();
+
+        let generated = desk.run(&arguments);
+        let checked = desk.run(&["validate-config", "-c", "new.toml"]);
+
+        let first = generated.stdout.lines().next();
+        assert_eq!(first, Some("✅ Configuration file generated successfully"));
+        assert_eq!(checked.code, Some(0), "{advanced:?} {}", checked.stderr);
+    }
+}
+
+#[test]
+fn a_file_that_is_there_is_overwritten_only_by_force() {
+    let desk = Desk::with("# mine");
+
+    let refused = desk.run(&["generate-config"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!(desk.read("config.toml"), "# mine");
+
+    let forced = desk.run(&["generate-config", "--force"]);
+    assert_eq!(forced.code, Some(0), "{}", forced.stderr);
+    assert!(desk.read("config.toml").contains("[providers.openai]"));
+}
+
+#[test]
+fn shells_get_their_completions() {
+    let desk = Desk::with("");
+
+    for shell in ["bash", "zsh", "fish"] {
+        let script = desk.run(&["completions", shell]);
+
+        assert_eq!(script.code, Some(0));
+        assert!(script.stdout.contains("validate-config"), "{shell}");
+    }
+}
+
+#[test]
+fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = Desk::with("[users.ada]\ntoken = \"token-of-ada-0123456789\"");
+    let path = desk.0.path().join("config.toml");
+    let warning = "every user of this machine can read the keys and tokens in the file";
+
+    let private = desk.run(&["validate-config"]);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let public = desk.run(&["validate-config"]);
+
+    assert!(!private.stderr.contains(warning), "{}", private.stderr);
+    assert!(public.stderr.contains(warning), "{}", public.stderr);
+    assert_eq!(public.code, Some(0));
+}

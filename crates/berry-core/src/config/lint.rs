@@ -1,0 +1,276 @@
+//! What is legal in a configuration and probably not meant.
+//!
+//! Asked for by whoever checks a file, and not at every start: an operator who has read these
+//! findings and keeps the file as it is should not read them again each time.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::source::Source;
+use super::table::entry;
+use super::{Backend, Config, Loaded, Model, Prices, Provider, User};
+
+/// The strategy that goes by prices.
+const BY_PRICE: &str = "smart_ai";
+
+impl Loaded {
+    /// Adds a warning for everything in this configuration, read from `source`, that is legal and
+    /// probably not meant.
+    #[must_use]
+    pub fn linted(mut self, source: &Source) -> Self {
+        let tree = DeTable::parse(source.text());
+        let mut lint = Lint {
+            config: &self.config,
+            tree: tree.ok().map(Spanned::into_inner),
+            findings: Diagnostics::default(),
+        };
+        lint.unused_providers();
+        lint.twin_providers();
+        lint.models_and_backends_of_nobody();
+        lint.users_of_nothing();
+        lint.missing_prices();
+        lint.contradictory_times();
+        let findings = lint.findings;
+        self.warnings.extend(findings, |_| true);
+        self.warnings.sort();
+        self
+    }
+}
+
+struct Lint<'a> {
+    config: &'a Config,
+    tree: Option<DeTable<'a>>,
+    findings: Diagnostics,
+}
+
+impl<'a> Lint<'a> {
+    fn warn(&mut self, path: &[&str], message: String, help: Option<&str>) {
+        let mut finding = Diagnostic::warning(message).help_if(help.map(str::to_owned));
+        if let Some(span) = self.place(path) {
+            finding = finding.at(span);
+        }
+        self.findings.push(finding);
+    }
+
+    /// Returns where the last key of a path is, as far as the file goes along it.
+    fn place(&self, path: &[&str]) -> Option<Range<usize>> {
+        let mut table = self.tree.as_ref();
+        let mut place = None;
+        for step in path {
+            let Some((key, value)) = table.and_then(|table| entry(table, step)) else {
+                break;
+            };
+            place = Some(key);
+            table = value.get_ref().as_table();
+        }
+        place
+    }
+
+    /// Returns where a model has its backend of this number.
+    fn row(&self, model: &str, number: usize) -> Option<Range<usize>> {
+        let models = entry(self.tree.as_ref()?, "models")?
+            .1
+            .get_ref()
+            .as_table()?;
+        let model = entry(models, model)?.1.get_ref().as_table()?;
+        let rows = entry(model, "backends")?.1.get_ref().as_array()?;
+        rows.get(number).map(Spanned::span)
+    }
+
+    /// Warns about one backend of a model.
+    fn warn_row(&mut self, model: &Model, backend: &Backend, message: String, help: Option<&str>) {
+        let mut rows = model.backends.iter();
+        let number = rows.position(|row| std::ptr::eq(row, backend));
+        let span = number.and_then(|number| self.row(model.key.as_str(), number));
+        let finding = Diagnostic::warning(message).help_if(help.map(str::to_owned));
+        self.findings.push(match span {
+            Some(span) => finding.at(span),
+            None => finding,
+        });
+    }
+
+    fn served(&self) -> impl Iterator<Item = &'a Arc<Model>> + use<'a> {
+        self.config.models.iter().filter(|model| model.enabled)
+    }
+
+    fn users(&self) -> impl Iterator<Item = &'a Arc<User>> + use<'a> {
+        self.config.users.iter().filter(|user| user.enabled)
+    }
+
+    fn providers(&self) -> impl Iterator<Item = &'a Arc<Provider>> + Clone + use<'a> {
+        self.config
+            .providers
+            .iter()
+            .filter(|provider| provider.enabled)
+    }
+
+    fn unused_providers(&mut self) {
+        for provider in self.providers() {
+            let mut backends = self.served().flat_map(|model| active(model));
+            if !backends.any(|backend| backend.provider.id == provider.id) {
+                let id = provider.id.as_str();
+                let message = format!("provider `{id}` is used by no model");
+                self.warn(&["providers", id], message, None);
+            }
+        }
+    }
+
+    fn twin_providers(&mut self) {
+        for (place, provider) in self.providers().enumerate() {
+            let same = |other: &&Arc<Provider>| {
+                other.base_url == provider.base_url
+                    && other.api_key == provider.api_key
+                    && other.headers == provider.headers
+            };
+            let mut earlier = self.providers().take(place);
+            if let Some(twin) = earlier.find(same) {
+                let id = provider.id.as_str();
+                let message = format!(
+                    "providers `{}` and `{id}` are the same account at the same address",
+                    twin.id
+                );
+                let help = "when one of them fails or is limited, so is the other";
+                self.warn(&["providers", id], message, Some(help));
+            }
+        }
+    }
+
+    fn models_and_backends_of_nobody(&mut self) {
+        if self.users().next().is_none() {
+            return;
+        }
+        for model in self.served() {
+            let key = model.key.as_str();
+            let users: Vec<_> = self.users().filter(|user| user.may_use(model)).collect();
+            let may =
+                |backend: &&Backend| users.iter().any(|user| user.may_use_backend(&backend.tags));
+            if !active(model).any(|backend| may(&backend)) {
+                let message = format!("no user may use model `{key}`");
+                let help =
+                    "look at `allowed_models` and `tags` of the users, and `tags` of its backends";
+                self.warn(&["models", key], message, Some(help));
+                continue;
+            }
+            for backend in active(model).filter(|backend| !may(backend)) {
+                let message = format!(
+                    "the backend `{}:{}` of model `{key}` can never be chosen: no user of the model \
+                     has one of its tags",
+                    backend.provider.id, backend.model
+                );
+                self.warn_row(model, backend, message, None);
+            }
+        }
+    }
+
+    fn users_of_nothing(&mut self) {
+        for user in self.users() {
+            let mut allowed = self.served().filter(|model| user.may_use(model)).peekable();
+            let id = user.id.as_str();
+            if self.config.models.is_empty() {
+                return;
+            }
+            if allowed.peek().is_none() {
+                let message = format!("user `{id}` may use no model that is served");
+                self.warn(&["users", id, "allowed_models"], message, None);
+            } else if !allowed
+                .flat_map(|model| active(model))
+                .any(|backend| user.may_use_backend(&backend.tags))
+            {
+                let message = format!("the tags of user `{id}` match no backend");
+                let help = "every request is answered with 403 `no_backend_for_user`";
+                self.warn(&["users", id, "tags"], message, Some(help));
+            }
+        }
+    }
+
+    fn missing_prices(&mut self) {
+        for model in self.served().filter(|model| model.strategy == BY_PRICE) {
+            let key = model.key.as_str();
+            let unknown: Vec<_> = active(model)
+                .filter(|backend| !is_known(&backend.prices))
+                .collect();
+            if unknown.len() == active(model).count() {
+                let message = format!("model `{key}` goes by prices, and no backend of it has one");
+                let help = "write `input_price` and `output_price`, or `request_price`";
+                self.warn(&["models", key, "backends"], message, Some(help));
+                continue;
+            }
+            for backend in unknown {
+                let message = format!(
+                    "model `{key}` goes by prices, and its backend `{}:{}` has none",
+                    backend.provider.id, backend.model
+                );
+                let help = "it is taken to cost as little as the cheapest";
+                self.warn_row(model, backend, message, Some(help));
+            }
+        }
+    }
+
+    fn contradictory_times(&mut self) {
+        let settings = &self.config.settings;
+        let head = (
+            "request_timeout_seconds",
+            Some(settings.response_timeout.streamed),
+        );
+        let deadline = ("request_deadline_seconds", settings.request_deadline);
+        let pairs = [
+            (
+                (
+                    "health_check_timeout_seconds",
+                    Some(settings.health_check_timeout),
+                ),
+                (
+                    "health_check_interval_seconds",
+                    settings.health_check_interval,
+                ),
+                "a probe may still run when the next is due",
+            ),
+            (
+                ("connect_timeout_seconds", Some(settings.connect_timeout)),
+                deadline,
+                "the deadline passes before a connection is given up, and no other backend is tried",
+            ),
+            (
+                head,
+                deadline,
+                "the deadline passes before an upstream is given up, and no other is tried",
+            ),
+            (
+                ("first_token_timeout_seconds", settings.first_token_timeout),
+                deadline,
+                "the deadline passes before a silent stream is given up, and no other backend is tried",
+            ),
+        ];
+        for ((name, time), (other, bound), consequence) in pairs {
+            let (Some(time), Some(bound)) = (time, bound) else {
+                continue;
+            };
+            if time > bound {
+                let [time, bound] = [time, bound].map(|time: Duration| time.as_secs());
+                let message = format!("`{name}` ({time}) is longer than `{other}` ({bound})");
+                let written = if self.place(&["settings", name]) == self.place(&["settings"]) {
+                    other
+                } else {
+                    name
+                };
+                self.warn(&["settings", written], message, Some(consequence));
+            }
+        }
+    }
+}
+
+/// The backends that get requests.
+fn active(model: &Model) -> impl Iterator<Item = &Backend> + Clone {
+    let backends = model.backends.iter();
+    backends.filter(|backend| backend.enabled && backend.provider.enabled)
+}
+
+/// Whether it is known what a request costs.
+fn is_known(prices: &Prices) -> bool {
+    prices.request.is_some() || (prices.input.is_some() && prices.output.is_some())
+}

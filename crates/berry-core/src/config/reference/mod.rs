@@ -1,0 +1,165 @@
+//! The file described: for people as a document, for editors as a JSON Schema.
+//!
+//! Both come from the declarations that files are read by and from the defaults that are used, so
+//! neither can say something else than the gateway does.
+
+mod defaults;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::Config;
+use super::file::ConfigFile;
+use super::reader::{Key, Kind};
+use super::table::Table;
+use super::vocabulary::{Term, Vocabulary};
+
+/// Which dialect of JSON Schema this is.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Describes the file; the vocabulary gives the names that the crates above implement.
+#[derive(Debug)]
+pub struct Reference<'a> {
+    vocabulary: &'a Vocabulary<'a>,
+    /// By the path of their key, as they would be written.
+    pub(super) defaults: BTreeMap<String, String>,
+}
+
+impl<'a> Reference<'a> {
+    /// Prepares to describe the file.
+    pub fn new(vocabulary: &'a Vocabulary<'a>) -> Self {
+        Self {
+            vocabulary,
+            defaults: defaults::all(&Config::default()),
+        }
+    }
+
+    /// Returns the JSON Schema of the file.
+    pub fn schema(&self) -> Json {
+        let mut schema = self.table(ConfigFile::DESCRIBED);
+        schema["$schema"] = DIALECT.into();
+        schema["title"] = "Berry API: configuration".into();
+        schema
+    }
+
+    fn table(&self, keys: &[Key]) -> Json {
+        let properties = keys.iter().map(|key| {
+            let mut described = self.value(key.kind);
+            if let Some(names) = self.names(key.name) {
+                described["enum"] = names.into();
+            }
+            described["description"] = about(key).into();
+            (key.name.to_owned(), described)
+        });
+        json!({
+            "type": "object",
+            "properties": properties.collect::<Map<_, _>>(),
+            "additionalProperties": false,
+        })
+    }
+
+    fn value(&self, kind: Kind) -> Json {
+        match kind {
+            Kind::Text => json!({ "type": "string" }),
+            Kind::Flag => json!({ "type": "boolean" }),
+            Kind::Whole(min, u32::MAX) => json!({ "type": "integer", "minimum": min }),
+            Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+            Kind::Decimal(min, None) => json!({ "type": "number", "minimum": min }),
+            Kind::Decimal(min, Some(max)) => {
+                json!({ "type": "number", "minimum": min, "maximum": max })
+            }
+            Kind::Choice(names) => json!({ "type": "string", "enum": names }),
+            Kind::List(item) => json!({ "type": "array", "items": self.value(*item) }),
+            Kind::Named(value) => {
+                json!({ "type": "object", "additionalProperties": self.value(*value) })
+            }
+            Kind::Table(keys) => self.table(keys),
+        }
+    }
+
+    /// Returns what a key may be called that the crates above know the names of.
+    fn names(&self, key: &str) -> Option<Vec<&'static str>> {
+        let terms: &[Term] = match key {
+            "strategy" => self.vocabulary.strategies,
+            "backend_type" => self.vocabulary.protocols,
+            _ => return None,
+        };
+        let available = terms.iter().filter(|term| term.available);
+        Some(available.map(|term| term.name).collect())
+    }
+
+    /// Returns the document, in Markdown.
+    pub fn document(&self) -> String {
+        let mut page = String::from(
+            "# Configuration\n\n\
+             Every table and key of the file. Unknown keys are errors. An editor that knows TOML \
+             schemas completes and checks\nthem when the file begins with \
+             `#:schema <path to>/schema/berry.schema.json`.\n\n\
+             <!-- Generated from the code: `cargo run -p berry-relay --example reference`. -->\n",
+        );
+        for key in ConfigFile::DESCRIBED {
+            self.section(&mut page, key.name, key);
+        }
+        page
+    }
+
+    /// Writes the table at a path, and then those in it.
+    fn section(&self, page: &mut String, path: &str, key: &Key) {
+        let (path, keys, brackets) = match key.kind {
+            Kind::Table(keys) => (path.to_owned(), keys, ("[", "]")),
+            Kind::Named(Kind::Table(keys)) => (format!("{path}.<id>"), *keys, ("[", "]")),
+            Kind::List(Kind::Table(keys)) => (path.to_owned(), *keys, ("[[", "]]")),
+            _ => return,
+        };
+        let (open, close) = brackets;
+        // Writing to a string cannot fail.
+        let _ = write!(
+            page,
+            "\n## `{open}{path}{close}`\n\n{}\n\n| key | value | default | meaning |\n|---|---|---|---|\n",
+            about(key)
+        );
+        for key in keys {
+            if !is_table(key.kind) {
+                let _ = writeln!(page, "{}", self.row(&path, key));
+            }
+        }
+        for key in keys {
+            self.section(page, &format!("{path}.{}", key.name), key);
+        }
+    }
+
+    fn row(&self, path: &str, key: &Key) -> String {
+        let name = key.name;
+        let value = match self.names(name) {
+            Some(names) => {
+                let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+                names.join(", ")
+            }
+            None => (key.expected)().into_owned(),
+        };
+        let default = self.defaults.get(&*format!("{path}.{name}"));
+        let default = default.map(|default| format!("`{default}`"));
+        let meaning = about(key);
+        format!(
+            "| `{name}` | {value} | {} | {meaning} |",
+            default.unwrap_or_default()
+        )
+    }
+}
+
+/// Whether a value has keys of its own to describe.
+fn is_table(kind: Kind) -> bool {
+    match kind {
+        Kind::Table(_) => true,
+        Kind::Named(inner) | Kind::List(inner) => matches!(inner, Kind::Table(_)),
+        _ => false,
+    }
+}
+
+/// Returns a key's comment as one line.
+fn about(key: &Key) -> String {
+    let lines: Vec<_> = key.about.iter().map(|line| line.trim()).collect();
+    lines.join(" ")
+}

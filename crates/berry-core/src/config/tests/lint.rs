@@ -1,0 +1,257 @@
+//! Findings about what is legal and probably not meant.
+
+use insta::assert_snapshot;
+
+use super::{STRATEGIES, environment, source};
+use crate::config::{Config, Term, Vocabulary};
+
+/// Returns what a terminal shows about a file that is valid.
+fn lint(text: &str) -> String {
+    let strategies = STRATEGIES.map(|term| Term {
+        available: true,
+        ..term
+    });
+    let vocabulary = Vocabulary {
+        strategies: &strategies,
+        protocols: &super::PROTOCOLS,
+    };
+    let source = source(text);
+    let loaded = Config::parse(&source, &vocabulary, &environment);
+    let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.render(&source, false)));
+    loaded.linted(&source).warnings.render(&source, false)
+}
+
+#[test]
+fn a_file_in_which_all_is_of_use_is_left_alone() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://a"
+            [models.m]
+            name = "m"
+            backends = [{ provider = "a", model = "x", tags = ["blue"] }]
+            [users.u]
+            token = "0123456789abcdef"
+            tags = ["blue"]
+        "#,
+    );
+
+    assert_eq!(shown, "");
+}
+
+#[test]
+fn providers_of_no_use_are_named() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://a"
+            api_key = "sk-canary-0123456789"
+            [providers.twin]
+            base_url = "http://a"
+            api_key = "sk-canary-0123456789"
+            [providers.unused]
+            base_url = "http://b"
+            [models.m]
+            name = "m"
+            backends = [{ provider = "a", model = "x" }, { provider = "twin", model = "x" }]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    warning: providers `a` and `twin` are the same account at the same address
+     --> config.toml:4:12
+      |
+    4 | [providers.twin]
+      |            ^^^^
+      |
+      = help: when one of them fails or is limited, so is the other
+
+    warning: provider `unused` is used by no model
+     --> config.toml:7:12
+      |
+    7 | [providers.unused]
+      |            ^^^^^^
+
+    2 warnings
+    "#);
+}
+
+#[test]
+fn models_backends_and_users_without_each_other_are_named() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://a"
+            [models.m]
+            name = "m"
+            [[models.m.backends]]
+            provider = "a"
+            model = "x"
+            tags = ["blue"]
+            [[models.m.backends]]
+            provider = "a"
+            model = "fallback"
+            tags = ["green"]
+            [models.closed]
+            name = "closed"
+            backends = [{ provider = "a", model = "x" }]
+            [models.off]
+            name = "off"
+            enabled = false
+            [users.blue]
+            token = "0123456789abcdef"
+            tags = ["blue"]
+            allowed_models = ["m"]
+            [users.red]
+            token = "0123456789abcdeg"
+            tags = ["red"]
+            allowed_models = ["m"]
+            [users.idle]
+            token = "0123456789abcdeh"
+            allowed_models = ["off"]
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    warning: the backend `a:fallback` of model `m` can never be chosen: no user of the model has one of its tags
+     --> config.toml:9:1
+      |
+    9 | [[models.m.backends]]
+      | ^^^^^^^^^^^^^^^^^^^^^
+
+    warning: no user may use model `closed`
+      --> config.toml:13:9
+       |
+    13 | [models.closed]
+       |         ^^^^^^
+       |
+       = help: look at `allowed_models` and `tags` of the users, and `tags` of its backends
+
+    warning: the tags of user `red` match no backend
+      --> config.toml:25:1
+       |
+    25 | tags = ["red"]
+       | ^^^^
+       |
+       = help: every request is answered with 403 `no_backend_for_user`
+
+    warning: user `idle` may use no model that is served
+      --> config.toml:29:1
+       |
+    29 | allowed_models = ["off"]
+       | ^^^^^^^^^^^^^^
+
+    4 warnings
+    "#);
+}
+
+#[test]
+fn prices_that_a_strategy_needs_are_missed() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://a"
+            [models.some]
+            name = "some"
+            strategy = "smart_ai"
+            backends = [
+                { provider = "a", model = "x", input_price = 1, output_price = 2 },
+                { provider = "a", model = "y", input_price = 1 },
+            ]
+            [models.none]
+            name = "none"
+            strategy = "smart_ai"
+            backends = [{ provider = "a", model = "x" }]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    warning: model `some` goes by prices, and its backend `a:y` has none
+     --> config.toml:8:5
+      |
+    8 |     { provider = "a", model = "y", input_price = 1 },
+      |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: it is taken to cost as little as the cheapest
+
+    warning: model `none` goes by prices, and no backend of it has one
+      --> config.toml:13:1
+       |
+    13 | backends = [{ provider = "a", model = "x" }]
+       | ^^^^^^^^
+       |
+       = help: write `input_price` and `output_price`, or `request_price`
+
+    2 warnings
+    "#);
+}
+
+#[test]
+fn times_that_contradict_each_other_are_named() {
+    let shown = lint(
+        r#"
+            [settings]
+            health_check_interval_seconds = 5
+            request_deadline_seconds = 20
+            connect_timeout_seconds = 25
+            first_token_timeout_seconds = 21
+            [providers.a]
+            base_url = "http://a"
+            [models.m]
+            name = "m"
+            backends = [{ provider = "a", model = "x" }]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    warning: `health_check_timeout_seconds` (10) is longer than `health_check_interval_seconds` (5)
+     --> config.toml:2:1
+      |
+    2 | health_check_interval_seconds = 5
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a probe may still run when the next is due
+
+    warning: `request_timeout_seconds` (30) is longer than `request_deadline_seconds` (20)
+     --> config.toml:3:1
+      |
+    3 | request_deadline_seconds = 20
+      | ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: the deadline passes before an upstream is given up, and no other is tried
+
+    warning: `connect_timeout_seconds` (25) is longer than `request_deadline_seconds` (20)
+     --> config.toml:4:1
+      |
+    4 | connect_timeout_seconds = 25
+      | ^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: the deadline passes before a connection is given up, and no other backend is tried
+
+    warning: `first_token_timeout_seconds` (21) is longer than `request_deadline_seconds` (20)
+     --> config.toml:5:1
+      |
+    5 | first_token_timeout_seconds = 21
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: the deadline passes before a silent stream is given up, and no other backend is tried
+
+    4 warnings
+    "#);
+}
+
+#[test]
+fn a_finding_on_a_line_with_a_key_does_not_show_the_key() {
+    let shown = lint("providers.a = { base_url = \"http://a\", api_key = \"sk-canary\" }");
+
+    assert!(
+        shown.contains("used by no model") && !shown.contains("canary"),
+        "{shown}"
+    );
+}
