@@ -45,6 +45,9 @@ mod health;
 /// Probes: what they ask, and what changes by the answer.
 #[cfg(test)]
 mod health_check;
+/// What clients write that is meant to be read as something else.
+#[cfg(test)]
+mod injection;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;

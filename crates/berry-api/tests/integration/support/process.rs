@@ -30,7 +30,7 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// A running gateway, whose stdout is lines of JSON.
+/// A running gateway. Its stdout is lines of JSON, unless the test has asked for text.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -116,18 +116,18 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let mut prelude = Vec::new();
         loop {
-            let line = next(&mut lines).await.expect("a line about the start");
-            if line["message"] == "Starting Berry API" {
-                let address = line["fields"]["address"].as_str().expect("an address");
-                let address = address.parse().expect("an address");
+            let line = within(lines.next_line()).await.expect("lines of text");
+            let line = line.expect("a line about the start");
+            let parsed = serde_json::from_str(&line).unwrap_or(Value::Null);
+            if line.contains("Starting Berry API") {
                 return Self {
                     child,
                     lines,
-                    address,
+                    address: address(&line, &parsed),
                     prelude,
                 };
             }
-            prelude.push(line);
+            prelude.push(parsed);
         }
     }
 
@@ -190,6 +190,16 @@ impl Process {
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         within(self.child.wait()).await.expect("an end").code()
     }
+}
+
+/// Returns where the gateway says that it listens, in a line of either format.
+fn address(line: &str, parsed: &Value) -> SocketAddr {
+    let of_text = || line.split("address=").nth(1)?.split(' ').next();
+    let address = parsed["fields"]["address"].as_str().or_else(of_text);
+    address
+        .expect("an address")
+        .parse()
+        .expect("a valid address")
 }
 
 /// Sends a signal to a process.
