@@ -206,24 +206,15 @@ impl UpstreamError {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the code for the log, which has the upstream's word for nothing longer than a word: a
-    /// key or a prompt in its place is left out.
+    /// Returns the code for the log, where it is a word: a key or a prompt in its place is none.
     fn code(&self) -> Option<String> {
         let is_word = |text: &&str| {
-            text.len() <= LONGEST_CODE
-                && text
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+            let of_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+            text.len() <= LONGEST_CODE && text.bytes().all(of_word)
         };
-        let code = [
-            &self.error()["code"],
-            &self.error()["type"],
-            &self.error()["status"],
-        ];
-        code.into_iter()
-            .find_map(|value| value.as_str())
-            .filter(is_word)
-            .map(str::to_owned)
+        let codes = ["code", "type", "status"].map(|name| &self.error()[name]);
+        let code = codes.into_iter().find_map(|value| value.as_str());
+        code.filter(is_word).map(str::to_owned)
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {
