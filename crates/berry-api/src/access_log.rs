@@ -13,6 +13,7 @@ use tracing::{error, info};
 use crate::arrival::RequestId;
 use crate::audit::{Action, Event};
 use crate::body_log::AnswerBody;
+use crate::caller::Permit;
 use crate::gateway::Gateway;
 
 /// What nginx answers, to nobody, when the client has left.
@@ -72,7 +73,11 @@ pub(crate) struct AccessRecord {
     pub(crate) usage: Option<Usage>,
     /// What was answered, where that is logged.
     pub(crate) answer: Option<AnswerBody>,
+    /// About how many tokens have gone out, for where nobody says.
+    pub(crate) written: u64,
     pub(crate) receipt: Receipt,
+    /// The request's leave, until its answer has come to an end.
+    pub(crate) permit: Option<Permit>,
 }
 
 impl AccessRecord {
@@ -92,7 +97,35 @@ impl AccessRecord {
     /// Notes that the answer is out to its end.
     pub(crate) fn ended(&mut self, usage: Option<Usage>) {
         self.ended = true;
-        self.usage = usage;
+        self.settle(usage);
+    }
+
+    /// Notes that the answer has come to its end, although its body may still be open, and what it
+    /// cost.
+    pub(crate) fn settle(&mut self, usage: Option<Usage>) {
+        self.usage = usage.or(self.usage);
+        if let Some(permit) = self.permit.take() {
+            match usage {
+                Some(usage) => permit.settle(usage),
+                None => permit.settle_unknown(self.written),
+            }
+        }
+    }
+
+    /// Notes that the upstream has refused the request: one was sent, and it cost no tokens.
+    pub(crate) fn refused(&mut self, status: StatusCode) {
+        self.answered(status);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(Usage::default());
+        }
+    }
+
+    /// Notes that nobody answered, and with which error of Berry's own the request ends.
+    pub(crate) fn unanswered(&mut self, status: StatusCode) {
+        self.failed(status);
+        if let Some(permit) = self.permit.take() {
+            permit.refund();
+        }
     }
 
     /// Notes that the answer is an error of Berry's own.
@@ -134,6 +167,8 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
+        // Of an answer that the client left, or that broke off, what has been written is paid.
+        self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
         let client_left = !self.ended && !self.gateway.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::config::Severity;
+use berry_core::limit::InFlight;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
 use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
@@ -110,6 +111,7 @@ impl App {
             relay: Relay::new(clock, seed),
             clock,
             audit,
+            in_flight: InFlight::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });

@@ -88,7 +88,7 @@ impl ClientBody {
                 body: ReplyBody::Refusal(body),
                 ..
             }) => {
-                record.answered(status);
+                record.refused(status);
                 let event = refusal_event(status, body.as_ref(), self.dialect);
                 State::Last(event, record)
             }
@@ -96,7 +96,7 @@ impl ClientBody {
             Ok(Reply { .. }) => State::Ended,
             Err(error) => {
                 let error = ApiError::from(error);
-                record.failed(error.status());
+                record.unanswered(error.status());
                 State::Last(error.into_event(self.dialect), record)
             }
         }
@@ -162,6 +162,11 @@ impl Body for ClientBody {
                 State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
                         record.passes(&chunk);
+                        record.written = answer.written();
+                        if answer.is_done() {
+                            // The client may send its next request before the upstream's own end.
+                            record.settle(answer.usage());
+                        }
                         this.state = State::Passing(answer, record);
                         this.quiet.broken();
                         return Poll::Ready(Some(Ok(Frame::data(chunk))));

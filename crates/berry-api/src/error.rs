@@ -18,6 +18,9 @@ use http_body_util::Full;
 /// Tells OpenAI's SDKs whether another try makes sense.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// When a place among the requests in flight will be free nobody knows; sooner is not worth asking.
+const SHED_WAIT: Duration = Duration::from_secs(1);
+
 /// An error, ready to be answered. Boxed: it is large, seldom, and half of many results.
 #[derive(Debug)]
 pub(crate) struct ApiError(Box<Parts>);
@@ -100,6 +103,39 @@ impl ApiError {
     pub(crate) fn invalid_query() -> Self {
         let message = "a query parameter has a value that cannot be read";
         Self::invalid(StatusCode::BAD_REQUEST, "invalid_query", message)
+    }
+
+    /// The part of the URL behind `?` has no such parameter, which must be there.
+    pub(crate) fn missing_query(name: &'static str) -> Self {
+        let message = format!("the query parameter `{name}` is missing");
+        Self::invalid(
+            StatusCode::BAD_REQUEST,
+            "missing_required_parameter",
+            message,
+        )
+        .with_param(name)
+    }
+
+    /// There is no such user.
+    pub(crate) fn user_not_found() -> Self {
+        let message = "no user with this id is configured";
+        Self::invalid(StatusCode::NOT_FOUND, "user_not_found", message).with_param("user_id")
+    }
+
+    /// A limit of the user is reached; the headers say how much is left of which.
+    pub(crate) fn rate_limited(message: String, wait: Duration, headers: HeaderMap) -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let code = "rate_limit_exceeded";
+        let mut error = Self::new(status, ErrorKind::RateLimit, code, message);
+        error.0.headers = headers;
+        error.with_retry_after(Some(wait))
+    }
+
+    /// As many requests are in flight as are allowed.
+    pub(crate) fn overloaded() -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let message = "the gateway has as many requests as it may have: try again soon";
+        Self::server(status, "overloaded", message).with_retry_after(Some(SHED_WAIT))
     }
 
     /// The user may not use the model; for restricted users also one that does not exist.
@@ -379,7 +415,7 @@ impl IntoResponse for ApiError {
 }
 
 /// Rounds up: a client that comes back early is refused again.
-fn whole_seconds(wait: Duration) -> u64 {
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use berry_core::User;
-use berry_core::auth::credential;
+use berry_core::auth::{client_address, credential};
+use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
 use http::HeaderMap;
@@ -25,6 +26,7 @@ pub(crate) struct Gateway {
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
     pub(crate) audit: Audit,
+    pub(crate) in_flight: InFlight,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -37,6 +39,13 @@ impl Gateway {
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshots.current()
     }
+
+    /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
+    /// counted: health and admin routes answer however much is going on.
+    pub(crate) fn enter(&self, snapshot: &Snapshot) -> Result<Place, ApiError> {
+        let most = snapshot.config.settings.max_inflight_requests;
+        self.in_flight.enter(most).ok_or_else(ApiError::overloaded)
+    }
 }
 
 /// Finds out who sends a request. Why one is refused is in the logs and nowhere else.
@@ -45,7 +54,8 @@ pub(crate) fn authenticate(
     headers: &HeaderMap,
     arrival: &Arrival,
 ) -> Result<Arc<User>, ApiError> {
-    let address = arrival.peer.ip();
+    let trusted = &snapshot.config.settings.trusted_proxies;
+    let address = client_address(headers, arrival.peer.ip(), trusted);
     let refused = |reason: &dyn std::fmt::Display| {
         warn!(%reason, peer = %address, "Authentication failed");
         arrival.is_from(address, || Who::Refused(reason.to_string()));

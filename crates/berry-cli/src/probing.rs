@@ -212,11 +212,13 @@ impl Asker {
             let (result, cause) = match check {
                 Check::Models => self.probe(route, ProbeDepth::Models).await,
                 Check::Chat => self.probe(route, ProbeDepth::Chat).await,
-                Check::Stream => match timeout(self.patience, self.stream(route, task)).await {
-                    Ok(Ok(())) => (PASSED, None),
-                    Ok(Err(error)) => (FAILED, Some(format!("{error:#}"))),
-                    Err(_) => (FAILED, Some(format!("no end within {:?}", self.patience))),
-                },
+                Check::Stream => {
+                    match timeout(self.patience, Box::pin(self.stream(route, task))).await {
+                        Ok(Ok(())) => (PASSED, None),
+                        Ok(Err(error)) => (FAILED, Some(format!("{error:#}"))),
+                        Err(_) => (FAILED, Some(format!("no end within {:?}", self.patience))),
+                    }
+                }
             };
             outcomes.push(Outcome {
                 provider: task.backend.provider.id.to_string(),

@@ -10,6 +10,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod limit;
 pub mod name;
 pub mod openai;
 mod secret;

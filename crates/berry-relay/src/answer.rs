@@ -184,9 +184,19 @@ impl Answer {
         matches!(&self.shape, Shape::Events(splitter, _) if splitter.torn())
     }
 
+    /// Returns whether nothing is to come any more, although the body may still be open.
+    pub fn is_done(&self) -> bool {
+        self.tap.done() && self.held.is_empty()
+    }
+
     /// Returns the tokens the upstream has reported so far.
     pub fn usage(&self) -> Option<Usage> {
         self.tap.usage()
+    }
+
+    /// Returns about how many tokens have been written so far, where the upstream has not said.
+    pub fn written(&self) -> u64 {
+        self.tap.written()
     }
 
     /// Returns the id of the response that this is, where it is one.

@@ -1,6 +1,7 @@
 //! What a client asks for, apart from how its bytes arrived.
 
 use berry_core::ErrorBody;
+use berry_core::limit::Estimate;
 use berry_loadbalance::{Abilities, Mode};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -201,6 +202,11 @@ impl Exchange {
             Ask::Model(envelope) if envelope.stream() && self.operation.streams() => Mode::Streamed,
             Ask::Model(_) | Ask::Stored(..) => Mode::Whole,
         }
+    }
+
+    /// Returns the tokens that it is expected to cost; looks at the whole body.
+    pub fn estimate(&self) -> Estimate {
+        self.envelope().map_or(Estimate::NONE, Envelope::estimate)
     }
 
     /// Returns the request to a model, if it is one.

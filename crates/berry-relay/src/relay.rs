@@ -162,6 +162,7 @@ impl Relay {
         exchange: &Exchange,
         receipt: &mut Receipt,
     ) -> Result<Reply, RelayError> {
+        let metered = route.metered || filter.user.rate_limit.tokens_per_minute.is_some();
         let begun = Attempts::begin(&route.pool, filter, self.clock, self.chance.fork());
         let (mut attempts, mut lease) = begun.map_err(|error| self.refused(error))?;
         let deadline = route
@@ -171,7 +172,7 @@ impl Relay {
         let expected = Expected::of(exchange);
         let mut failures = SmallVec::new();
         loop {
-            let mut prepared = match self.prepare(route, &lease, exchange) {
+            let mut prepared = match self.prepare(route, &lease, exchange, metered) {
                 Ok(prepared) => prepared,
                 Err(unsayable) => {
                     let needs = route.upstreams[lease.index()].another_protocol();
@@ -224,10 +225,11 @@ impl Relay {
         route: &Route,
         lease: &Lease,
         exchange: &Exchange,
+        metered: bool,
     ) -> Result<Prepared, Unsayable> {
         let purpose = Purpose {
             model: &lease.endpoint().key().model,
-            metered: route.metered,
+            metered,
             chance: &self.chance,
         };
         route.upstreams[lease.index()].prepare(exchange, purpose)

@@ -1,13 +1,15 @@
 //! Everything a request reads, compiled from one configuration.
 //!
 //! Immutable; a request keeps the one it began with. What was learned at run time is not here: it
-//! is found again through the [`Registry`], so a new snapshot begins where the old one stood.
+//! is found again through the [`Registry`] or in the snapshot before, so a new one begins where the
+//! old one stood.
 
 use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::Settings;
+use berry_core::limit::Meters;
 use berry_core::{
     Authenticator, Backend, Config, Diagnostics, Loaded, Model, ModelName, ProviderName, Source,
     Term, Vocabulary,
@@ -64,6 +66,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Who may send requests.
     pub authenticator: Authenticator,
+    /// What each user has sent.
+    pub meters: Meters,
     /// The served models in the order of the file.
     pub routes: Vec<Arc<Route>>,
     /// The same, by public name and by key.
@@ -93,10 +97,12 @@ impl Snapshot {
             routes.push(route);
         }
         let authenticator = Authenticator::new(&config.users);
+        let meters = Meters::of(&config.users, previous.map(|previous| &previous.meters));
         let upstreams = compiler.upstreams;
         Ok(Self {
             config,
             authenticator,
+            meters,
             routes,
             by_name,
             upstreams,

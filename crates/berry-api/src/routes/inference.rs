@@ -1,7 +1,8 @@
 //! Whatever is asked of a model: `POST /v1/chat/completions` and its siblings.
 //!
 //! One path for all operations; what differs between them, the relay knows. The order is that of
-//! SPEC 2.4: credential, body, model, relay. What a client gets wrong costs no upstream a request.
+//! SPEC 2.4: credential, body, model, limits, relay. What a client gets wrong costs no upstream a
+//! request, and no user a part of their limits.
 
 use std::sync::Arc;
 
@@ -13,17 +14,18 @@ use axum::routing::{MethodRouter, post};
 use berry_core::config::Affinity;
 use berry_core::{Model, ProviderName, User};
 use berry_loadbalance::{Abilities, AffinityKey, Filter, Mode};
-use berry_relay::{Ask, Dialect, Envelope, Exchange, Operation, RelayError};
+use berry_relay::{Ask, Dialect, Envelope, Exchange, Operation, RelayError, Snapshot};
 use http::Request;
 use http::header::CONTENT_TYPE;
 
 use crate::arrival::Arrival;
 use crate::body_log;
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::request_body::{self, Format};
-use crate::routes::relaying::{Accepted, relay};
+use crate::routes::relaying::{Accepted, respond};
 
 /// Returns the route of an operation.
 pub(crate) fn route(operation: Operation) -> MethodRouter<Arc<Gateway>> {
@@ -40,8 +42,12 @@ async fn create(
     arrival: Arrival,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let accepted = accept(operation, &gateway, &arrival, request).await?;
-    Ok(relay(gateway, arrival, accepted).await)
+    let snapshot = gateway.snapshot();
+    let user = authenticate(&snapshot, request.headers(), &arrival)?;
+    let caller = Caller::new(&gateway, &snapshot, user);
+    let accepted = accept(operation, &gateway, &arrival, &snapshot, &caller, request).await;
+    drop(snapshot);
+    Ok(respond(gateway, arrival, &caller, accepted).await)
 }
 
 /// Takes a request in, or says what is wrong with it.
@@ -49,12 +55,13 @@ async fn accept(
     operation: Operation,
     gateway: &Gateway,
     arrival: &Arrival,
+    snapshot: &Snapshot,
+    caller: &Caller,
     request: Request<Body>,
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
-    let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &head.headers, arrival)?;
-    let config = &snapshot.config;
+    let (config, user) = (&snapshot.config, &caller.user);
+    let place = gateway.enter(snapshot)?;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
@@ -65,8 +72,8 @@ async fn accept(
         (Format::Form, Some(kind)) => Envelope::parse_form(body, kind)?,
         _ => Envelope::parse(body)?,
     };
-    let route = Arc::clone(gateway::route(&snapshot, &user, envelope.model())?);
-    let filter = filter(Arc::clone(&user), &route.model, &envelope)?;
+    let route = Arc::clone(gateway::route(snapshot, user, envelope.model())?);
+    let filter = filter(Arc::clone(user), &route.model, &envelope)?;
     let keep_alive = config.settings.stream_keepalive;
     let keep_alive = keep_alive.filter(|_| envelope.stream());
     let exchange = Exchange {
@@ -75,8 +82,10 @@ async fn accept(
         ask: Ask::Model(envelope),
         headers: headers::to_upstream(&head.headers),
     };
+    let permit = caller.reserve(&exchange, place).await?;
     Ok(Accepted {
-        user,
+        user: Arc::clone(user),
+        permit,
         route,
         filter,
         exchange,

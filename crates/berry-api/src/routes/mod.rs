@@ -10,6 +10,7 @@ pub(crate) mod models;
 mod moment;
 pub(crate) mod monitoring;
 mod overview;
+pub(crate) mod rate_limit_usage;
 mod relaying;
 pub(crate) mod reload_config;
 pub(crate) mod responses;

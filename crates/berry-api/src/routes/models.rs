@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::response::Json;
+use axum::response::{Json, Response};
 use berry_core::{ModelList, ModelObject, User};
 use berry_relay::Route;
 use http::{HeaderMap, Uri};
 
 use crate::arrival::Arrival;
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::gateway::{Gateway, authenticate, route};
 
@@ -19,11 +20,14 @@ pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(arrival): Extension<Arrival>,
     headers: HeaderMap,
-) -> Result<Json<ModelList>, ApiError> {
+) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, &headers, &arrival)?;
-    let allowed = snapshot.routes.iter().filter(|route| may_use(&user, route));
-    Ok(Json(ModelList::new(allowed.map(|route| &route.model.name))))
+    let caller = Caller::new(&gateway, &snapshot, user);
+    let user = &caller.user;
+    let allowed = snapshot.routes.iter().filter(|route| may_use(user, route));
+    let list = ModelList::new(allowed.map(|route| &route.model.name));
+    Ok(caller.answer(Json(list)))
 }
 
 /// A model all of whose backends are closed to the user is none of the user's.
@@ -39,11 +43,13 @@ pub(crate) async fn retrieve(
     id: Result<Path<String>, PathRejection>,
     uri: Uri,
     headers: HeaderMap,
-) -> Result<Json<ModelObject>, ApiError> {
+) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, &headers, &arrival)?;
+    let caller = Caller::new(&gateway, &snapshot, user);
     // What is not text is nobody's name.
-    let Path(id) = id.map_err(|_| ApiError::unknown_url(uri.path()))?;
-    let route = route(&snapshot, &user, &id)?;
-    Ok(Json(ModelObject::new(&route.model.name)))
+    let id = id.map_err(|_| ApiError::unknown_url(uri.path()));
+    let found = id.and_then(|Path(id)| route(&snapshot, &caller.user, &id));
+    let found = found.map(|route| Json(ModelObject::new(&route.model.name)));
+    Ok(caller.answer(found))
 }

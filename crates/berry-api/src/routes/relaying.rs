@@ -18,6 +18,7 @@ use tracing::info;
 use crate::access_log::AccessRecord;
 use crate::arrival::{Arrival, LogsItself};
 use crate::body_log::AnswerBody;
+use crate::caller::{Caller, Permit};
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
@@ -31,6 +32,7 @@ const DEBUG_TAG: &str = "debug";
 /// A request that may be relayed.
 pub(super) struct Accepted {
     pub(super) user: Arc<User>,
+    pub(super) permit: Permit,
     pub(super) route: Arc<Route>,
     pub(super) filter: Filter,
     pub(super) exchange: Exchange,
@@ -40,10 +42,23 @@ pub(super) struct Accepted {
     pub(super) logs_answer: bool,
 }
 
-/// Relays a request and answers it.
-pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
+/// Answers a request: relays it, or says what is wrong with it; and how much the caller has left.
+pub(super) async fn respond(
+    gateway: Arc<Gateway>,
+    arrival: Arrival,
+    caller: &Caller,
+    accepted: Result<Accepted, ApiError>,
+) -> Response {
+    match accepted {
+        Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
+        Err(error) => caller.answer(error),
+    }
+}
+
+async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
     let Accepted {
         user,
+        permit,
         route,
         filter,
         exchange,
@@ -76,7 +91,9 @@ pub(super) async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Acc
         ended: false,
         usage: None,
         answer: AnswerBody::if_logged(logs_answer),
+        written: 0,
         receipt: Receipt::default(),
+        permit: Some(permit),
     };
     let out = Out {
         dialect: exchange.dialect,
@@ -122,7 +139,7 @@ impl Out {
             Ok(reply) => self.reply(reply, record),
             Err(error) => {
                 let error = ApiError::from(error);
-                record.failed(error.status());
+                record.unanswered(error.status());
                 record.ended(None);
                 error.into_response()
             }
@@ -138,11 +155,13 @@ impl Out {
         record.answered(reply.status);
         let (body, events) = match reply.body {
             ReplyBody::Refusal(None) => {
+                record.refused(reply.status);
                 record.ended(None);
                 return ApiError::refused(reply.status).into_response();
             }
             ReplyBody::Refusal(Some(body)) => {
                 record.passes(&body);
+                record.refused(reply.status);
                 record.ended(None);
                 (Body::new(Full::new(body)), false)
             }

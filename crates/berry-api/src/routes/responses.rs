@@ -17,10 +17,11 @@ use berry_relay::{Ask, Dialect, Exchange, Operation, Pin, Route, Snapshot, Store
 use http::{Method, Request};
 
 use crate::arrival::Arrival;
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
-use crate::routes::relaying::{Accepted, relay};
+use crate::routes::relaying::{Accepted, respond};
 
 /// The longest id that is looked for.
 const LONGEST_ID: usize = 512;
@@ -31,19 +32,16 @@ pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
         .delete(|state, arrival, path, request| {
             ask(StoredPart::Itself, state, arrival, path, request)
         })
-        .fallback(async || ApiError::method_not_allowed("GET, HEAD, DELETE"))
 }
 
 /// Returns the route that cancels a response.
 pub(crate) fn cancel() -> MethodRouter<Arc<Gateway>> {
     post(|state, arrival, path, request| ask(StoredPart::Cancel, state, arrival, path, request))
-        .fallback(async || ApiError::method_not_allowed("POST"))
 }
 
 /// Returns the route of what a response was given.
 pub(crate) fn input_items() -> MethodRouter<Arc<Gateway>> {
     get(|state, arrival, path, request| ask(StoredPart::InputItems, state, arrival, path, request))
-        .fallback(async || ApiError::method_not_allowed("GET, HEAD"))
 }
 
 async fn ask(
@@ -53,9 +51,26 @@ async fn ask(
     Path(id): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let (head, _) = request.into_parts();
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &head.headers, &arrival)?;
+    let user = authenticate(&snapshot, request.headers(), &arrival)?;
+    let caller = Caller::new(&gateway, &snapshot, user);
+    let accepted = accept(part, id, &gateway, &snapshot, &caller, request).await;
+    drop(snapshot);
+    Ok(respond(gateway, arrival, &caller, accepted).await)
+}
+
+/// Takes a question in, or says what is wrong with it.
+async fn accept(
+    part: StoredPart,
+    id: String,
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    request: Request<Body>,
+) -> Result<Accepted, ApiError> {
+    let (head, _) = request.into_parts();
+    let user = &caller.user;
+    let place = gateway.enter(snapshot)?;
     // Dots alone are a step in a path, not a name.
     if id.len() > LONGEST_ID || id.bytes().all(|byte| byte == b'.') {
         return Err(ApiError::response_not_found());
@@ -64,8 +79,8 @@ async fn ask(
     let (route, account) = match pin {
         // What belongs to somebody else does not exist.
         Some(pin) if pin.user != user.id => return Err(ApiError::response_not_found()),
-        Some(pin) => pinned(&snapshot, &user, pin)?,
-        None => (anywhere(&snapshot, &user)?, None),
+        Some(pin) => pinned(snapshot, user, pin)?,
+        None => (anywhere(snapshot, user)?, None),
     };
     // axum cuts the body off; providers do not know the method.
     let method = match head.method {
@@ -86,22 +101,23 @@ async fn ask(
         headers: headers::to_upstream(&head.headers),
     };
     let filter = Filter {
-        user: Arc::clone(&user),
+        user: Arc::clone(user),
         provider: None,
         account,
         needs: Abilities::NONE,
         mode: Mode::Whole,
         affinity: None,
     };
-    let accepted = Accepted {
-        user,
+    let permit = caller.reserve(&exchange, place).await?;
+    Ok(Accepted {
+        user: Arc::clone(user),
+        permit,
         route,
         filter,
         exchange,
         keep_alive: None,
         logs_answer: snapshot.config.settings.log_response_body,
-    };
-    Ok(relay(gateway, arrival, accepted).await)
+    })
 }
 
 /// Where a question goes, and the only account that can answer it.

@@ -4,7 +4,9 @@ use berry_testkit::{Behaviour, Upstream};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Setup, hello, list, number_or_null, request, shape, text_or_null};
+use crate::support::{
+    Gateway, Setup, TOKEN, hello, list, number_or_null, request, shape, text_or_null,
+};
 
 const ADMIN: &str = "tags = [\"admin\"]";
 
@@ -72,6 +74,38 @@ async fn admin_routes_are_for_admins() {
             );
         }
     }
+}
+
+/// Whoever adds a route below `/admin` need not think of closing it.
+#[tokio::test]
+async fn every_admin_route_there_is_refuses_everybody_else() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream).start();
+    let (mut admin_routes, mut user_routes) = (0, 0);
+
+    for (allow, path) in berry_api::routes() {
+        let path = path.replace(['{', '*', '}'], "x");
+        for method in allow.split(", ").chain(["OPTIONS", "PUT", "TRACE"]) {
+            let method: Method = method.parse().unwrap();
+            let ask = |headers: &[(&str, &str)]| {
+                gateway.send(request(method.clone(), &path, headers, ""))
+            };
+            let strangers = ask(&[]).await.status;
+            let users = ask(&[("x-api-key", TOKEN)]).await.status;
+            let in_browser = ask(&[("x-api-key", TOKEN), ("origin", "http://x")]).await;
+
+            if path.starts_with("/admin") {
+                admin_routes += 1;
+                let seen = (strangers, users, in_browser.status);
+                assert_eq!(seen, (401, 403, 403), "{method} {path}");
+            } else if strangers == 401 {
+                user_routes += 1;
+                assert!(![401, 403].contains(&users), "{method} {path}");
+            }
+        }
+    }
+
+    assert!(admin_routes >= 5 * 4 && user_routes >= 10);
 }
 
 #[tokio::test]

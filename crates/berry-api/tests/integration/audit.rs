@@ -168,6 +168,19 @@ async fn an_event_says_when_and_to_which_request_it_belongs() {
 }
 
 #[tokio::test]
+async fn the_address_is_the_clients_also_behind_a_proxy_that_is_trusted() {
+    let (folder, log) = folder(Setup::new().settings("trusted_proxies = [\"127.0.0.0/8\"]"));
+    let gateway = serve(&folder);
+    let headers = [("x-api-key", TOKEN), ("x-forwarded-for", "192.0.2.7")];
+
+    gateway
+        .send(request(Method::GET, "/v1/models", &headers, ""))
+        .await;
+
+    assert_eq!(events(&log, 1).await[0]["ip_address"], "192.0.2.7");
+}
+
+#[tokio::test]
 async fn reloads_are_events_and_the_last_of_a_log_that_is_switched_off() {
     let (folder, log) = folder(Setup::new());
     let file = folder.path().join("config.toml");

@@ -189,6 +189,34 @@ async fn disabled_expired_and_misplaced_users_are_refused_like_strangers() {
 }
 
 #[tokio::test]
+async fn only_what_a_trusted_proxy_says_of_the_address_is_believed() {
+    let user = "token-of-the-user-elsewhere";
+    for (trusted, forwarded, expected) in [
+        ("[]", "192.0.2.7", 401),
+        ("[\"10.0.0.0/8\"]", "192.0.2.7", 401),
+        ("[\"127.0.0.0/8\"]", "192.0.2.7", 200),
+        ("[\"127.0.0.0/8\"]", "::ffff:192.0.2.7", 200),
+        ("[\"127.0.0.0/8\"]", "192.0.2.7, 8.8.8.8", 401),
+        ("[\"127.0.0.0/8\", \"8.8.8.8\"]", "192.0.2.7, 8.8.8.8", 200),
+        ("[\"127.0.0.0/8\"]", "8.8.8.8, 192.0.2.7", 200),
+        ("[\"127.0.0.0/8\"]", "192.0.2.7, unknown", 401),
+    ] {
+        let upstream = Upstream::start().await;
+        let gateway = Setup::over(&upstream)
+            .settings(&format!("trusted_proxies = {trusted}"))
+            .more(&format!(
+                "[users.bob]\ntoken = \"{user}\"\nallowed_ips = [\"192.0.2.0/24\"]"
+            ))
+            .start();
+        let headers = [("x-api-key", user), ("x-forwarded-for", forwarded)];
+
+        let answer = ask(&gateway, &headers).await;
+
+        assert_eq!(answer.status, expected, "{trusted} {forwarded}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_may_be_configured_as_its_digest() {
     let upstream = Upstream::start().await;
     // printf %s token-by-its-digest | sha256sum

@@ -91,7 +91,7 @@ impl Stage {
         let mut upstreams = Vec::new();
         let mut toml = format!(
             "[settings]\nhealth_check_interval_seconds = 0\nmax_retries = 0\n\
-             audit_log = \"audit.jsonl\"\n\
+             audit_log = \"audit.jsonl\"\nmax_body_bytes = 20000\n\
              [users.ada]\ntoken = \"{USER}\"\n\
              [users.root]\ntoken = \"{ADMIN}\"\ntags = [\"admin\"]\n\
              [models.m]\nname = \"m\"\n"
@@ -278,7 +278,7 @@ impl Driver {
             format!("{{\"model\":\"m\",\"backend\":\"{PROMPT}\"}}"),
             format!("{{\"model\":\"m\",\"stream\":\"{PROMPT}\"}}"),
             format!("[\"{PROMPT}\"]"),
-            "x".repeat(40 << 20),
+            "x".repeat(20_001),
         ] {
             let headers = [("x-api-key", USER), ("content-type", "application/json")];
             let refused = request(Method::POST, path, &headers, body);

@@ -78,6 +78,9 @@ mod protocol;
 /// Providers that do not speak OpenAI, and Azure, which nearly does.
 #[cfg(test)]
 mod providers;
+/// How much a user may send, and what is said about it.
+#[cfg(test)]
+mod rate_limit;
 /// What is the client's fault, and nobody's failure.
 #[cfg(test)]
 mod refusal;

@@ -15,11 +15,6 @@ pub(super) struct Pending(&'static str, &'static str);
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
     Pending(
-        "settings.trusted_proxies",
-        "`X-Forwarded-For` is never believed",
-    ),
-    Pending("settings.max_inflight_requests", "requests are not shed"),
-    Pending(
         "providers.*.max_concurrent_requests",
         "requests are not bounded",
     ),
@@ -27,7 +22,6 @@ pub(super) const PENDING: &[Pending] = &[
         "models.*.backends.cached_input_price",
         "costs are not computed",
     ),
-    Pending("users.*.rate_limit", "users are not limited"),
     Pending("telemetry.otlp_endpoint", "traces are not sent"),
     Pending("telemetry.sample_ratio", "traces are not sent"),
     Pending("telemetry.service_name", "traces are not sent"),

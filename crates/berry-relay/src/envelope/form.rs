@@ -58,6 +58,7 @@ impl Envelope {
             backend_member,
             cache_key: None,
             previous_response: None,
+            most_output: None,
             form: Form::Parts(content_type.clone()),
             body,
         })

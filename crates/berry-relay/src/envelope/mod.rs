@@ -9,6 +9,7 @@
 //! differ in which of two they believe, and we would authorise one model and forward another.
 //! `prompt_cache_key` governs nothing: it is a hint, and is taken where it is plain.
 
+mod estimate;
 mod form;
 
 use std::borrow::Cow;
@@ -92,6 +93,8 @@ pub struct Envelope {
     backend_member: Option<Range<usize>>,
     cache_key: Option<Range<usize>>,
     previous_response: Option<Box<str>>,
+    /// The value of the member that bounds the answer's length.
+    most_output: Option<Range<usize>>,
     form: Form,
 }
 
@@ -122,6 +125,7 @@ struct Found {
     cache_key: Option<Range<usize>>,
     stream_options: Option<Range<usize>>,
     previous_response: Option<Range<usize>>,
+    most_output: Option<Range<usize>>,
 }
 
 impl Envelope {
@@ -177,6 +181,7 @@ impl Envelope {
             backend_member,
             cache_key: found.cache_key,
             previous_response,
+            most_output: found.most_output,
             form,
         })
     }
@@ -356,6 +361,10 @@ impl Found {
             }
             "stream_options" => {
                 self.stream_options = Some(member.value.clone());
+                return Ok(None);
+            }
+            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
+                self.most_output = Some(member.value.clone());
                 return Ok(None);
             }
             "previous_response_id" => {

@@ -62,6 +62,8 @@ pub(crate) struct Tap {
     done: bool,
     failure: Option<StreamFailure>,
     usage: Option<Usage>,
+    /// Events that have passed.
+    events: u64,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
 }
@@ -87,6 +89,7 @@ impl Tap {
 
     /// Takes the data of one event and says what becomes of it.
     pub(crate) fn observe(&mut self, data: &[u8]) -> Fate {
+        self.events += 1;
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Fate::Pass;
@@ -158,9 +161,17 @@ impl Tap {
         self.failure
     }
 
-    /// Returns the tokens the upstream reported last.
+    /// Returns the tokens the upstream reported last. What is stored was paid for when it was made.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.usage
+        self.usage.filter(|_| self.grammar != Grammar::Stored)
+    }
+
+    /// Returns how many tokens have been written at least, as far as events tell: most have one.
+    pub(crate) fn written(&self) -> u64 {
+        match self.grammar {
+            Grammar::Stored => 0,
+            _ => self.events,
+        }
     }
 
     fn observe_choices(&mut self, parts: &Parts<'_>) -> Fate {

@@ -211,6 +211,23 @@ fn a_stored_response_may_describe_an_error() {
 }
 
 #[test]
+fn a_stored_response_was_paid_for_when_it_was_made() {
+    let body = br#"{"id":"resp_1","usage":{"input_tokens":4,"output_tokens":6}}"#;
+    for (grammar, usage, written) in [
+        (Grammar::Responses, Some(10), 1),
+        (Grammar::Stored, None, 0),
+    ] {
+        let mut tap = Tap::new(grammar, Unwanted::default());
+
+        tap.observe_whole(body);
+        tap.observe(br#"{"type":"response.in_progress"}"#);
+
+        let used = tap.usage().map(|usage| usage.input() + usage.output());
+        assert_eq!((used, tap.written()), (usage, written));
+    }
+}
+
+#[test]
 fn what_came_for_our_sake_is_left_out() {
     let usage = br#"{"choices":[],"usage":{"prompt_tokens":1}}"#;
     let filter = br#"{"choices":[],"prompt_filter_results":[{}]}"#;

@@ -211,12 +211,6 @@ fn a_longer_time_allows_no_fewer_requests() {
     );
 
     assert_snapshot!(shown, @r"
-    warning: `rate_limit` has no effect yet: users are not limited
-     --> config.toml:3:14
-      |
-    3 | [users.alice.rate_limit]
-      |              ^^^^^^^^^^
-
     error: `requests_per_day` 50 is less than `requests_per_minute` 60
      --> config.toml:5:20
       |
@@ -229,7 +223,7 @@ fn a_longer_time_allows_no_fewer_requests() {
     6 | tokens_per_minute = 0
       |                     ^
 
-    2 errors, 1 warning; configuration not loaded
+    2 errors; configuration not loaded
     ");
 }
 

@@ -209,19 +209,13 @@ fn a_number_out_of_range_is_told_the_range() {
     7 | request_timeout_seconds = 2.5
       |                           ^^^
 
-    warning: `max_inflight_requests` has no effect yet: requests are not shed
-     --> config.toml:8:1
-      |
-    8 | max_inflight_requests = 10000000
-      | ^^^^^^^^^^^^^^^^^^^^^
-
     error: `settings.max_inflight_requests` must be a whole number up to 1000000, or 0 for off, not `10000000`
      --> config.toml:8:25
       |
     8 | max_inflight_requests = 10000000
       |                         ^^^^^^^^
 
-    7 errors, 1 warning; configuration not loaded
+    7 errors; configuration not loaded
     ");
 }
 
@@ -235,12 +229,6 @@ fn a_list_reports_each_of_its_elements() {
     );
 
     assert_snapshot!(shown, @r#"
-    warning: `trusted_proxies` has no effect yet: `X-Forwarded-For` is never believed
-     --> config.toml:2:1
-      |
-    2 | trusted_proxies = ["10.0.0.0/8", "10.0.0.0/33", "proxy", 7]
-      | ^^^^^^^^^^^^^^^
-
     error: `settings.trusted_proxies[1]` is not an address or network such as `10.0.0.0/8`: invalid IP address syntax
      --> config.toml:2:34
       |
@@ -259,7 +247,7 @@ fn a_list_reports_each_of_its_elements() {
     2 | trusted_proxies = ["10.0.0.0/8", "10.0.0.0/33", "proxy", 7]
       |                                                          ^
 
-    3 errors, 1 warning; configuration not loaded
+    3 errors; configuration not loaded
     "#);
 }
 

@@ -1,0 +1,174 @@
+//! Who sends a request, and how much of what they may send is left: the seam to the limits.
+//!
+//! A request asks for a [`Permit`] before it is relayed, and its answer carries that to its end.
+//! Asking is a future although here it is always ready: a meter that several gateways share is
+//! another machine, and nothing but this file would know.
+
+use std::future::{Future, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use berry_core::User;
+use berry_core::config::RateLimit;
+use berry_core::limit::{Estimate, Limited, Meter, Place, Quota, Reservation, Standing};
+use berry_loadbalance::Clock;
+use berry_relay::{Exchange, Snapshot, Usage};
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use crate::error::{ApiError, whole_seconds};
+use crate::gateway::Gateway;
+
+/// The headers of a quota: its limit, what remains, and when it is whole again.
+type QuotaHeaders = [HeaderName; 3];
+
+const REQUESTS: QuotaHeaders = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKENS: QuotaHeaders = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) user: Arc<User>,
+    meter: Arc<Meter>,
+    clock: Clock,
+}
+
+impl Caller {
+    /// Makes one of the user whose credential was accepted.
+    pub(crate) fn new(gateway: &Gateway, snapshot: &Snapshot, user: Arc<User>) -> Self {
+        let meter = snapshot.meters.get(&user.id).cloned().unwrap_or_default();
+        Self {
+            user,
+            meter,
+            clock: gateway.clock,
+        }
+    }
+
+    /// Charges a request to the user's limits, or says which is reached.
+    pub(crate) fn reserve(
+        &self,
+        exchange: &Exchange,
+        place: Place,
+    ) -> impl Future<Output = Result<Permit, Limited>> + use<> {
+        let limits = &self.user.rate_limit;
+        let estimate = match limits.tokens_per_minute {
+            Some(_) => exchange.estimate(),
+            None => Estimate::NONE,
+        };
+        let reserved = self.meter.reserve(limits, estimate, self.clock.now());
+        ready(reserved.map(|reservation| Permit {
+            reservation,
+            clock: self.clock,
+            _place: place,
+        }))
+    }
+
+    /// Answers, and says what the user has left, where anything limits them.
+    pub(crate) fn answer(&self, answer: impl IntoResponse) -> Response {
+        let mut response = answer.into_response();
+        let limits = &self.user.rate_limit;
+        let headers = response.headers_mut();
+        let is_said = [&REQUESTS, &TOKENS].map(|[limit, ..]| headers.contains_key(limit));
+        if *limits != RateLimit::default() && is_said == [false; 2] {
+            say(&self.meter.standing(limits, self.clock.now()), headers);
+        }
+        response
+    }
+}
+
+/// A request's leave to be relayed. It ends where the answer does; what the request was charged
+/// stays, unless it is refunded.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    reservation: Reservation,
+    clock: Clock,
+    _place: Place,
+}
+
+impl Permit {
+    /// Corrects the charge to the tokens that were used, of which there may be none.
+    pub(crate) fn settle(mut self, usage: Usage) {
+        let used = usage.input().saturating_add(usage.output());
+        self.reservation.settle(used, self.clock.now());
+    }
+
+    /// Corrects the charge where nobody says what was used: to what was expected, or to what is known
+    /// to have been written, where that is more.
+    pub(crate) fn settle_unknown(mut self, written: u64) {
+        let now = self.clock.now();
+        self.reservation.settle_unknown(written, now);
+    }
+
+    /// Undoes the charge: nothing came of the request.
+    pub(crate) fn refund(self) {
+        self.reservation.refund();
+    }
+}
+
+impl From<Limited> for ApiError {
+    fn from(limited: Limited) -> Self {
+        let mut headers = HeaderMap::new();
+        say(&limited.standing, &mut headers);
+        let wait = limited.retry_after;
+        let message = format!("{limited}: try again in {} s", whole_seconds(wait));
+        Self::rate_limited(message, wait, headers)
+    }
+}
+
+/// Writes the headers that say how much is left.
+fn say(standing: &Standing, headers: &mut HeaderMap) {
+    for (names, quota) in [(REQUESTS, standing.requests), (TOKENS, standing.tokens)] {
+        let Some(Quota {
+            limit,
+            remaining,
+            reset,
+        }) = quota
+        else {
+            continue;
+        };
+        let reset = HeaderValue::try_from(length(reset));
+        let reset = reset.unwrap_or(HeaderValue::from_static("0s"));
+        let values = [limit.into(), remaining.into(), reset];
+        headers.extend(names.into_iter().zip(values));
+    }
+}
+
+/// Writes a length as OpenAI does: `59s`, `6m0s`, `1h0m5s`. It is rounded up.
+fn length(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_written_as_openai_does() {
+        for (milliseconds, expected) in [
+            (0, "0s"),
+            (1, "1s"),
+            (59_000, "59s"),
+            (59_001, "1m0s"),
+            (360_000, "6m0s"),
+            (3_605_000, "1h0m5s"),
+            (90_000_000, "25h0m0s"),
+        ] {
+            assert_eq!(length(Duration::from_millis(milliseconds)), expected);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The time that the limits take of a request: to find the user's meter, reserve, settle and end; with
+//! 64 threads at once, of as many users and of one. A figure to read, in time of a processor for each
+//! request. `cargo bench -p berry-core --bench limit_time`
+
+#![expect(
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "nothing is injected where time itself is measured, and the figures are what it is for"
+)]
+
+use std::hint::black_box;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use berry_core::config::RateLimit;
+use berry_core::limit::{Estimate, Meters};
+use berry_core::{Tick, User, UserName};
+
+const THREADS: u32 = 64;
+const REQUESTS: u32 = 100_000;
+const ESTIMATE: Estimate = Estimate {
+    input: 100,
+    output: 0,
+};
+
+/// Users all of whose limits are looked at and none is reached.
+fn users() -> Vec<Arc<User>> {
+    let most = NonZeroU32::new(u32::MAX);
+    let rate_limit = RateLimit {
+        requests_per_minute: most,
+        requests_per_hour: most,
+        requests_per_day: most,
+        tokens_per_minute: most,
+        max_concurrent_requests: most,
+    };
+    let user = |index| User {
+        id: UserName::parse(&format!("user-{index}")).expect("a name"),
+        rate_limit,
+        ..User::anybody()
+    };
+    (0..THREADS).map(|index| Arc::new(user(index))).collect()
+}
+
+/// Sends a user's requests, some microseconds apart.
+fn send(meters: &Meters, user: &User) {
+    let mut now = Tick::ZERO;
+    for _ in 0..REQUESTS {
+        now = now + Duration::from_micros(500);
+        let meter = meters.get(&user.id).expect("a meter");
+        let reserved = meter.reserve(&user.rate_limit, ESTIMATE, now);
+        let mut reservation = black_box(reserved).expect("room");
+        reservation.settle(120, now);
+    }
+}
+
+/// Returns the processor's time for each request.
+fn time(meters: &Meters, users: &[Arc<User>]) -> Duration {
+    let start = Barrier::new(users.len() + 1);
+    let began = thread::scope(|scope| {
+        for user in users {
+            scope.spawn(|| {
+                start.wait();
+                send(meters, user);
+            });
+        }
+        start.wait();
+        Instant::now()
+    });
+    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let processors = u32::try_from(processors).map_or(THREADS, |count| count.min(THREADS));
+    began.elapsed() * processors / THREADS / REQUESTS
+}
+
+fn main() {
+    let users = users();
+    let meters = Meters::of(&users, None);
+    println!("64 users  {:?}", time(&meters, &users));
+    let one = vec![Arc::clone(&users[0]); users.len()];
+    println!("one user  {:?}", time(&meters, &one));
+}

@@ -1,0 +1,304 @@
+//! Everything that is counted of one user, and the decision about one more request.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use super::window::{Day, Hour, Minute};
+use crate::config::RateLimit;
+use crate::tick::Tick;
+
+/// When a place among the requests at the same time will be free nobody knows; sooner is not worth
+/// asking.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+
+/// What a request is expected to cost before it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Estimate {
+    /// Tokens to be read: without room for them the request has to wait.
+    pub input: u32,
+    /// Tokens that may be written: of the room that is left so much is held.
+    pub output: u32,
+}
+
+impl Estimate {
+    /// Expects no tokens at all.
+    pub const NONE: Self = Self {
+        input: 0,
+        output: 0,
+    };
+}
+
+/// Which limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// `requests_per_minute`
+    RequestsPerMinute,
+    /// `requests_per_hour`
+    RequestsPerHour,
+    /// `requests_per_day`
+    RequestsPerDay,
+    /// `tokens_per_minute`
+    TokensPerMinute,
+    /// `max_concurrent_requests`
+    ConcurrentRequests,
+}
+
+impl LimitKind {
+    const ALL: [Self; 5] = [
+        Self::RequestsPerMinute,
+        Self::RequestsPerHour,
+        Self::RequestsPerDay,
+        Self::TokensPerMinute,
+        Self::ConcurrentRequests,
+    ];
+
+    /// Returns how much a user's limits allow of this kind.
+    fn of(self, limits: &RateLimit) -> Option<NonZeroU32> {
+        match self {
+            Self::RequestsPerMinute => limits.requests_per_minute,
+            Self::RequestsPerHour => limits.requests_per_hour,
+            Self::RequestsPerDay => limits.requests_per_day,
+            Self::TokensPerMinute => limits.tokens_per_minute,
+            Self::ConcurrentRequests => limits.max_concurrent_requests,
+        }
+    }
+}
+
+impl fmt::Display for LimitKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RequestsPerMinute => "requests per minute",
+            Self::RequestsPerHour => "requests per hour",
+            Self::RequestsPerDay => "requests per day",
+            Self::TokensPerMinute => "tokens per minute",
+            Self::ConcurrentRequests => "requests at the same time",
+        })
+    }
+}
+
+/// Why a request has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("your limit of {most} {kind} is reached")]
+pub struct Limited {
+    /// The limit that takes longest to have room again.
+    pub kind: LimitKind,
+    /// How much it allows.
+    pub most: u32,
+    /// When the request would fit.
+    pub retry_after: Duration,
+    /// How much is left of every limit.
+    pub standing: Standing,
+}
+
+/// How much of its limits a user has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Of the limit on requests that has least left.
+    pub requests: Option<Quota>,
+    /// Of the limit on tokens.
+    pub tokens: Option<Quota>,
+}
+
+/// How much of one limit is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How much it allows.
+    pub limit: u32,
+    /// How much of that is not used.
+    pub remaining: u32,
+    /// How long until all of it is there again.
+    pub reset: Duration,
+}
+
+/// What has been counted of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Requests in the last minute.
+    pub requests_this_minute: u64,
+    /// Requests in the last hour.
+    pub requests_this_hour: u64,
+    /// Requests in the last day.
+    pub requests_this_day: u64,
+    /// Tokens in the last minute, those that are only reserved among them.
+    pub tokens_this_minute: u64,
+    /// Requests that have not ended.
+    pub concurrent_requests: u32,
+}
+
+/// What one request was charged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charge {
+    at: Tick,
+    /// Tokens that the request was expected to read.
+    input: u32,
+    /// Tokens that were charged.
+    tokens: u32,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    minute: Minute,
+    hour: Hour,
+    day: Day,
+    tokens: Minute,
+    running: u32,
+    /// The latest time it was told: requests that come at once may tell theirs in any order.
+    now: Tick,
+}
+
+impl Counts {
+    /// Charges a request to every window, or to none.
+    pub(super) fn reserve(
+        &mut self,
+        limits: &RateLimit,
+        estimate: Estimate,
+        now: Tick,
+    ) -> Result<Charge, Limited> {
+        self.advance(now);
+        if let Some((kind, most, retry_after)) = self.reached(limits, estimate) {
+            return Err(Limited {
+                kind,
+                most,
+                retry_after,
+                standing: self.standing(limits),
+            });
+        }
+        self.running += 1;
+        self.minute.charge(1);
+        self.hour.charge(1);
+        self.day.charge(1);
+        let wanted = estimate.input.saturating_add(estimate.output);
+        let tokens = match limits.tokens_per_minute {
+            Some(limit) => wanted.min(remaining(limit.get(), self.tokens.sum())),
+            None => wanted,
+        };
+        self.tokens.charge(tokens);
+        Ok(Charge {
+            at: self.now,
+            input: estimate.input,
+            tokens,
+        })
+    }
+
+    /// Returns the limit that the request has to wait longest for.
+    fn reached(
+        &self,
+        limits: &RateLimit,
+        estimate: Estimate,
+    ) -> Option<(LimitKind, u32, Duration)> {
+        let reached = LimitKind::ALL.into_iter().filter_map(|kind| {
+            let most = kind.of(limits)?.get();
+            let wait = self.wait(kind, most, estimate);
+            (!wait.is_zero()).then_some((kind, most, wait))
+        });
+        reached.max_by_key(|&(.., wait)| wait)
+    }
+
+    /// Returns how long until a limit has room for the request; zero where it has.
+    fn wait(&self, kind: LimitKind, most: u32, estimate: Estimate) -> Duration {
+        match kind {
+            LimitKind::RequestsPerMinute => self.minute.wait(1, most, self.now),
+            LimitKind::RequestsPerHour => self.hour.wait(1, most, self.now),
+            LimitKind::RequestsPerDay => self.day.wait(1, most, self.now),
+            LimitKind::TokensPerMinute => self.tokens.wait(estimate.input, most, self.now),
+            LimitKind::ConcurrentRequests if self.running < most => Duration::ZERO,
+            LimitKind::ConcurrentRequests => PLACE_WAIT,
+        }
+    }
+
+    /// Corrects what was charged to what was used. More than expected counts from now on: of a
+    /// long answer the beginning may be forgotten already.
+    pub(super) fn settle(&mut self, charge: &mut Charge, used: u64, now: Tick) {
+        self.advance(now);
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        match used.checked_sub(charge.tokens) {
+            Some(more) => self.tokens.charge(more),
+            None => self.tokens.give_back(charge.at, charge.tokens - used),
+        }
+        charge.tokens = used;
+    }
+
+    /// Corrects what was charged where all that is known is how much was written.
+    pub(super) fn settle_unknown(&mut self, charge: &mut Charge, written: u64, now: Tick) {
+        let used = u64::from(charge.input).saturating_add(written);
+        self.settle(charge, used.max(charge.tokens.into()), now);
+    }
+
+    /// Undoes a charge.
+    pub(super) fn refund(&mut self, charge: &Charge) {
+        self.minute.give_back(charge.at, 1);
+        self.hour.give_back(charge.at, 1);
+        self.day.give_back(charge.at, 1);
+        self.tokens.give_back(charge.at, charge.tokens);
+    }
+
+    /// Ends a request.
+    pub(super) fn end(&mut self) {
+        self.running = self.running.saturating_sub(1);
+    }
+
+    /// Returns how much is left at `now`.
+    pub(super) fn standing_at(&mut self, limits: &RateLimit, now: Tick) -> Standing {
+        self.advance(now);
+        self.standing(limits)
+    }
+
+    fn standing(&self, limits: &RateLimit) -> Standing {
+        let windows = [
+            (limits.requests_per_day, self.day.sum()),
+            (limits.requests_per_hour, self.hour.sum()),
+            (limits.requests_per_minute, self.minute.sum()),
+        ];
+        let windows = windows.into_iter().enumerate();
+        let limited = windows.filter_map(|(index, (limit, sum))| {
+            let limit = limit?.get();
+            Some((index, limit, remaining(limit, sum)))
+        });
+        // Of equals the first, which takes longest to be all there again.
+        let least = limited.min_by_key(|&(_, _, remaining)| remaining);
+        let requests = least.map(|(index, limit, remaining)| Quota {
+            limit,
+            remaining,
+            reset: match index {
+                0 => self.day.wait(limit, limit, self.now),
+                1 => self.hour.wait(limit, limit, self.now),
+                _ => self.minute.wait(limit, limit, self.now),
+            },
+        });
+        let tokens = limits.tokens_per_minute.map(|limit| Quota {
+            limit: limit.get(),
+            remaining: remaining(limit.get(), self.tokens.sum()),
+            reset: self.tokens.wait(limit.get(), limit.get(), self.now),
+        });
+        Standing { requests, tokens }
+    }
+
+    /// Returns what is counted at `now`.
+    pub(super) fn counted(&mut self, now: Tick) -> Counted {
+        self.advance(now);
+        Counted {
+            requests_this_minute: self.minute.sum(),
+            requests_this_hour: self.hour.sum(),
+            requests_this_day: self.day.sum(),
+            tokens_this_minute: self.tokens.sum(),
+            concurrent_requests: self.running,
+        }
+    }
+
+    fn advance(&mut self, now: Tick) {
+        self.now = self.now.max(now);
+        self.minute.advance(self.now);
+        self.hour.advance(self.now);
+        self.day.advance(self.now);
+        self.tokens.advance(self.now);
+    }
+}
+
+fn remaining(limit: u32, used: u64) -> u32 {
+    limit.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;
