@@ -2,9 +2,11 @@
 //!
 //! `cargo run --example initial_health_check_demo` starts four providers and a gateway, lets it
 //! probe for some seconds, and stops it. What it finds is in the log lines of the target
-//! `berry_loadbalance::health_check`, as it would be in production. Nothing leaves this machine.
+//! `berry_loadbalance::health_check`, as it would be in production; then each provider says how often
+//! it was asked. Nothing leaves this machine.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -60,9 +62,12 @@ async fn main() -> anyhow::Result<()> {
             toml,
             "[providers.{name}]\nbase_url = \"{url}\"\napi_key = \"demo\"\nproxy_url = \"none\"\n"
         )?;
-        upstreams.push(upstream);
+        upstreams.push((name, upstream));
     }
-    let source = Source::new("demo.toml", toml);
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("demo.toml");
+    std::fs::write(&path, toml)?;
+    let source = Source::read(&path)?;
     let app = App::build(Options {
         config: parse(&source)?,
         source,
@@ -73,6 +78,10 @@ async fn main() -> anyhow::Result<()> {
     })
     .context("the gateway does not start")?;
     app.run(tokio::time::sleep(WATCH)).await;
+    let mut out = io::stdout().lock();
+    for (name, upstream) in &upstreams {
+        writeln!(out, "`{name}` was asked {} times", upstream.request_count())?;
+    }
     Ok(())
 }
 

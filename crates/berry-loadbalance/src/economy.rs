@@ -78,6 +78,12 @@ impl Economy {
         ledger.spent += tokens.cost(prices).unwrap_or_default();
     }
 
+    /// Takes a request of unknown size that was answered, and where that was.
+    pub(crate) fn record_average(&self, prices: &Prices) {
+        let mut ledger = self.0.lock();
+        ledger.spent += ledger.average.cost(prices).unwrap_or_default();
+    }
+
     /// Returns the size of an average request.
     pub(crate) fn average(&self) -> Tokens {
         self.0.lock().average
@@ -161,6 +167,20 @@ mod tests {
         let average = economy.average();
 
         assert!((average.input - 10.0).abs() < 1.0 && (average.output - 20.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_request_of_unknown_size_counts_as_an_average_one() {
+        let economy = Economy::default();
+        for _ in 0..100 {
+            economy.record_average(&Prices {
+                request: Some(0.01),
+                ..Prices::default()
+            });
+        }
+
+        assert!(economy.admit_costly(0.0199, Duration::ZERO, at(0)));
+        assert!(!economy.admit_costly(0.0201, Duration::ZERO, at(0)));
     }
 
     #[test]

@@ -51,6 +51,19 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
+    /// Notes that it is asked.
+    pub(crate) fn asked(&mut self, mode: Mode, now: Tick) {
+        self.of(mode).asked = Some(now);
+    }
+
+    /// Returns when it was asked last since it became unknown.
+    pub(crate) fn last_asked(&self, mode: Mode) -> Option<Tick> {
+        match mode {
+            Mode::Streamed => self.streamed.asked,
+            Mode::Whole => self.whole.asked,
+        }
+    }
+
     /// Takes the time of an answer.
     pub(crate) fn answered(&mut self, mode: Mode, took: Duration, now: Tick) {
         self.of(mode).answered(took, now);
@@ -90,6 +103,7 @@ type Learned = Option<(f64, Tick)>;
 struct Estimate {
     average: Learned,
     penalty: Learned,
+    asked: Option<Tick>,
 }
 
 impl Estimate {
@@ -106,6 +120,7 @@ impl Estimate {
         *self = Self {
             average: Some((average, now)),
             penalty: None,
+            asked: self.asked,
         };
     }
 

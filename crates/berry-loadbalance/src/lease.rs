@@ -30,6 +30,7 @@ pub struct Lease {
     clock: Clock,
     started: Tick,
     answered: bool,
+    charged: bool,
     /// Held by the pool's only last-resort attempt.
     _last_resort: Option<Arc<()>>,
     outcome: Outcome,
@@ -51,6 +52,7 @@ impl Lease {
             clock,
             started,
             answered: false,
+            charged: false,
             _last_resort: last_resort,
             outcome: Outcome::Abandoned,
         }
@@ -80,8 +82,9 @@ impl Lease {
         }
     }
 
-    /// Records the tokens that the answer cost.
-    pub fn charge(&self, tokens: Tokens) {
+    /// Records the tokens that the answer cost. An answer that does not say counts as an average one.
+    pub fn charge(&mut self, tokens: Tokens) {
+        self.charged = true;
         self.pool.economy().record(tokens, &self.endpoint().prices);
     }
 
@@ -89,6 +92,10 @@ impl Lease {
     pub fn finish(mut self, outcome: Outcome) {
         if outcome == Outcome::Success {
             self.answered();
+            if !self.charged {
+                let economy = self.pool.economy();
+                economy.record_average(&self.endpoint().prices);
+            }
         }
         self.outcome = outcome;
     }

@@ -77,6 +77,8 @@ pub struct Signals {
     pub heard: Option<Tick>,
     /// How long it takes to its first content, in the mode of the request; none while unknown.
     pub latency: Option<Duration>,
+    /// When it was last asked in that mode; none before the first time, also after a return.
+    pub asked: Option<Tick>,
 }
 
 impl Signals {
@@ -317,6 +319,7 @@ impl EndpointState {
             confidence: learned.confidence(now, smart_ai),
             heard: learned.confidence.heard(),
             latency: learned.latency.estimate(mode, now),
+            asked: learned.latency.last_asked(mode),
         }
     }
 
@@ -331,28 +334,35 @@ impl EndpointState {
     }
 
     /// Claims a use, or refuses.
-    pub(crate) fn try_enter(&self, now: Tick) -> Option<Entry> {
+    pub(crate) fn try_enter(&self, mode: Mode, now: Tick) -> Option<Entry> {
         let mut learned = self.learned.lock();
         let claim = learned.breaker.try_enter(now)?;
-        Some(self.enter(learned, claim, now))
+        Some(self.enter(learned, claim, mode, now))
     }
 
     /// Claims the trial before its time.
-    pub(crate) fn try_last_resort(&self, now: Tick) -> Option<Entry> {
+    pub(crate) fn try_last_resort(&self, mode: Mode, now: Tick) -> Option<Entry> {
         let mut learned = self.learned.lock();
         let claim = learned.breaker.try_last_resort(now)?;
-        Some(self.enter(learned, claim, now))
+        Some(self.enter(learned, claim, mode, now))
     }
 
     /// Claims a use that was asked for by name.
-    pub(crate) fn enter_regardless(&self, now: Tick) -> Entry {
+    pub(crate) fn enter_regardless(&self, mode: Mode, now: Tick) -> Entry {
         let mut learned = self.learned.lock();
         let claim = learned.breaker.enter_regardless(now);
-        self.enter(learned, claim, now)
+        self.enter(learned, claim, mode, now)
     }
 
-    fn enter(&self, mut learned: MutexGuard<'_, Learned>, claim: Claim, now: Tick) -> Entry {
+    fn enter(
+        &self,
+        mut learned: MutexGuard<'_, Learned>,
+        claim: Claim,
+        mode: Mode,
+        now: Tick,
+    ) -> Entry {
         learned.tally.claimed(claim.entry, now);
+        learned.latency.asked(mode, now);
         drop(learned);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.announce(claim.change, None);
@@ -395,6 +405,11 @@ impl EndpointState {
     pub fn probed(&self, depth: ProbeDepth, outcome: &ProbeOutcome, begun: Tick, now: Tick) {
         let change = self.learned.lock().probed(depth, outcome, begun, now);
         self.announce(change, None);
+    }
+
+    /// Forgets what probes have said.
+    pub(crate) fn forget_probes(&self) {
+        self.learned.lock().probes = ProbeRecord::default();
     }
 
     /// Returns when the last probe ended.
@@ -447,7 +462,7 @@ impl EndpointState {
     #[cfg(test)]
     pub(crate) fn fail(&self, times: u32, now: Tick, limits: &Limits) {
         for _ in 0..times {
-            let entry = self.enter_regardless(now);
+            let entry = self.enter_regardless(Mode::Whole, now);
             let (lasted, patience) = (Duration::ZERO, Duration::ZERO);
             let this = Use {
                 entry,

@@ -224,7 +224,7 @@ impl Answer {
 
     fn finish(&mut self, outcome: Outcome) {
         self.upstream = None;
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
             if let Some(usage) = self.tap.usage() {
                 lease.charge(usage.into());
             }

@@ -5,10 +5,11 @@
 //! | DNS, TCP, TLS, reset before an answer | connect | |
 //! | no headers, no content, or silence in time | timeout | |
 //! | an insufficient quota or credit balance, a place not served, 402 | auth, 30 min | OpenAI `insufficient_quota`; Anthropic "credit balance is too low", `billing_error`; Gemini "User location is not supported" |
+//! | the day's allowance is used up | auth, 30 min | Gemini's `QuotaFailure` with a `…PerDay…` id; `OpenRouter` "free-models-per-day" |
 //! | 401; an invalid key in a 400 or 403 | auth | OpenAI `invalid_api_key`; Gemini `API_KEY_INVALID` in a 400 |
 //! | 403 without a reason | auth, when repeated | |
 //! | a missing model in any error, 404 | model | OpenAI `model_not_found`; vLLM "The model … does not exist" |
-//! | 429 | rate limited | RFC 6585; for how long, see [`retry_after`] |
+//! | 429 | rate limited | RFC 6585; for how long, see [`retry_after`]; OpenAI's and Groq's daily limits are sliding windows and say when there is room again |
 //! | 5xx, 408, 409, 529 | server | OpenAI's SDKs retry these; 529 is Anthropic's overload |
 //! | 1xx, 3xx, a web page or the like as a 400, 403 or 404 | protocol | |
 //! | 403 for moderation, any other 4xx | the client's fault | OpenAI `content_filter`, `content_policy_violation` |
@@ -28,7 +29,8 @@ use serde_json::Value;
 use crate::retry_after;
 use crate::upstream::TransportError;
 
-/// How long an account without money is left alone: somebody has to pay first.
+/// How long an account without money or allowance is left alone: somebody has to pay first, or a day
+/// to pass.
 const BILLING: Duration = Duration::from_secs(30 * 60);
 
 /// The longest code that is logged.
@@ -67,6 +69,8 @@ pub(crate) struct Failure {
     pub(crate) cause: Cow<'static, str>,
     /// We failed, not the endpoint: it says nothing about its health.
     pub(crate) ours: bool,
+    /// The provider says that it has no such model, and not only that there is nothing here.
+    pub(crate) no_such_model: bool,
 }
 
 /// What an answer that is no success means.
@@ -86,6 +90,7 @@ impl Failure {
             status: None,
             cause: cause.into(),
             ours: false,
+            no_such_model: false,
         }
     }
 }
@@ -130,6 +135,7 @@ pub(crate) fn judge(
         (FailureKind::RateLimited, Some(wait)) if !wait.is_zero() => Fault::cool_down(wait),
         _ => verdict,
     };
+    let no_such_model = error.as_ref().is_some_and(UpstreamError::is_missing_model);
     let code = error.and_then(|error| error.code()).unwrap_or_default();
     let cause = format!("status {status} {code}").into();
     Judgement::Failed(Failure {
@@ -138,6 +144,7 @@ pub(crate) fn judge(
         status: Some(status),
         cause,
         ours: false,
+        no_such_model,
     })
 }
 
@@ -161,6 +168,7 @@ impl Seen {
         match status.as_u16() {
             _ if !is_error => kind(FailureKind::Protocol),
             _ if says(SPENT) || error.is_some_and(UpstreamError::is_spent) => open(BILLING),
+            429 if error.is_some_and(UpstreamError::is_daily_cap) => open(BILLING),
             402 => open(BILLING),
             401 => open(Duration::ZERO),
             400 | 403 if says(INVALID_KEY) => open(Duration::ZERO),
@@ -245,6 +253,21 @@ impl UpstreamError {
         ];
         let text = self.text();
         SAID.iter().any(|said| text.starts_with(said))
+    }
+
+    /// Returns whether a limit was met that holds until the day is over. Gemini then asks for seconds
+    /// of patience all the same.
+    fn is_daily_cap(&self) -> bool {
+        let violations = self
+            .details()
+            .iter()
+            .filter_map(|detail| detail["violations"].as_array())
+            .flatten();
+        let mut quotas = violations.filter_map(|violation| violation["quotaId"].as_str());
+        quotas.any(|quota| quota.contains("PerDay"))
+            || self
+                .text()
+                .starts_with("rate limit exceeded: free-models-per-day")
     }
 
     fn text(&self) -> String {
@@ -425,6 +448,28 @@ mod tests {
                 "client",
             ),
             (429, message("x"), "rate_limited"),
+            (
+                429,
+                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},{"retryDelay":"7s"}]}}"#
+                    .to_owned(),
+                "auth 1800s",
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}]}]}}"#
+                    .to_owned(),
+                "rate_limited",
+            ),
+            (
+                429,
+                message("Rate limit exceeded: free-models-per-day. Add credits"),
+                "auth 1800s",
+            ),
+            (
+                429,
+                message("Rate limit reached for `m` on requests per day (RPD): Limit 200"),
+                "rate_limited",
+            ),
             (429, code("insufficient_quota"), "auth 1800s"),
             (408, message("x"), "server"),
             (409, message("x"), "server"),

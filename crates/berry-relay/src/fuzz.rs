@@ -3,6 +3,11 @@
 //! The same checks run as property tests here and under cargo-fuzz from `fuzz/`, which needs a
 //! nightly compiler and finds what random bytes do not.
 
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a panic is how these functions say that something does not hold"
+)]
+
 use bytes::Bytes;
 use http::HeaderValue;
 
@@ -10,6 +15,7 @@ use crate::adapter::translate::{Decoder, Heading, Reading};
 use crate::adapter::{self, Tongue};
 use crate::envelope::Envelope;
 use crate::sse::{Fate, Splitter};
+use crate::tap::{Grammar, Tap, Unwanted};
 
 /// Events are the same and bytes are untouched, wherever a stream is cut.
 ///
@@ -95,6 +101,41 @@ pub fn stream(protocol: &str, stream: &[u8], cut: usize) {
     }
 }
 
+/// Whatever comes as a stream of OpenAI's is judged the same wherever it is cut.
+pub fn openai_stream(stream: &[u8], cut: usize) {
+    let watch = |frames: &[&[u8]]| {
+        [Grammar::Choices, Grammar::Responses].map(|grammar| {
+            let (mut splitter, mut tap) =
+                (Splitter::default(), Tap::new(grammar, Unwanted::default()));
+            for frame in frames {
+                let frame = Bytes::copy_from_slice(frame);
+                let split = splitter.push(&frame, |data| tap.observe(data));
+                if split.stopped_by.is_some() {
+                    break;
+                }
+            }
+            if tap.failure().is_none() {
+                splitter.finish(|data| tap.observe(data));
+            }
+            let response = tap.response().map(str::to_owned);
+            (
+                tap.content(),
+                tap.finished(),
+                tap.failure(),
+                tap.usage(),
+                response,
+            )
+        })
+    };
+    let (before, after) = stream.split_at(cut.min(stream.len()));
+
+    assert_eq!(
+        watch(&[before, after]),
+        watch(&[stream]),
+        "a cut changes nothing"
+    );
+}
+
 /// A form that is accepted is read again with the model that was put in, and without a backend.
 ///
 /// # Panics
@@ -131,6 +172,10 @@ mod tests {
             Just(r#"{"type":"message_stop"}"#.to_owned()),
             Just(r#"{"candidates":[{"content":{"parts":[{"text":"é"}]},"finishReason":"STOP"}]}"#.to_owned()),
             Just(r#"{"error":{"code":500}}"#.to_owned()),
+            Just("[DONE]".to_owned()),
+            Just(r#"{"choices":[{"index":0,"delta":{"content":"é"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}"#.to_owned()),
+            Just(r#"{"type":"response.created","response":{"id":"resp_1"}}"#.to_owned()),
+            Just(r#"{"type":"response.completed","response":{"id":"resp_1","usage":{"input_tokens":1}}}"#.to_owned()),
             ".{0,8}",
         ];
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
@@ -150,6 +195,11 @@ mod tests {
         #[test]
         fn any_gemini_stream_becomes_events(text in lines(), cut in 0_usize..400) {
             stream("gemini", text.as_bytes(), cut);
+        }
+
+        #[test]
+        fn any_openai_stream_is_judged_the_same(text in lines(), cut in 0_usize..400) {
+            openai_stream(text.as_bytes(), cut);
         }
 
         #[test]

@@ -4,8 +4,9 @@
 //! A chat is as small as the protocol allows: one token. Newer models refuse `max_tokens`, older
 //! servers do not know `max_completion_tokens`, so the second is sent where the first is refused. A
 //! refusal of what we sent still shows that the endpoint is there and reads requests: it passes.
-//! Where requests ask for another operation, so does the probe: not every model chats. What paints or
-//! speaks is not asked, for that costs. Not every server lists its models, and one that does not has
+//! Where requests ask for another operation, so does the probe: not every model chats. One that nobody
+//! has asked yet and that refuses to chat is asked to embed. What paints or speaks is not asked, for
+//! that costs. Not every server lists its models, and one that does not has
 //! told us nothing.
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use berry_loadbalance::{
     EndpointKey, EndpointState, FailureKind, ProbeDepth, ProbeFailure, ProbeOutcome, Prober,
+    Verdict,
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -100,12 +102,15 @@ impl UpstreamProber {
         let asked = self.ask_for(last.unwrap_or(Operation::ChatCompletions), target, model);
         match (asked.await, last) {
             // Before the first request nobody knows what a model is for.
-            (Err(failure), None) if failure.fault.kind == FailureKind::Model => {
-                let embeds = self.ask_for(Operation::Embeddings, target, model).await;
-                embeds
-                    .ok()
-                    .filter(|outcome| *outcome == ProbeOutcome::Passed)
-                    .ok_or(failure)
+            (Err(failure), None) if is_refusal(&failure) => {
+                match self.ask_for(Operation::Embeddings, target, model).await {
+                    Ok(ProbeOutcome::Passed) => Ok(ProbeOutcome::Passed),
+                    // It may paint or speak, which is not asked.
+                    _ if failure.fault.kind == FailureKind::Model && !failure.no_such_model => {
+                        Ok(ProbeOutcome::Unknown)
+                    }
+                    _ => Err(failure),
+                }
             }
             (asked, _) => asked,
         }
@@ -221,6 +226,11 @@ impl Prober for UpstreamProber {
             }),
         }
     }
+}
+
+/// Returns whether a failed chat may mean that the model does not chat.
+fn is_refusal(failure: &Failure) -> bool {
+    failure.fault.kind == FailureKind::Model || failure.fault.verdict == Verdict::OpenIfRepeated
 }
 
 /// An answer that is nobody's failure but perhaps ours.

@@ -12,6 +12,12 @@ const FILTER: &[u8] = b"data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\
     \"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":{\"hate\":{\"filtered\":false,\
     \"severity\":\"safe\"}}}]}\n\n";
 
+/// What comes among a stream's chunks where the filter works behind them: its report, with a choice
+/// that says nothing.
+const LATE_FILTER: &[u8] = b"data: {\"choices\":[{\"content_filter_offsets\":{\"check_offset\":0,\"end_offset\":9,\
+    \"start_offset\":0},\"content_filter_results\":{\"hate\":{\"filtered\":false,\"severity\":\"safe\"}},\
+    \"finish_reason\":null,\"index\":0}],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\"}\n\n";
+
 /// Answers a request, if its address is one of Azure's.
 pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answered, ApiError> {
     let (path, query) = arrival
@@ -26,6 +32,7 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
     }
     Ok(match openai::answer(arrival, pieces)? {
         Answered::Events(mut events) if path.ends_with("/chat/completions") => {
+            events.insert(2, Bytes::from_static(LATE_FILTER));
             events.insert(0, Bytes::from_static(FILTER));
             Answered::Events(events)
         }

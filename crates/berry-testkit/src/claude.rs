@@ -9,6 +9,11 @@ use crate::openai::{ApiError, Content, Prompt};
 use crate::protocol::Answered;
 use crate::reply::Arrival;
 
+/// What a model thinks.
+const THOUGHT: &str = "The user wants something. I know what.";
+/// What proves that it was thought.
+const SIGNATURE: &str = "EqQBCgIYAhIM/sim+ulated==";
+
 #[derive(Deserialize)]
 struct Request {
     model: String,
@@ -24,6 +29,14 @@ struct Request {
     tool_choice: Value,
     #[serde(default)]
     output_config: Value,
+    #[serde(default)]
+    thinking: Value,
+}
+
+impl Request {
+    fn thinks(&self) -> bool {
+        matches!(self.thinking["type"].as_str(), Some("enabled" | "adaptive"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,11 +57,13 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
         Method::POST if path.ends_with("/messages") => {
             let request: Request = serde_json::from_slice(&arrival.request.body)
                 .map_err(|error| ApiError::bad_request(error.to_string()))?;
+            check_thinking(&request)?;
             let content = content(arrival, &request, pieces)?;
             let written = Written {
                 arrival,
                 model: &request.model,
                 content: &content,
+                thinks: request.thinks(),
             };
             Ok(if request.stream {
                 Answered::Events(written.events())
@@ -66,6 +81,35 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
         }
         _ => Err(ApiError::of(StatusCode::NOT_FOUND, None)),
     }
+}
+
+/// Checks what earlier turns thought, as strictly as Anthropic: a signature proves its text, and a
+/// turn with calls, on which the model is to go on thinking, begins with thinking.
+fn check_thinking(request: &Request) -> Result<(), ApiError> {
+    let turns = request.messages.iter();
+    for turn in turns.filter(|turn| turn.role == "assistant") {
+        let blocks = turn.content.as_array().map_or(&[][..], Vec::as_slice);
+        let thinking = |block: &&Value| block["type"] == "thinking";
+        if !blocks
+            .iter()
+            .filter(thinking)
+            .all(|block| *block == thought())
+        {
+            let message = "Invalid `signature` in `thinking` block";
+            return Err(ApiError::bad_request(message));
+        }
+        let calls = blocks.iter().any(|block| block["type"] == "tool_use");
+        if request.thinks() && calls && !blocks.first().as_ref().is_some_and(thinking) {
+            let message = "Expected `thinking` or `redacted_thinking`, but found `tool_use`";
+            return Err(ApiError::bad_request(message));
+        }
+    }
+    Ok(())
+}
+
+/// The block of what a model thinks first, if it thinks.
+fn thought() -> Value {
+    json!({"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE})
 }
 
 /// Decides what to say.
@@ -124,6 +168,7 @@ struct Written<'a> {
     arrival: Arrival<'a>,
     model: &'a str,
     content: &'a Content,
+    thinks: bool,
 }
 
 impl Written<'_> {
@@ -161,7 +206,9 @@ impl Written<'_> {
                 json!({"type": "tool_use", "id": id, "name": call.name, "input": input})
             }
         };
-        self.head(&[block], Some(self.stop_reason()), self.content.tokens())
+        let thought = self.thinks.then(thought);
+        let blocks: Vec<_> = thought.into_iter().chain([block]).collect();
+        self.head(&blocks, Some(self.stop_reason()), self.content.tokens())
     }
 
     fn events(&self) -> Vec<Bytes> {
@@ -169,6 +216,10 @@ impl Written<'_> {
             "message_start",
             json!({"message": self.head(&[], None, 1)}),
         )];
+        if self.thinks {
+            events.extend(thought_events());
+        }
+        let index = usize::from(self.thinks);
         let (block, deltas): (_, Vec<_>) = match self.content {
             Content::Text(pieces) => {
                 let delta = |piece| json!({"type": "text_delta", "text": piece});
@@ -188,12 +239,17 @@ impl Written<'_> {
         };
         events.push(event(
             "content_block_start",
-            json!({"index": 0, "content_block": block}),
+            json!({"index": index, "content_block": block}),
         ));
         events.push(event("ping", json!({})));
-        let delta = |delta| event("content_block_delta", json!({"index": 0, "delta": delta}));
+        let delta = |delta| {
+            event(
+                "content_block_delta",
+                json!({"index": index, "delta": delta}),
+            )
+        };
         events.extend(deltas.into_iter().map(delta));
-        events.push(event("content_block_stop", json!({"index": 0})));
+        events.push(event("content_block_stop", json!({"index": index})));
         events.push(event(
             "message_delta",
             json!({
@@ -204,6 +260,23 @@ impl Written<'_> {
         events.push(event("message_stop", json!({})));
         events
     }
+}
+
+/// Writes the block of what the model thinks, in pieces.
+fn thought_events() -> [Bytes; 5] {
+    let (first, rest) = THOUGHT.split_at(THOUGHT.len() / 2);
+    let delta = |delta| event("content_block_delta", json!({"index": 0, "delta": delta}));
+    let empty = json!({"type": "thinking", "thinking": "", "signature": ""});
+    [
+        event(
+            "content_block_start",
+            json!({"index": 0, "content_block": empty}),
+        ),
+        delta(json!({"type": "thinking_delta", "thinking": first})),
+        delta(json!({"type": "thinking_delta", "thinking": rest})),
+        delta(json!({"type": "signature_delta", "signature": SIGNATURE})),
+        event("content_block_stop", json!({"index": 0})),
+    ]
 }
 
 /// Writes an event, which is named twice.

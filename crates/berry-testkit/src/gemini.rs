@@ -9,6 +9,13 @@ use crate::openai::{ApiError, Content, Prompt};
 use crate::protocol::Answered;
 use crate::reply::Arrival;
 
+/// What a model thinks.
+const THOUGHT: &str = "The user wants something. I know what.";
+/// What proves that it thought.
+const SIGNATURE: &str = "c2lnbmF0dXJl";
+/// What Gemini takes in place of a signature that was lost.
+const LOST_SIGNATURE: &str = "skip_thought_signature_validator";
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
@@ -50,14 +57,19 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
         .unwrap_or_default();
     match (&arrival.request.method, method) {
         (&Method::POST, "generateContent") => {
-            let content = content(arrival, pieces)?;
-            let whole = response(model, arrival, &parts(&content), Some(&content));
+            let request = parse(arrival)?;
+            let content = content(arrival, &request, pieces)?;
+            let thought = request.thinks().then(thought);
+            let parts: Vec<_> = thought.into_iter().chain([part(&content)]).collect();
+            let whole = response(model, arrival, &parts, Some(&content));
             Ok(Answered::Json(whole.to_string().into()))
         }
         // Anything else than events would be an array of objects.
         (&Method::POST, "streamGenerateContent") if query == "alt=sse" => {
-            let content = content(arrival, pieces)?;
-            Ok(Answered::Events(events(model, arrival, &content)))
+            let request = parse(arrival)?;
+            let content = content(arrival, &request, pieces)?;
+            let thinks = request.thinks();
+            Ok(Answered::Events(events(model, arrival, &content, thinks)))
         }
         (&Method::POST, "batchEmbedContents") => embed(arrival),
         (&Method::GET, _) if path.ends_with("/models") => {
@@ -71,10 +83,28 @@ pub(crate) fn answer(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Answ
     }
 }
 
+fn parse(arrival: Arrival<'_>) -> Result<Request, ApiError> {
+    serde_json::from_slice(&arrival.request.body)
+        .map_err(|error| ApiError::bad_request(format!("Invalid JSON payload: {error}")))
+}
+
+impl Request {
+    fn thinks(&self) -> bool {
+        self.generation_config["thinkingConfig"]["includeThoughts"] == true
+    }
+}
+
+/// The part of what a model thinks first, if it thinks.
+fn thought() -> Value {
+    json!({"text": THOUGHT, "thought": true})
+}
+
 /// Decides what to say.
-fn content(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Content, ApiError> {
-    let request: Request = serde_json::from_slice(&arrival.request.body)
-        .map_err(|error| ApiError::bad_request(format!("Invalid JSON payload: {error}")))?;
+fn content(
+    arrival: Arrival<'_>,
+    request: &Request,
+    pieces: Option<usize>,
+) -> Result<Content, ApiError> {
     let known = |turn: &Turn| matches!(turn.role.as_str(), "user" | "model" | "");
     let Some(last) = request
         .contents
@@ -86,6 +116,11 @@ fn content(arrival: Arrival<'_>, pieces: Option<usize>) -> Result<Content, ApiEr
     if !request.contents.iter().all(known) {
         let message = "Please use a valid role: user, model.";
         return Err(ApiError::bad_request(message));
+    }
+    let parts = request.contents.iter().flat_map(|turn| &turn.parts);
+    let mut signatures = parts.filter_map(|part| part["thoughtSignature"].as_str());
+    if !signatures.all(|signature| [SIGNATURE, LOST_SIGNATURE].contains(&signature)) {
+        return Err(ApiError::bad_request("Thought signature is not valid."));
     }
     let mut results = last.parts.iter();
     let result = results.find_map(|part| part.get("functionResponse"));
@@ -122,18 +157,18 @@ fn inside(result: &Value) -> String {
     }
 }
 
-fn parts(content: &Content) -> Value {
+fn part(content: &Content) -> Value {
     match content {
-        Content::Text(pieces) => json!([{"text": pieces.concat()}]),
+        Content::Text(pieces) => json!({"text": pieces.concat()}),
         Content::Call(call) => {
             let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_default();
-            json!([{"functionCall": {"name": call.name, "args": arguments}, "thoughtSignature": "c2lnbmF0dXJl"}])
+            json!({"functionCall": {"name": call.name, "args": arguments}, "thoughtSignature": SIGNATURE})
         }
     }
 }
 
 /// Makes one response object; with `ended`, the last one.
-fn response(model: &str, arrival: Arrival<'_>, parts: &Value, ended: Option<&Content>) -> Value {
+fn response(model: &str, arrival: Arrival<'_>, parts: &[Value], ended: Option<&Content>) -> Value {
     let prompt = arrival.request.body.len().div_ceil(4);
     let mut response = json!({
         "candidates": [{"content": {"parts": parts, "role": "model"}, "index": 0}],
@@ -150,21 +185,19 @@ fn response(model: &str, arrival: Arrival<'_>, parts: &Value, ended: Option<&Con
     response
 }
 
-fn events(model: &str, arrival: Arrival<'_>, content: &Content) -> Vec<Bytes> {
-    let pieces = match content {
-        Content::Text(pieces) => pieces
-            .iter()
-            .map(|piece| json!([{"text": piece}]))
-            .collect(),
+fn events(model: &str, arrival: Arrival<'_>, content: &Content, thinks: bool) -> Vec<Bytes> {
+    let mut pieces: Vec<Value> = thinks.then(thought).into_iter().collect();
+    match content {
+        Content::Text(said) => pieces.extend(said.iter().map(|piece| json!({"text": piece}))),
         // A call comes whole.
-        Content::Call(_) => vec![parts(content)],
-    };
+        Content::Call(_) => pieces.push(part(content)),
+    }
     let last = pieces.len().saturating_sub(1);
     let pieces = pieces.into_iter().enumerate();
     pieces
         .map(|(place, piece)| {
             let ended = (place == last).then_some(content);
-            let data = response(model, arrival, &piece, ended);
+            let data = response(model, arrival, &[piece], ended);
             format!("data: {data}\r\n\r\n").into()
         })
         .collect()

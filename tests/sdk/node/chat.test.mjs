@@ -63,6 +63,21 @@ for (const model of ['chat', 'azure', 'claude', 'gemini']) {
     assert.match(answered.choices[0].message.content, /21 degrees/);
   });
 
+  test(`${model}: thinking is shown and goes on after a tool`, async () => {
+    const think = async (messages) => (await ask({ messages, tools, reasoning_effort: 'low' })).choices[0].message;
+
+    const asked = await think(messages);
+    const result = { role: 'tool', tool_call_id: asked.tool_calls[0].id, content: '21 degrees' };
+    const answered = await think([...messages, asked, result]);
+
+    assert.match(answered.content, /21 degrees/);
+    if (['claude', 'gemini'].includes(model)) {
+      // The simulated providers refuse what was not thought by them, as the real ones do.
+      assert.match(asked.reasoning_content, /The user wants something/);
+      assert.match(answered.reasoning_content, /The user wants something/);
+    }
+  });
+
   test(`${model}: a tool call is streamed in pieces`, async () => {
     const chunks = await collect(await ask({ tools, stream: true }));
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from pydantic import BaseModel
 
 HELLO = [{"role": "user", "content": "Say the magic word: abracadabra"}]
@@ -62,6 +63,26 @@ def test_a_tool_call_makes_the_round_trip(client, model):
     answered = client.chat.completions.create(model=model, messages=messages, tools=[WEATHER])
 
     assert "21 degrees" in answered.choices[0].message.content
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_thinking_is_shown_and_goes_on_after_a_tool(client, model, stream):
+    def ask(messages):
+        request = {"model": model, "messages": messages, "tools": [WEATHER], "reasoning_effort": "low"}
+        if not stream:
+            return client.chat.completions.create(**request).choices[0].message
+        with client.chat.completions.stream(**request) as chunks:
+            return chunks.get_final_completion().choices[0].message
+
+    asked = ask(HELLO)
+    result = {"role": "tool", "tool_call_id": asked.tool_calls[0].id, "content": "21 degrees"}
+    answered = ask([*HELLO, asked.to_dict(), result])
+
+    assert "21 degrees" in answered.content
+    if model in ("claude", "gemini"):
+        # The simulated providers refuse what was not thought by them, as the real ones do.
+        assert "The user wants something" in asked.reasoning_content
+        assert "The user wants something" in answered.reasoning_content
 
 
 def test_a_tool_call_is_streamed_in_pieces(client, model):

@@ -108,6 +108,9 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// What answers cost, whoever counted it.
+#[cfg(test)]
+mod usage;
 /// Ways to get in without leave, all of them closed.
 #[cfg(test)]
 mod ways_in;

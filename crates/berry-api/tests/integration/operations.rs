@@ -1,5 +1,7 @@
 //! Everything that can be asked of a model besides chats.
 
+use std::time::Duration;
+
 use berry_testkit::{Behaviour, Protocol, Upstream};
 use http::Method;
 use serde_json::{Value, json};
@@ -139,6 +141,28 @@ async fn sound_and_plain_text_pass_as_they_are() {
 }
 
 #[tokio::test]
+async fn sound_is_passed_on_as_it_comes() {
+    let pieces = ["\u{1}first\n\n", "second\n\n", "third"];
+    let upstream = Upstream::builder()
+        .behaviour(
+            Behaviour::stream(pieces, Duration::ZERO)
+                .header("content-type", "audio/mpeg")
+                .hang_after(2),
+        )
+        .start()
+        .await;
+    let gateway = Setup::over(&upstream).start();
+    let body = json!({"model": "test-model", "input": "x", "voice": "v"});
+    let request = ask("/v1/audio/speech", "application/json", body.to_string());
+
+    let mut answer = gateway.open(request).await;
+
+    assert_eq!(answer.header("content-type"), Some("audio/mpeg"));
+    assert_eq!(answer.event().await, pieces[0]);
+    assert_eq!(answer.event().await, pieces[1]);
+}
+
+#[tokio::test]
 async fn a_failure_of_any_operation_moves_on() {
     let (bad, good) = (Upstream::start().await, Upstream::start().await);
     let gateway = Setup::over_two(&bad, &good).start();
@@ -167,10 +191,7 @@ async fn a_responses_stream_moves_on_until_its_content() {
     let failed =
         "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"x\"}\n\n";
     let bad = Upstream::builder()
-        .behaviour(Behaviour::stream(
-            [created, failed],
-            std::time::Duration::ZERO,
-        ))
+        .behaviour(Behaviour::stream([created, failed], Duration::ZERO))
         .start()
         .await;
     let good = Upstream::start().await;

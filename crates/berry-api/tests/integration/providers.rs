@@ -40,7 +40,7 @@ fn read_stream(text: &str) -> (String, Option<String>, bool) {
         assert_eq!(chunk["object"], "chat.completion.chunk", "{chunk}");
         // What every program written for OpenAI does.
         let choice = &chunk["choices"][0];
-        assert!(choice.is_object(), "{chunk}");
+        assert!(choice["delta"].is_object(), "{chunk}");
         said += choice["delta"]["content"].as_str().unwrap_or_default();
         reason = reason.or(choice["finish_reason"].as_str().map(str::to_owned));
     }
@@ -145,16 +145,111 @@ async fn a_failure_moves_on_between_protocols() {
 }
 
 #[tokio::test]
+async fn what_is_no_answer_of_the_protocol_is_a_bad_gateway() {
+    for (protocol, name) in PROTOCOLS {
+        let upstream = upstream(protocol, "key-of-only").await;
+        let gateway = Setup::over(&upstream)
+            .option(&format!("backend_type = \"{name}\""))
+            .settings("max_retries = 0")
+            .start();
+        for (number, answer) in [
+            Behaviour::html(200),
+            Behaviour::html(400),
+            Behaviour::html(502),
+            Behaviour::garbage(),
+            Behaviour::body("application/json", "{\"id\":"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            upstream.set(answer);
+            let body = if number % 2 == 0 {
+                hello()
+            } else {
+                hello_stream()
+            };
+
+            let answer = gateway.chat(&body).await;
+
+            assert_eq!(
+                answer.error(),
+                "502 server_error/upstream_error",
+                "{name} {number}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_thought_goes_back_as_it_came() {
+    for (protocol, name, sent_back) in [
+        (
+            Protocol::Claude,
+            "claude",
+            json!({"type": "thinking", "thinking": "The user wants something. I know what.",
+                "signature": "EqQBCgIYAhIM/sim+ulated=="}),
+        ),
+        (
+            Protocol::Gemini,
+            "gemini",
+            json!({"functionCall": {"name": "weather", "args": {"city": "sample"}},
+                "thoughtSignature": "c2lnbmF0dXJl"}),
+        ),
+    ] {
+        let (upstream, gateway) = over(protocol, name).await;
+        let mut body = hello();
+        body["reasoning_effort"] = "high".into();
+        body["tools"] = json!([{"type": "function", "function": {"name": "weather",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}]);
+
+        let answer = gateway.chat(&body).await.json();
+        let message = &answer["choices"][0]["message"];
+        let messages = body["messages"].as_array_mut().unwrap();
+        messages.push(message.clone());
+        messages.push(
+            json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"],
+            "content": "21 degrees"}),
+        );
+        let answered = gateway.chat(&body).await;
+
+        assert!(answered.said().contains("21 degrees"), "{name}");
+        let sent: Value = serde_json::from_slice(&upstream.requests()[1].body).unwrap();
+        let turns = sent.get("messages").unwrap_or(&sent["contents"]);
+        let parts = turns[1].get("content").unwrap_or(&turns[1]["parts"]);
+        assert_eq!(parts[0], sent_back, "{name}: {sent}");
+    }
+}
+
+#[tokio::test]
 async fn a_translated_stream_that_breaks_ends_with_an_error_event() {
-    let begun = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"x\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n\
+    let claude = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"x\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\n\
          event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n\
          event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"Hi\"}}\n\n";
-    for ending in [
-        "",
-        "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
-        "data: garbage\n\n",
+    let gemini = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]}}]}\r\n\r\n";
+    for (protocol, name, begun, ending) in [
+        (Protocol::Claude, "claude", claude, ""),
+        (
+            Protocol::Claude,
+            "claude",
+            claude,
+            "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
+        ),
+        (Protocol::Claude, "claude", claude, "data: garbage\n\n"),
+        (Protocol::Gemini, "gemini", gemini, ""),
+        (
+            Protocol::Gemini,
+            "gemini",
+            gemini,
+            "data: {\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":\"UNAVAILABLE\"}}\n\n",
+        ),
+        (
+            Protocol::Gemini,
+            "gemini",
+            gemini,
+            "<html>\n\ndata: <html>\n\n",
+        ),
     ] {
-        let (upstream, gateway) = over(Protocol::Claude, "claude").await;
+        let (upstream, gateway) = over(protocol, name).await;
         upstream.set(Behaviour::body(
             "text/event-stream",
             [begun, ending].concat(),

@@ -27,7 +27,7 @@ pub(super) enum Kind {
     /// A whole number from the first to the second.
     Whole(u32, u32),
     /// A number from the first to the second, if there is a second.
-    Decimal(u32, Option<u32>),
+    Decimal(u32, u32),
     /// One of these.
     Choice(&'static [&'static str]),
     List(&'static Self),

@@ -44,6 +44,9 @@ pub(super) struct Weight;
 /// A sum of US dollars that is not negative.
 pub(super) struct Price;
 
+/// Above every price there is: who writes more has mistaken the unit.
+const HIGHEST_PRICE: u32 = 1_000_000;
+
 /// The path of a file, where an empty text means "off".
 pub(super) struct PathOrOff;
 
@@ -142,7 +145,7 @@ impl<const MAX: u32> Value for SecondsOrOff<MAX> {
 impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
     type Output = f64;
 
-    const KIND: Kind = Kind::Decimal(MIN, Some(MAX));
+    const KIND: Kind = Kind::Decimal(MIN, MAX);
 
     fn expected() -> Cow<'static, str> {
         format!("a number from {MIN} to {MAX}").into()
@@ -158,7 +161,7 @@ impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
 impl Value for Weight {
     type Output = f64;
 
-    const KIND: Kind = Kind::Decimal(0, Some(100));
+    const KIND: Kind = Kind::Decimal(0, 100);
 
     fn expected() -> Cow<'static, str> {
         "a number greater than 0 and at most 100".into()
@@ -173,14 +176,15 @@ impl Value for Weight {
 impl Value for Price {
     type Output = f64;
 
-    const KIND: Kind = Kind::Decimal(0, None);
+    const KIND: Kind = Kind::Decimal(0, HIGHEST_PRICE);
 
     fn expected() -> Cow<'static, str> {
-        "a price in US dollars, 0 or more".into()
+        format!("a price in US dollars from 0 to {HIGHEST_PRICE}").into()
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {
-        let price = number(written).filter(|&price| price >= 0.0 && price.is_finite());
+        let possible = 0.0..=f64::from(HIGHEST_PRICE);
+        let price = number(written).filter(|price| possible.contains(price));
         reader.expect::<Self, _>(written, price)
     }
 }

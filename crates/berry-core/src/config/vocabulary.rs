@@ -24,8 +24,8 @@ pub struct Term {
 }
 
 impl Term {
-    /// Whether `text` is this name or an alias, in any case and with or without underscores.
-    fn is_called(&self, text: &str) -> bool {
+    /// Returns whether `text` is this name or an alias, in any case and with or without underscores.
+    pub fn is_called(&self, text: &str) -> bool {
         std::iter::once(&self.name)
             .chain(self.aliases)
             .any(|name| same_name(name, text))

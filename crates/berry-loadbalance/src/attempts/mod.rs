@@ -131,6 +131,14 @@ impl Attempts {
         if self.retries_left == 0 {
             return Next::Stop;
         }
+        if self.moves_left == 0 {
+            // Nothing is claimed that is not used: a trial would lose its turn.
+            return if self.may_move() {
+                Next::Stop
+            } else {
+                self.plan_repeat()
+            };
+        }
         match self.pick(Order::Later) {
             Ok(lease) => self.move_to(lease),
             Err(_) => self.plan_repeat(),
@@ -170,10 +178,8 @@ impl Attempts {
         Some(lease)
     }
 
+    /// Moves to an untried endpoint, where that can be paid for.
     fn move_to(&mut self, lease: Lease) -> Next {
-        if self.moves_left == 0 {
-            return Next::Stop;
-        }
         let now = self.clock.now();
         let suspect = lease
             .endpoint()
@@ -253,6 +259,12 @@ impl Attempts {
                 rng: &mut rng,
             },
         )
+    }
+
+    /// Returns whether an endpoint that was not tried admits.
+    fn may_move(&self) -> bool {
+        let skip = |index| self.was_tried(index) || self.is_spent(index);
+        self.pool.any_admits(&self.filter, skip, self.clock.now())
     }
 
     fn was_tried(&self, index: usize) -> bool {

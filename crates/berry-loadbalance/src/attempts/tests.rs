@@ -142,7 +142,7 @@ async fn the_same_endpoint_is_repeated_after_a_jittered_backoff() {
             );
             // Closed again, so that the next failure does not eject it.
             let state = &pool.endpoint(0).state;
-            let entry = state.enter_regardless(clock.now());
+            let entry = state.enter_regardless(Mode::Whole, clock.now());
             answer(&pool, entry, clock);
             lease = attempts.repeat(repeat).unwrap();
         }

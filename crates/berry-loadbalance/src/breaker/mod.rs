@@ -14,7 +14,8 @@
 //! - *brown-out*: at least half of the last [`WINDOW`] attempts within [`WINDOW_SPAN`] failed. An
 //!   endpoint that fails every other request never fails five times in a row.
 //! - *open(k)* lasts `min(timeout × 2^k, 10 × timeout)`, where k counts re-openings, and no longer
-//!   than the policy's `longest`.
+//!   than the policy's `longest`. A last resort that fails before that time leaves it as it was: one
+//!   a second would otherwise make the longest of it within seconds.
 //! - *half-open* admits one trial at a time. A trial that is abandoned gives its place back;
 //!   otherwise the endpoint would stay shut for ever.
 //! - *cool-down*: a 429 that says for how long. It ends closed, without a trial.
@@ -134,9 +135,18 @@ pub struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { until: Tick, refused: bool },
-    CoolingDown { until: Tick },
-    HalfOpen { on_trial: bool },
+    Open {
+        until: Tick,
+        refused: bool,
+    },
+    CoolingDown {
+        until: Tick,
+    },
+    HalfOpen {
+        on_trial: bool,
+        /// When the open time would have ended, for a trial that was made before.
+        early: Option<Tick>,
+    },
 }
 
 impl State {
@@ -188,8 +198,10 @@ impl Breaker {
                 until,
                 last_resort: !refused,
             },
-            State::HalfOpen { on_trial: false } => Admission::Trial,
-            State::HalfOpen { on_trial: true } => Admission::Ejected {
+            State::HalfOpen {
+                on_trial: false, ..
+            } => Admission::Trial,
+            State::HalfOpen { on_trial: true, .. } => Admission::Ejected {
                 until: now + TRIAL_WAIT,
                 last_resort: false,
             },
@@ -223,7 +235,10 @@ impl Breaker {
                 false
             }
             Admission::Trial => {
-                self.state = State::HalfOpen { on_trial: true };
+                self.state = State::HalfOpen {
+                    on_trial: true,
+                    early: None,
+                };
                 true
             }
             Admission::Ejected { .. } | Admission::CoolingDown { .. } => return None,
@@ -239,11 +254,15 @@ impl Breaker {
     /// is out, where the credential or the pace was refused, and by a cool-down.
     pub fn try_last_resort(&mut self, now: Tick) -> Option<Claim> {
         if let Admission::Ejected {
-            last_resort: true, ..
+            last_resort: true,
+            until,
         } = self.admission(now)
         {
             let before = self.state.shown();
-            self.state = State::HalfOpen { on_trial: true };
+            self.state = State::HalfOpen {
+                on_trial: true,
+                early: Some(until),
+            };
             let change = Self::change(before, self.state.shown());
             return Some(Claim {
                 entry: self.entry(true),
@@ -327,11 +346,11 @@ impl Breaker {
 
     /// Gives the place of an abandoned trial back; any other abandoned use is nothing.
     pub fn abandoned(&mut self, entry: Entry) {
-        if entry.trial
+        if let State::HalfOpen { on_trial, .. } = &mut self.state
+            && entry.trial
             && entry.epoch == self.epoch
-            && self.state == (State::HalfOpen { on_trial: true })
         {
-            self.state = State::HalfOpen { on_trial: false };
+            *on_trial = false;
         }
     }
 
@@ -360,21 +379,31 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Tick, at_least: Duration, refused: bool, policy: BreakerPolicy) {
-        if matches!(self.state, State::HalfOpen { .. }) {
-            self.reopened = self.reopened.saturating_add(1);
-        }
+        let until = match self.state {
+            State::HalfOpen {
+                early: Some(until), ..
+            } if now < until => until,
+            State::HalfOpen { .. } => {
+                self.reopened = self.reopened.saturating_add(1);
+                now + self.open_time(policy)
+            }
+            _ => now + self.open_time(policy),
+        };
+        self.state = State::Open {
+            until: until.max(now + at_least),
+            refused,
+        };
+        self.epoch += 1;
+        self.recent = Recent::default();
+    }
+
+    fn open_time(&self, policy: BreakerPolicy) -> Duration {
         let factor = 1_u32
             .checked_shl(self.reopened)
             .unwrap_or(MAX_TIMEOUTS)
             .clamp(1, MAX_TIMEOUTS);
         let length = policy.timeout * factor;
-        let length = policy.longest.map_or(length, |longest| length.min(longest));
-        self.state = State::Open {
-            until: now + length.max(at_least),
-            refused,
-        };
-        self.epoch += 1;
-        self.recent = Recent::default();
+        policy.longest.map_or(length, |longest| length.min(longest))
     }
 
     fn entry(&self, trial: bool) -> Entry {

@@ -347,3 +347,30 @@ fn a_policy_may_bound_the_open_time() {
 
     assert_eq!(next_trial(&breaker, 0), 20);
 }
+
+#[test]
+fn a_last_resort_that_fails_leaves_the_open_time_as_it_was() {
+    let mut breaker = Breaker::default();
+    fail(&mut breaker, 5, at(0));
+
+    for second in 1..30 {
+        let claim = breaker.try_last_resort(at(second)).unwrap();
+        breaker.failed(claim.entry, SERVER, at(second), POLICY);
+    }
+
+    assert_eq!(next_trial(&breaker, 30), 60);
+    let trial = breaker.try_enter(at(60)).unwrap().entry;
+    breaker.failed(trial, SERVER, at(60), POLICY);
+    assert_eq!(next_trial(&breaker, 60), 180);
+}
+
+#[test]
+fn a_last_resort_that_fails_after_the_open_time_is_a_failed_trial() {
+    let mut breaker = Breaker::default();
+    fail(&mut breaker, 5, at(0));
+
+    let claim = breaker.try_last_resort(at(59)).unwrap();
+    breaker.failed(claim.entry, SERVER, at(70), POLICY);
+
+    assert_eq!(next_trial(&breaker, 70), 190);
+}

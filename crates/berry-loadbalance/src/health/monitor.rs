@@ -3,10 +3,12 @@
 //! Endpoints become unhealthy by their requests, without a word to this task: it looks at them, at
 //! least every [`LOOK_AGAIN`].
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::Tick;
+use futures_util::FutureExt;
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -80,7 +82,6 @@ impl<P: Prober> HealthMonitor<P> {
                 () = stopping.cancelled() => return,
                 Some(plan) = plans.recv() => self.replan(plan, &mut probes),
                 Some(ended) = probes.join_next() => {
-                    // One that panicked has said so, and is not repeated.
                     if let Ok(ended) = ended {
                         self.record(&ended);
                     }
@@ -122,10 +123,12 @@ impl<P: Prober> HealthMonitor<P> {
             let (endpoint, depth) = self.rounds.subject(check);
             let (endpoint, prober) = (endpoint.clone(), Arc::clone(&self.prober));
             probes.spawn(async move {
+                let probe = AssertUnwindSafe(prober.probe(&endpoint, depth)).catch_unwind();
                 Ended {
                     check,
                     begun: now,
-                    outcome: prober.probe(&endpoint, depth).await,
+                    // A probe that panicked has said so, and nothing about the endpoint.
+                    outcome: probe.await.unwrap_or(ProbeOutcome::Unknown),
                 }
             });
         }
@@ -363,6 +366,28 @@ mod tests {
             seen[4..].iter().all(|(provider, _)| provider == "b"),
             "{seen:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_probes_said_is_forgotten_with_the_endpoint_that_is_not_asked_any_more() {
+        let endpoints = [endpoint("a"), endpoint("b")];
+        let states = endpoints.each_ref().map(|one| Arc::clone(&one.state));
+        let running = run(endpoints.into());
+        running.fake.say(failed());
+        running.fake.saw(4).await;
+        sleep(Duration::from_millis(1)).await;
+        let healthy = || {
+            let now = running.clock.now();
+            states
+                .each_ref()
+                .map(|state| state.signals(Mode::Whole, now, &SMART_AI).healthy())
+        };
+        assert_eq!(healthy(), [false, false]);
+
+        running.replan(vec![endpoint("b")]).await;
+        sleep(Duration::from_millis(1)).await;
+
+        assert_eq!(healthy(), [true, false]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -62,6 +62,11 @@ impl<'a> Earlier<'a> {
 }
 
 impl Roster {
+    /// Returns whether this endpoint is in it.
+    pub(super) fn has(&self, key: &EndpointKey) -> bool {
+        self.endpoints.iter().any(|state| state.key() == key)
+    }
+
     /// Returns whether the same endpoints are in the same places.
     pub(super) fn matches(&self, other: &Self) -> bool {
         let mine = self.endpoints.iter().map(|state| state.key());

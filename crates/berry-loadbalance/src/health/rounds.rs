@@ -27,7 +27,8 @@ impl Rounds {
         }
     }
 
-    /// Goes on with other endpoints, or with the same ones in another way. Returns the checks that
+    /// Goes on with other endpoints, or with the same ones in another way. What probes have said of an
+    /// endpoint that is not asked any more is forgotten: none would correct it. Returns the checks that
     /// there were before, each with what it was then; none where nothing has changed.
     pub(crate) fn replan(
         &mut self,
@@ -46,6 +47,15 @@ impl Rounds {
         let same = same.filter_map(|check| Some((check, known(check)?)));
         let same = same.collect();
         drop(earlier);
+        let asks = cadence.interval.is_some();
+        for left in self
+            .roster
+            .endpoints
+            .iter()
+            .filter(|state| !(asks && roster.has(state.key())))
+        {
+            left.forget_probes();
+        }
         self.roster = roster;
         Some(same)
     }

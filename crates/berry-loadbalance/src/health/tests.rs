@@ -36,7 +36,7 @@ fn signals(state: &EndpointState, second: u64) -> Signals {
 /// Uses the endpoint once, in no time.
 fn request(state: &EndpointState, outcome: Outcome, second: u64) {
     let this = Use {
-        entry: state.enter_regardless(at(second)),
+        entry: state.enter_regardless(Mode::Whole, at(second)),
         mode: Mode::Whole,
         lasted: Duration::ZERO,
         patience: Duration::ZERO,

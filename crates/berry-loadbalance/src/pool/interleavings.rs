@@ -101,7 +101,7 @@ fn of_all_who_claim_a_trial_at_once_one_gets_it() {
         let pool = due();
         let claims = [(); 3].map(|()| {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || pool.endpoint(0).state.try_enter(clock.now()))
+            thread::spawn(move || pool.endpoint(0).state.try_enter(Mode::Whole, clock.now()))
         });
 
         let entries = join(claims);
@@ -179,13 +179,16 @@ fn trials_follow_one_another_whatever_comes_of_them() {
 fn a_trial_that_is_answered_while_others_claim_closes_the_breaker() {
     every(|clock| {
         let pool = due();
-        let trial = begin(&pool, clock).unwrap();
-        let answers = thread::spawn(move || trial.finish(Outcome::Success));
+        let mut trial = begin(&pool, clock).unwrap();
+        let answers = thread::spawn(move || {
+            trial.answered();
+            Some(trial)
+        });
         let claims = {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || drop(begin(&pool, clock)))
+            thread::spawn(move || begin(&pool, clock).ok())
         };
-        join([answers, claims]);
+        drop(join([answers, claims]));
 
         assert_eq!(
             pool.endpoint(0).state.breaker(clock.now()),

@@ -3,7 +3,8 @@
 //! Candidates are the endpoints that the request's [`Filter`] admits, that it has not tried, and
 //! whose breaker admits; of these the healthy ones if there are any, else all. The strategy
 //! chooses among them, the same rule for every strategy. So that an ejected endpoint returns
-//! although healthy ones exist, every [`TRIAL_EVERY`]th first pick goes to one whose trial is due.
+//! although healthy ones exist, every [`TRIAL_EVERY`]th first pick goes to one whose trial is due, or
+//! whose probe failed: where no further probe is made, only a request can show that it works.
 //!
 //! Looking and claiming are two steps: what [`Signals`] admit is advice, the claim
 //! is made under the state's lock. Where it is refused, another request was faster, and the choice
@@ -197,6 +198,17 @@ impl Pool {
         endpoints.any(|(index, endpoint)| filter.admits(endpoint) && !tried(index))
     }
 
+    /// Returns whether an endpoint that `skip` does not name admits the request.
+    pub(crate) fn any_admits(
+        &self,
+        filter: &Filter,
+        skip: impl Fn(usize) -> bool,
+        now: Tick,
+    ) -> bool {
+        let (candidates, _) = self.candidates(filter, skip, now);
+        !candidates.is_empty()
+    }
+
     /// Chooses and claims an endpoint that `skip` does not name.
     pub(crate) fn pick(
         self: &Arc<Self>,
@@ -225,8 +237,8 @@ impl Pool {
             let index = candidates[place].index;
             let state = &self.endpoints[index].state;
             let entry = match filter.provider {
-                Some(_) => Some(state.enter_regardless(now)),
-                None => state.try_enter(now),
+                Some(_) => Some(state.enter_regardless(filter.mode, now)),
+                None => state.try_enter(filter.mode, now),
             };
             if let Some(entry) = entry {
                 return Ok(lease(Claimed {
@@ -293,7 +305,10 @@ impl Pool {
         }
         while let Some(place) = self.strategy.choose(&candidates, draw) {
             let index = candidates.remove(place).index;
-            if let Some(entry) = self.endpoints[index].state.try_last_resort(now) {
+            if let Some(entry) = self.endpoints[index]
+                .state
+                .try_last_resort(filter.mode, now)
+            {
                 return Some(Claimed {
                     index,
                     entry,
@@ -386,7 +401,7 @@ impl Pool {
             .position(|candidate| candidate.index == chosen)
     }
 
-    /// Returns a candidate whose trial is due, where it is the turn of one.
+    /// Returns a candidate that is not healthy, where it is the turn of one.
     fn recovering(
         &self,
         candidates: &[Candidate<'_>],
@@ -400,7 +415,7 @@ impl Pool {
         let due: SmallVec<[usize; 16]> = (0..candidates.len())
             .filter(|&place| {
                 let candidate = &candidates[place];
-                candidate.signals.admission == Admission::Trial
+                !candidate.signals.healthy()
                     && self
                         .strategy
                         .may_try_recovering(candidate.endpoint, healthy)

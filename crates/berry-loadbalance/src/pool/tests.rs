@@ -5,6 +5,7 @@ use tokio::time::advance;
 
 use super::fixtures::*;
 use super::*;
+use crate::health::{ProbeDepth, ProbeFailure, ProbeOutcome};
 use crate::outcome::{FailureKind, Fault, Outcome};
 use crate::strategy;
 
@@ -311,4 +312,34 @@ async fn an_account_is_kept_to_and_its_health_counts() {
     let refused = first_pick(&pool, &filter, clock, &mut rng).err();
 
     assert!(matches!(refused, Some(PickError::Ejected { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_whose_probe_failed_is_found_well_by_a_request() {
+    for name in [
+        "round_robin",
+        "random",
+        "weighted_failover",
+        "least_latency",
+        "smart_ai",
+    ] {
+        let pool = pool(name, vec![endpoint("a"), endpoint("b")]);
+        let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+        let failed = ProbeOutcome::Failed(ProbeFailure {
+            kind: FailureKind::Server,
+            cause: "status 500".into(),
+        });
+        let state = &pool.endpoint(0).state;
+        state.probed(ProbeDepth::Chat, &failed, clock.now(), clock.now());
+
+        for _ in 0..20 {
+            let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+            lease.finish(Outcome::Success);
+        }
+
+        assert!(
+            pool.signals(pool.endpoint(0), clock.now()).healthy(),
+            "{name}"
+        );
+    }
 }

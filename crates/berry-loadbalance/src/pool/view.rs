@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn smart_ai_weighs_by_confidence() {
-        let shown = weights("smart_ai", 1, Duration::ZERO);
+        let shown = weights("smart_ai", 2, Duration::ZERO);
 
         assert!(shown[0] < shown[1] / 2.0, "{shown:?}");
         assert!((shown[1] - SMART_AI.initial_confidence).abs() < 1e-9);

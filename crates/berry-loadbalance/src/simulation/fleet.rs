@@ -1,5 +1,6 @@
 //! The endpoints of a simulation: those of a configured model, or a scenario's own.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub enum FleetError {
         name: String,
         /// Who there is.
         known: Vec<String>,
+        /// The place of the name in the scenario's file.
+        at: Range<usize>,
     },
 }
 
@@ -142,7 +145,7 @@ impl Fleet {
             Whom::First => vec![0],
             Whom::Cheapest => places.min_by(by_cost).into_iter().collect(),
             Whom::Dearest => places.max_by(by_cost).into_iter().collect(),
-            Whom::Named(name) => {
+            Whom::Named(name, at) => {
                 let named = |place: &usize| {
                     let member = &self.members[*place];
                     member.name == *name || is_called(member.endpoint.key(), name)
@@ -153,6 +156,7 @@ impl Fleet {
                     return Err(FleetError::UnknownBackend {
                         name: name.clone(),
                         known: members.map(|member| member.name.clone()).collect(),
+                        at: at.clone(),
                     });
                 }
                 found

@@ -13,6 +13,7 @@ pub(super) struct Oracle {
     sites: Sites,
     /// What it has spent; none where a price is unknown.
     spent: Option<f64>,
+    served: u64,
 }
 
 impl Oracle {
@@ -20,12 +21,18 @@ impl Oracle {
         Self {
             sites: Sites::new(seed, fleet.members.len()),
             spent: Some(0.0),
+            served: 0,
         }
     }
 
     /// Returns what it has spent.
     pub(super) fn spent(&self) -> Option<f64> {
         self.spent
+    }
+
+    /// Returns how many requests it has answered.
+    pub(super) fn served(&self) -> u64 {
+        self.served
     }
 
     /// Serves a request.
@@ -50,6 +57,7 @@ impl Oracle {
             let reaction = self.sites.ask(&fleet.members[place], place, &ask);
             if let Reaction::Answer { .. } = reaction {
                 *spent += cost;
+                self.served += 1;
                 return;
             }
         }

@@ -17,27 +17,27 @@ duration_seconds = 21600
 requests_per_minute = 6
 
 [[backends]]
-name = "first"
+name = "one"
 error_share = 0
 input_price = 0.4
 output_price = 1.2
 
 [[backends]]
-name = "second"
+name = "two"
 error_share = 0
 priority = 1
 input_price = 0.8
 output_price = 2.4
 
 [[backends]]
-name = "third"
+name = "three"
 error_share = 0
 priority = 2
 input_price = 0.9
 output_price = 2.7
 
 [[faults]]
-backend = "first"
+backend = "one"
 kind = "down"
 from_seconds = 3600
 until_seconds = 7200
@@ -188,4 +188,40 @@ fn smart_ai_is_the_cheapest_and_serves_as_well_in_every_scenario() {
             assert!(smart.cost < other.cost, "{name}: {other_name}");
         }
     }
+}
+
+#[test]
+fn beside_a_free_endpoint_prices_still_matter_while_that_one_fails() {
+    let text = r#"
+        duration_seconds = 43200
+        requests_per_minute = 6
+        [[backends]]
+        name = "dear"
+        input_price = 30
+        output_price = 60
+        [[backends]]
+        name = "cheap"
+        input_price = 0.3
+        output_price = 0.6
+        [[backends]]
+        name = "local"
+        input_price = 0
+        output_price = 0
+        [[faults]]
+        backend = "local"
+        kind = "brown_out"
+        share = 0.6
+        from_seconds = 3600
+        until_seconds = 21600
+    "#;
+    let scenario = parse(text);
+    let simulation = Simulation {
+        fleet: &Fleet::of_scenario(&scenario).unwrap(),
+        scenario: &scenario,
+        seed: 1,
+    };
+
+    let report = simulation.run(strategy::build("smart_ai").unwrap());
+
+    assert!(report.regret().unwrap() < 2.0, "{report:?}");
 }

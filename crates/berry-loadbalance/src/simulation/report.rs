@@ -19,6 +19,8 @@ pub struct Report {
     pub cost: Option<f64>,
     /// What the oracle spent on the same requests.
     pub oracle: Option<f64>,
+    /// Those that the oracle answered.
+    pub oracle_served: u64,
     /// What each endpoint had, in the order of the file.
     pub shares: Vec<Share>,
     /// From the beginning of a fault until the endpoint was asked last or not at all, in the mean.
@@ -51,10 +53,13 @@ impl Report {
         ratio(self.served, self.requests)
     }
 
-    /// Returns how many times more than the oracle's an answer cost; none where a price is unknown.
+    /// Returns how many times more than the oracle's the answers cost; none where a price is unknown, or
+    /// where more than one in a thousand of the requests was lost that the oracle answered: what was not
+    /// served is no saving.
     pub fn regret(&self) -> Option<f64> {
         let (cost, oracle) = (self.cost?, self.oracle?);
-        (oracle > 0.0).then(|| cost / oracle)
+        let is_complete = ratio(self.served, self.oracle_served) >= 0.999;
+        (oracle > 0.0 && is_complete).then(|| cost / oracle)
     }
 
     /// Returns the share of the answers that each endpoint gave.

@@ -176,6 +176,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
                 p99: None,
                 cost: Some(0.0),
                 oracle: None,
+                oracle_served: 0,
                 shares: shares.collect(),
                 ejected_after: None,
                 readmitted_after: None,
@@ -219,6 +220,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             p50: percentile(&self.waited, 50),
             p99: percentile(&self.waited, 99),
             oracle: self.oracle.spent(),
+            oracle_served: self.oracle.served(),
             ejected_after: self.recoveries.ejected_after(),
             readmitted_after: self.recoveries.readmitted_after(),
             restored_after: self.recoveries.restored_after(),
@@ -353,7 +355,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
         }
     }
 
-    fn served(&mut self, place: usize, request: &Request, lease: Lease) {
+    fn served(&mut self, place: usize, request: &Request, mut lease: Lease) {
         let cost = request.tokens.cost(&lease.endpoint().prices);
         self.report.cost = self.report.cost.zip(cost).map(|(sum, cost)| sum + cost);
         self.report.served += 1;

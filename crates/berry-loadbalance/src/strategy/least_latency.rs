@@ -6,16 +6,22 @@
 //!
 //! The estimate is that of the request's mode: the first content of a stream and of a whole answer
 //! are different things. An endpoint whose latency is unknown is tried first, by one request at a
-//! time: a burst on an endpoint nobody knows could be the slowest of all choices.
+//! time: a burst on an endpoint nobody knows could be the slowest of all choices. Where that request
+//! taught nothing (its sender was at fault, or gave up), the next comes after [`AGAIN`]; until then
+//! those that are known are preferred. Where none is, all are equal.
 //!
 //! A request with an affinity follows it among those that cost at most [`NEAR`] times the least: a
 //! prompt that is cached saves more than that, and an endpoint that is slow or busy still loses its
 //! requests.
 
+use std::time::Duration;
+
 use crate::strategy::{Candidate, Draw, Strategy};
 
 /// Up to this multiple of the least cost an affinity decides.
 const NEAR: f64 = 2.0;
+/// How long an endpoint that was asked in vain waits until it is tried first again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct LeastLatency;
@@ -24,7 +30,8 @@ impl Strategy for LeastLatency {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
         let unknown = |candidate: &Candidate<'_>| {
             let signals = &candidate.signals;
-            signals.latency.is_none() && signals.in_flight == 0
+            let is_due = |asked| draw.now.saturating_since(asked) >= AGAIN;
+            signals.latency.is_none() && signals.in_flight == 0 && signals.asked.is_none_or(is_due)
         };
         if let Some(place) = candidates.iter().position(unknown) {
             return Some(place);

@@ -111,6 +111,21 @@ pub struct StrategyEntry {
     build: fn() -> Box<dyn Strategy>,
 }
 
+impl StrategyEntry {
+    /// Returns whether `text` is its name, in any spelling that a configuration may use.
+    pub fn is_called(&self, text: &str) -> bool {
+        self.term().is_called(text)
+    }
+
+    fn term(&self) -> Term {
+        Term {
+            name: self.name,
+            aliases: &[],
+            available: true,
+        }
+    }
+}
+
 /// All strategies there are.
 pub const STRATEGIES: &[StrategyEntry] = &[
     StrategyEntry {
@@ -157,12 +172,7 @@ pub const STRATEGIES: &[StrategyEntry] = &[
 
 /// Returns the names as the configuration checks them.
 pub fn vocabulary() -> Vec<Term> {
-    let terms = STRATEGIES.iter().map(|entry| Term {
-        name: entry.name,
-        aliases: &[],
-        available: true,
-    });
-    terms.collect()
+    STRATEGIES.iter().map(StrategyEntry::term).collect()
 }
 
 /// Makes the strategy of this name.

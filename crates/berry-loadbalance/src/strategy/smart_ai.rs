@@ -4,14 +4,15 @@
 //! score(i) = weight × c × recovery share × 2^−n × price factor × bonus
 //!            c             confidence, from real outcomes only
 //!            n             failures in a row
-//!            price factor  cheapest known price of the candidates ÷ its price; 1 where unknown
+//!            price factor  cheapest known price of the candidates ÷ its price; 1 where unknown; what
+//!                          is free counts as a tenth of the cheapest that is not
 //!            bonus         non_premium_stability_bonus, if not `premium` and c ≥ 0.9
 //! trusted:   c ≥ 0.5
 //!
 //! exploit (probability 1 − exploration_ratio): the best score among the trusted that are not
 //!         premium; else among the trusted premium ones; else among all; file order on ties
-//! explore: one of the others, in proportion to hope; where it is not cheaper than the exploit, only
-//!         with probability 1 − f
+//! explore: one of the others, in proportion to hope; where it is neither cheaper than the exploit
+//!         nor costly (see below), only with probability 1 − f
 //!            hope          the score with 1 − (1−c)·f for c, and 2^(−n·f) for 2^−n
 //!            f             what was heard of it Δt ago is worth 2^(−Δt / interval), interval =
 //!                          lightweight_check_interval_seconds; 0 where nothing was ever heard
@@ -19,7 +20,7 @@
 //!
 //! In choosing the exploit the last failure of a trusted endpoint is not halved for (2^−(n−1)): what
 //! else it does to c stands, but one failure is no reason to pay a multiple, and is made good
-//! elsewhere before the client notices.
+//! elsewhere before the client notices. This is the weight that status pages show.
 //!
 //! Exploration decays: what was heard of lately has little to tell, and is passed over. It never
 //! ends: the longer an endpoint was silent, the less its failures are held against it (the upper end
@@ -54,6 +55,9 @@ const COSTLY: f64 = 1.5;
 /// From this part of the best score on an affinity decides. One that has only its initial confidence
 /// takes part beside one that is proven.
 const NEAR: f64 = 0.7;
+/// What is free is taken to cost this part of the cheapest that is not: far less, and yet the prices
+/// of all others still matter.
+const FREE: f64 = 0.1;
 /// What a premium endpoint of unknown price is taken to cost, in the exploit's price.
 const PREMIUM_MULTIPLE: f64 = 10.0;
 
@@ -149,7 +153,7 @@ impl Strategy for SmartAi {
         economy: &Economy,
     ) -> Vec<f64> {
         let rated = rate(candidates, settings, economy);
-        rated.iter().map(Rated::score).collect()
+        rated.iter().map(Rated::standing).collect()
     }
 }
 
@@ -167,14 +171,15 @@ fn rate<'a>(
             merit: merit(candidate, settings),
         })
         .collect();
-    let prices = rated.iter().filter_map(|rated| rated.price);
-    if let Some(cheapest) = prices.min_by(f64::total_cmp) {
+    let prices = || rated.iter().filter_map(|rated| rated.price);
+    let free = prices()
+        .filter(|price| *price > 0.0)
+        .min_by(f64::total_cmp)
+        .map_or(1.0, |least| FREE * least);
+    let counted = |price: f64| if price > 0.0 { price } else { free };
+    if let Some(cheapest) = prices().map(counted).min_by(f64::total_cmp) {
         for rated in &mut rated {
-            // What costs nothing is as good as the cheapest.
-            let factor = rated
-                .price
-                .filter(|price| *price > 0.0)
-                .map(|price| cheapest / price);
+            let factor = rated.price.map(|price| cheapest / counted(price));
             rated.merit *= factor.unwrap_or(1.0);
         }
     }

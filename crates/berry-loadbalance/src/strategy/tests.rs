@@ -34,13 +34,17 @@ pub(super) fn weighted(weights: &[f64]) -> Vec<Endpoint> {
 
 /// How often each candidate is chosen in `draws` first attempts.
 pub(super) fn counts(name: &str, candidates: &[Candidate<'_>], draws: usize) -> Vec<usize> {
+    counts_at(Tick::ZERO, name, candidates, draws)
+}
+
+fn counts_at(now: Tick, name: &str, candidates: &[Candidate<'_>], draws: usize) -> Vec<usize> {
     let (strategy, turns) = (build(name).unwrap(), Turns::default());
     let mut rng = fastrand::Rng::with_seed(42);
     let economy = Economy::default();
     let mut counts = vec![0; candidates.len()];
     for _ in 0..draws {
         let mut draw = Draw {
-            now: Tick::ZERO,
+            now,
             rng: &mut rng,
             turns: &turns,
             affinity: None,
@@ -151,6 +155,23 @@ fn least_latency_tries_the_unknown_first_and_by_one_request_at_a_time() {
     assert_eq!(counts("least_latency", &candidates, 10), [10, 0]);
 }
 
+#[test]
+fn least_latency_waits_before_it_tries_again_what_taught_it_nothing() {
+    let endpoints = weighted(&[1.0; 2]);
+    let mut candidates = candidates(&endpoints);
+    candidates[0].signals.latency = Some(Duration::from_millis(1));
+
+    for (asked, expected) in [(60, [0, 10]), (61, [10, 0]), (120, [10, 0])] {
+        candidates[1].signals.asked = Some(Tick::from(Duration::from_secs(asked)));
+        let now = Tick::from(Duration::from_secs(120));
+        assert_eq!(
+            counts_at(now, "least_latency", &candidates, 10),
+            expected,
+            "{asked}"
+        );
+    }
+}
+
 /// Priced endpoints: cost of a request, and whether it is premium.
 fn priced(prices: &[(Option<f64>, bool)]) -> Vec<Endpoint> {
     let price = |&(request, premium): &(Option<f64>, bool)| Endpoint {
@@ -186,6 +207,21 @@ fn smart_ai_explores_equals_with_its_ratio() {
 
     assert!((7_800..8_200).contains(&counts[0]), "{counts:?}");
     assert!(counts[1] > 500 && counts[2] > 500, "{counts:?}");
+}
+
+#[test]
+fn smart_ai_takes_what_is_free_and_minds_the_prices_of_the_others() {
+    let endpoints = priced(&[
+        (Some(0.09), false),
+        (Some(0.001), false),
+        (Some(0.0), false),
+    ]);
+    let mut candidates = candidates(&endpoints);
+
+    assert_eq!(counts("smart_ai", &candidates, 1_000), [0, 0, 1_000]);
+    candidates[2].signals.confidence = 0.4;
+    assert!(counts("smart_ai", &candidates, 1_000)[1] > 750);
+    assert_eq!(counts("smart_ai", &candidates[..2], 1_000), [0, 1_000]);
 }
 
 #[test]

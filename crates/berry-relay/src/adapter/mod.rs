@@ -40,8 +40,8 @@ pub struct Protocol {
 pub(crate) enum Tongue {
     /// As OpenAI's: bodies pass as they are.
     OpenAi {
-        /// Streams have chunks without choices that are not for clients.
-        chunks_without_choices: bool,
+        /// Streams have chunks that only report, and are not for clients.
+        reports: bool,
     },
     /// Otherwise: bodies are translated.
     Foreign(Foreign),
@@ -70,9 +70,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         address: address::openai,
         credential: bearer,
         headers: &[],
-        tongue: Tongue::OpenAi {
-            chunks_without_choices: false,
-        },
+        tongue: Tongue::OpenAi { reports: false },
     },
     Protocol {
         name: "azure",
@@ -80,9 +78,7 @@ pub const PROTOCOLS: &[Protocol] = &[
         address: address::azure,
         credential: |key| in_header("api-key", key),
         headers: &[],
-        tongue: Tongue::OpenAi {
-            chunks_without_choices: true,
-        },
+        tongue: Tongue::OpenAi { reports: true },
     },
     Protocol {
         name: "claude",

@@ -25,6 +25,11 @@ impl Choice<'_> {
         self.finish_reason.is_some_and(carries)
     }
 
+    /// Returns whether it says nothing itself, but something about what was said before.
+    pub(super) fn is_report(&self) -> bool {
+        self.text.is_none() && self.delta.is_none() && !self.has_ended()
+    }
+
     /// Returns whether it carries something; a role alone, or an empty text, does not.
     pub(super) fn has_content(&self) -> bool {
         let parts = self.delta.as_ref().map(|delta| {
@@ -36,6 +41,7 @@ impl Choice<'_> {
                 delta.function_call,
                 delta.refusal,
                 delta.audio,
+                delta.images,
             ]
         });
         self.has_ended()
@@ -60,6 +66,8 @@ struct Delta<'a> {
     refusal: Option<&'a RawValue>,
     #[serde(borrow, default)]
     audio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    images: Option<&'a RawValue>,
 }
 
 fn carries(value: &RawValue) -> bool {

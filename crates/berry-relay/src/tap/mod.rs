@@ -43,9 +43,9 @@ impl Grammar {
 pub(crate) struct Unwanted {
     /// The chunk of usage at the end of a stream.
     pub(crate) usage: bool,
-    /// Chunks without choices and without usage, as Azure reports its filters: they break programs
-    /// written for OpenAI.
-    pub(crate) without_choices: bool,
+    /// Chunks in which no choice says anything, as Azure reports its filters: they break programs
+    /// written for OpenAI, which look for the delta of the first choice.
+    pub(crate) reports: bool,
 }
 
 /// What has been seen of an answer so far.
@@ -178,7 +178,7 @@ impl Tap {
         let Some(choices) = parts.choices else {
             return Fate::Pass;
         };
-        if self.content && is_middle_of_first(choices) {
+        if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
             return Fate::Pass;
         }
@@ -187,12 +187,12 @@ impl Tap {
             self.content = true;
             return Fate::Pass;
         };
-        if choices.is_empty() {
-            let unwanted = match parts.usage {
-                Some(_) => self.unwanted.usage,
-                None => self.unwanted.without_choices,
-            };
-            return if unwanted { Fate::Drop } else { Fate::Pass };
+        let unwanted = match parts.usage {
+            Some(_) => self.unwanted.usage && choices.is_empty(),
+            None => self.unwanted.reports && choices.iter().all(Choice::is_report),
+        };
+        if unwanted {
+            return Fate::Drop;
         }
         for choice in choices {
             let bit = 1_u64.checked_shl(choice.index).unwrap_or(1 << 63);

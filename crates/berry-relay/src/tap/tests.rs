@@ -42,6 +42,7 @@ fn text_reasoning_tools_refusals_audio_and_a_finish_reason_are_content() {
         delta(r#"{"tool_calls":[{"index":0}]}"#),
         delta(r#"{"function_call":{"name":"f"}}"#),
         delta(r#"{"refusal":"no"}"#),
+        delta(r#"{"images":[{"index":0,"type":"image_url"}]}"#),
         delta(r#"{"audio":{"id":"x"}}"#),
         r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#.to_owned(),
         r#"{"choices":[{"text":"legacy","finish_reason":"length"}]}"#.to_owned(),
@@ -231,20 +232,22 @@ fn a_stored_response_was_paid_for_when_it_was_made() {
 fn what_came_for_our_sake_is_left_out() {
     let usage = br#"{"choices":[],"usage":{"prompt_tokens":1}}"#;
     let filter = br#"{"choices":[],"prompt_filter_results":[{}]}"#;
+    let report = br#"{"choices":[{"index":0,"finish_reason":null,"content_filter_results":{}}]}"#;
     let text = br#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":null}"#;
     for (unwanted, expected) in [
-        ((false, false), [Fate::Pass, Fate::Pass]),
-        ((true, false), [Fate::Drop, Fate::Pass]),
-        ((false, true), [Fate::Pass, Fate::Drop]),
+        ((false, false), [Fate::Pass, Fate::Pass, Fate::Pass]),
+        ((true, false), [Fate::Drop, Fate::Pass, Fate::Pass]),
+        ((false, true), [Fate::Pass, Fate::Drop, Fate::Drop]),
     ] {
         let unwanted = Unwanted {
             usage: unwanted.0,
-            without_choices: unwanted.1,
+            reports: unwanted.1,
         };
         let mut tap = Tap::new(Grammar::Choices, unwanted);
 
-        assert_eq!([tap.observe(usage), tap.observe(filter)], expected);
         assert_eq!(tap.observe(text), Fate::Pass);
+        let fates = [usage.as_slice(), filter, report].map(|event| tap.observe(event));
+        assert_eq!(fates, expected);
         assert!(tap.usage().is_some());
     }
 }

@@ -108,9 +108,7 @@ impl Upstream {
         purpose: Purpose<'_>,
     ) -> Result<Said, Unsayable> {
         match &self.protocol.tongue {
-            &Tongue::OpenAi {
-                chunks_without_choices,
-            } => {
+            &Tongue::OpenAi { reports } => {
                 let streamed = exchange.mode() == Mode::Streamed
                     && Grammar::of(exchange.operation) == Grammar::Choices;
                 let edit = (purpose.metered && streamed)
@@ -118,7 +116,7 @@ impl Upstream {
                     .flatten();
                 let unwanted = Unwanted {
                     usage: edit.is_some(),
-                    without_choices: chunks_without_choices,
+                    reports,
                 };
                 let body = envelope.rewrite(purpose.model, edit);
                 Ok((body, Translation::None, unwanted))
@@ -153,7 +151,7 @@ fn translated(
             };
             let unwanted = Unwanted {
                 usage: !envelope.asks_usage(),
-                without_choices: false,
+                reports: false,
             };
             Ok((written(&body), translation, unwanted))
         }

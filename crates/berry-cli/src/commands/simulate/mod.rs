@@ -4,10 +4,13 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use berry_core::config::{Diagnostic, Diagnostics};
 use berry_core::{Config, Scenario, Source};
-use berry_loadbalance::simulation::{Fleet, SCENARIOS, Simulation};
+use berry_loadbalance::simulation::{Fleet, FleetError, SCENARIOS, Simulation};
 use berry_loadbalance::{STRATEGIES, StrategyEntry, strategy};
+
+use serde_json::json;
 
 use crate::args::Format;
 use crate::opened;
@@ -49,7 +52,7 @@ pub(crate) struct Options {
 /// Plays the scenarios and prints what came of them.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.list {
-        return list();
+        return list(options.format);
     }
     if let Some(name) = &options.show {
         let shipped = SCENARIOS.iter().find(|shipped| shipped.name == name);
@@ -60,9 +63,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let config = options.config.as_deref().map(opened::open).transpose()?;
     let config = config.map(|opened| opened.config);
     let mut played = Vec::new();
-    for scenario in scenarios(&options.scenario)? {
-        for (model, fleet) in fleets(config.as_ref(), options.model.as_deref(), &scenario)? {
-            played.push(play(&scenario, model, &fleet, &strategies, options.seed)?);
+    for read in scenarios(&options.scenario)? {
+        for (model, fleet) in fleets(config.as_ref(), options.model.as_deref(), &read)? {
+            let played_one = play(&read.scenario, model, &fleet, &strategies, options.seed)?;
+            played.push(played_one);
         }
     }
     match options.format {
@@ -79,13 +83,23 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list() -> anyhow::Result<()> {
+/// A scenario, and the file that describes it.
+struct Read {
+    source: Source,
+    scenario: Scenario,
+}
+
+fn list(format: Format) -> anyhow::Result<()> {
     let mut table = Table::default();
-    for shipped in SCENARIOS {
-        let scenario = parse(&Source::new(shipped.name, shipped.text))?;
+    let mut rows = Vec::new();
+    for Read { scenario, .. } in scenarios(ALL)? {
+        rows.push(json!({ "name": scenario.name, "description": scenario.description }));
         table.row([scenario.name, scenario.description]);
     }
-    Ok(output::text(&table.to_string())?)
+    match format {
+        Format::Json => output::json(&rows),
+        Format::Text => Ok(output::text(&table.to_string())?),
+    }
 }
 
 fn play(
@@ -121,7 +135,7 @@ fn strategies(names: &[String]) -> anyhow::Result<Vec<&'static StrategyEntry>> {
         return Ok(STRATEGIES.iter().collect());
     }
     let found = names.iter().map(|name| {
-        let entry = STRATEGIES.iter().find(|entry| entry.name == name);
+        let entry = STRATEGIES.iter().find(|entry| entry.is_called(name));
         entry.with_context(|| {
             let known: Vec<&str> = STRATEGIES.iter().map(|entry| entry.name).collect();
             format!(
@@ -134,11 +148,11 @@ fn strategies(names: &[String]) -> anyhow::Result<Vec<&'static StrategyEntry>> {
 }
 
 /// Returns the scenarios that are asked for.
-fn scenarios(name: &str) -> anyhow::Result<Vec<Scenario>> {
+fn scenarios(name: &str) -> anyhow::Result<Vec<Read>> {
     if name == ALL {
         let parsed = SCENARIOS
             .iter()
-            .map(|shipped| parse(&Source::new(shipped.name, shipped.text)));
+            .map(|shipped| parse(Source::new(shipped.name, shipped.text)));
         return parsed.collect();
     }
     let source = match SCENARIOS.iter().find(|shipped| shipped.name == name) {
@@ -148,7 +162,7 @@ fn scenarios(name: &str) -> anyhow::Result<Vec<Scenario>> {
         }
         None => bail!(unknown_scenario(name)),
     };
-    Ok(vec![parse(&source)?])
+    Ok(vec![parse(source)?])
 }
 
 fn unknown_scenario(name: &str) -> String {
@@ -159,24 +173,43 @@ fn unknown_scenario(name: &str) -> String {
     )
 }
 
-fn parse(source: &Source) -> anyhow::Result<Scenario> {
-    let findings = match Scenario::parse(source) {
-        Ok(scenario) => return Ok(scenario),
-        Err(findings) => findings,
-    };
+fn parse(source: Source) -> anyhow::Result<Read> {
+    match Scenario::parse(&source) {
+        Ok(scenario) => Ok(Read { source, scenario }),
+        Err(findings) => Err(refused(&source, &findings)),
+    }
+}
+
+/// Prints what is wrong with a scenario, and sums it up.
+fn refused(source: &Source, findings: &Diagnostics) -> anyhow::Error {
     output::aside(&findings.render(source, output::is_colored()));
-    bail!("the scenario `{}` has errors", source.path().display())
+    anyhow!("the scenario `{}` has errors", source.path().display())
+}
+
+/// Says why a scenario cannot be played with these endpoints, with the place where there is one.
+fn unplayable(Read { source, scenario }: &Read, error: FleetError) -> anyhow::Error {
+    match &error {
+        FleetError::UnknownBackend { at, .. } => {
+            let mut findings = Diagnostics::default();
+            findings.push(Diagnostic::error(error.to_string()).at(at.clone()));
+            refused(source, &findings)
+        }
+        FleetError::Empty => {
+            let context = format!("the scenario `{}` cannot be played", scenario.name);
+            anyhow::Error::new(error).context(context)
+        }
+    }
 }
 
 /// Returns the endpoints to play with: of each model that is asked for, or the scenario's own.
 fn fleets(
     config: Option<&Config>,
     wanted: Option<&str>,
-    scenario: &Scenario,
+    read: &Read,
 ) -> anyhow::Result<Vec<(Option<String>, Fleet)>> {
-    let unplayable = || format!("the scenario `{}` cannot be played", scenario.name);
     let Some(config) = config else {
-        let fleet = Fleet::of_scenario(scenario).with_context(unplayable)?;
+        let fleet = Fleet::of_scenario(&read.scenario);
+        let fleet = fleet.map_err(|error| unplayable(read, error))?;
         return Ok(vec![(None, fleet)]);
     };
     let is_wanted = |model: &berry_core::Model| match wanted {
@@ -185,11 +218,10 @@ fn fleets(
     };
     let models = config.models.iter().filter(|model| is_wanted(model));
     let fleets = models.map(|model| {
-        let fleet = Fleet::of_model(model, &config.settings, scenario).with_context(|| {
-            format!(
-                "the scenario `{}` cannot be played with the model `{}`",
-                scenario.name, model.key
-            )
+        let fleet = Fleet::of_model(model, &config.settings, &read.scenario);
+        let fleet = fleet.map_err(|error| {
+            let context = format!("the model `{}` cannot be played with", model.key);
+            unplayable(read, error).context(context)
         })?;
         Ok((Some(model.name.to_string()), fleet))
     });

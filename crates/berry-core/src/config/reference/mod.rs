@@ -66,10 +66,7 @@ impl<'a> Reference<'a> {
             Kind::Flag => json!({ "type": "boolean" }),
             Kind::Whole(min, u32::MAX) => json!({ "type": "integer", "minimum": min }),
             Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
-            Kind::Decimal(min, None) => json!({ "type": "number", "minimum": min }),
-            Kind::Decimal(min, Some(max)) => {
-                json!({ "type": "number", "minimum": min, "maximum": max })
-            }
+            Kind::Decimal(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
             Kind::Choice(names) => json!({ "type": "string", "enum": names }),
             Kind::List(item) => json!({ "type": "array", "items": self.value(*item) }),
             Kind::Named(value) => {

@@ -19,6 +19,9 @@ const MONTH: u32 = 31 * 86_400;
 /// Who asks for more than this many requests wants a load test.
 const MOST_REQUESTS: f64 = 10_000_000.0;
 
+/// Words by which a fault chooses its backends.
+const FAULTY: [&str; 4] = ["all", "cheapest", "dearest", "first"];
+
 table! {
     /// The whole file.
     ScenarioFile {
@@ -194,6 +197,11 @@ impl SiteFile {
             let place = self.name.span().unwrap_or(row.span());
             findings.push(Diagnostic::error(message).at(place));
         });
+        if FAULTY.contains(&name.as_str()) {
+            let message = format!("no backend can be called `{name}`: to faults it is a choice");
+            let place = self.name.span().unwrap_or(row.span());
+            findings.push(Diagnostic::error(message).at(place));
+        }
         Some(Site {
             provider: provider.ok()?,
             model: model.into(),
@@ -263,7 +271,7 @@ impl FaultFile {
                 "cheapest" => Whom::Cheapest,
                 "dearest" => Whom::Dearest,
                 "first" => Whom::First,
-                name => Whom::Named(name.to_owned()),
+                name => Whom::Named(name.to_owned(), self.backend.span().unwrap_or(row.span())),
             },
             kind,
             from,

@@ -5,6 +5,7 @@
 
 mod file;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::diagnostic::Diagnostics;
@@ -109,8 +110,8 @@ pub enum Whom {
     Dearest,
     /// The first of the file.
     First,
-    /// Those of this name.
-    Named(String),
+    /// Those of this name, written at this place of the file.
+    Named(String, Range<usize>),
 }
 
 /// What goes wrong.

@@ -251,7 +251,7 @@ fn a_weight_is_above_zero_and_at_most_a_hundred() {
     15 | weight = nan
        |          ^^^
 
-    error: `models.llama.backends[1].input_price` must be a price in US dollars, 0 or more, not `-1`
+    error: `models.llama.backends[1].input_price` must be a price in US dollars from 0 to 1000000, not `-1`
       --> config.toml:16:15
        |
     16 | input_price = -1

@@ -220,6 +220,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Takes tokens back from what was spent then.
+fn take(spent: &mut [(u64, u64)], then: u64, mut tokens: u64) {
+    for (_, amount) in spent.iter_mut().filter(|(at, _)| *at == then) {
+        let taken = tokens.min(*amount);
+        *amount -= taken;
+        tokens -= taken;
+    }
+    assert_eq!(tokens, 0, "no more is taken back than was spent");
+}
+
 proptest! {
     /// However requests begin, are settled, refunded and end, the sums are those of what is inside
     /// the windows, no limit on requests is passed, and a refusal says when to come back.
@@ -233,6 +243,8 @@ proptest! {
         let (mut counts, mut now, mut open) = (Counts::default(), 0, Vec::new());
         // When what was counted, apart from what was refunded.
         let mut sent: Vec<u64> = Vec::new();
+        // When how many tokens were spent.
+        let mut spent: Vec<(u64, u64)> = Vec::new();
         for step in steps {
             match step {
                 Step::Wait(seconds) => now += seconds,
@@ -240,6 +252,8 @@ proptest! {
                     let estimate = estimate(input, output);
                     match counts.reserve(&limits, estimate, at(now)) {
                         Ok(charge) => {
+                            prop_assert!(charge.tokens <= 100);
+                            spent.push((now, u64::from(charge.tokens)));
                             open.push((charge, now));
                             sent.push(now);
                         }
@@ -257,11 +271,13 @@ proptest! {
                         Err(_) => prop_assert_eq!(open.len(), 3),
                     }
                 }
-                Step::Settle(index, used) => {
-                    let length = open.len().max(1);
-                    if let Some((charge, _)) = open.get_mut(index % length) {
-                        counts.settle(charge, used, at(now));
-                    }
+                Step::Settle(index, used) if !open.is_empty() => {
+                    let (mut charge, then) = open.swap_remove(index % open.len());
+                    let charged = u64::from(charge.tokens);
+                    counts.settle(&mut charge, used, at(now));
+                    counts.end();
+                    take(&mut spent, then, charged.saturating_sub(used));
+                    spent.push((now, used.saturating_sub(charged)));
                 }
                 Step::Refund(index) if !open.is_empty() => {
                     let (charge, then) = open.swap_remove(index % open.len());
@@ -269,12 +285,13 @@ proptest! {
                     counts.end();
                     let place = sent.iter().position(|&other| other == then).unwrap();
                     sent.swap_remove(place);
+                    take(&mut spent, then, charge.tokens.into());
                 }
                 Step::End(index) if !open.is_empty() => {
                     open.swap_remove(index % open.len());
                     counts.end();
                 }
-                Step::Refund(_) | Step::End(_) => {}
+                Step::Settle(..) | Step::Refund(_) | Step::End(_) => {}
             }
             let counted = counts.counted(at(now));
             let within = |seconds| sent.iter().filter(|&&then| then + seconds > now).count() as u64;
@@ -285,6 +302,12 @@ proptest! {
             prop_assert!(counted.requests_this_hour <= within(61 * 60));
             prop_assert!(counted.requests_this_day <= 50);
             prop_assert_eq!(counted.concurrent_requests as usize, open.len());
+            let tokens = |seconds| -> u64 {
+                let inside = spent.iter().filter(|&&(then, _)| then + seconds > now);
+                inside.map(|&(_, tokens)| tokens).sum()
+            };
+            prop_assert!(tokens(60) <= counted.tokens_this_minute);
+            prop_assert!(counted.tokens_this_minute <= tokens(61));
         }
     }
 }

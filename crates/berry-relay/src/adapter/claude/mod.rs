@@ -22,7 +22,7 @@
 //! | `logprobs`, `top_logprobs`, `logit_bias` | refused where they ask for something |
 //! | `modalities` | refused where it asks for more than text |
 //! | `functions`, `function_call` | refused: `tools` and `tool_choice` replaced them |
-//! | `web_search_options` | refused |
+//! | `moderation`, `web_search_options` | refused |
 //! | `frequency_penalty`, `presence_penalty`, `seed`, `verbosity` | dropped: preferences without a counterpart |
 //! | `prediction`, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention` | dropped: they change speed and price |
 //! | `metadata`, `store` | dropped: they are about OpenAI's storage |

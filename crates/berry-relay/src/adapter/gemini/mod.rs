@@ -28,7 +28,7 @@
 //! | `reasoning_effort` | `thinkingConfig` with `includeThoughts`: a level (`none` is the lowest, `xhigh` and `max` are `HIGH`), or a budget in tokens for models before Gemini 3 |
 //! | `verbosity` | dropped: a hint |
 //! | `modalities`, `audio` | dropped with text only; refused else |
-//! | `web_search_options` | refused |
+//! | `moderation`, `web_search_options` | refused |
 //! | `service_tier` | `serviceTier` for `flex` and `priority`; `auto` and `default` need no word; others are refused |
 //! | `stream`, `stream_options` | part of the address, and of how the stream is translated |
 //! | `prediction`, `prompt_cache_key`, `prompt_cache_retention`, `prompt_cache_options` | dropped: they make answers faster, not different |
@@ -41,7 +41,7 @@
 //! | text, thoughts | `content`, `reasoning_content` |
 //! | `functionCall` | `tool_calls`, whole, with Gemini's id or one made of the answer's |
 //! | `inlineData` | `images`, with `data:` URLs |
-//! | `thoughtSignature` | `extra_content.google.thought_signature` of the call or message it came with |
+//! | `thoughtSignature` | `extra_content.google.thought_signature` of the call or message it came with; of several of a message, the last |
 //! | `STOP` | `stop`, or `tool_calls` where there are any |
 //! | `MAX_TOKENS`, `CONTINUATION` | `length` |
 //! | `MALFORMED_FUNCTION_CALL`, `UNEXPECTED_TOOL_CALL`, `TOO_MANY_TOOL_CALLS`, `MISSING_THOUGHT_SIGNATURE`, `MALFORMED_RESPONSE`, `NO_IMAGE`, `IMAGE_OTHER` | an error: there is no answer to speak of, and another attempt may bring one |

@@ -41,9 +41,19 @@ fn refuse_what_cannot_be_said(request: &mut Members) -> Result<(), Untranslatabl
             ));
         }
     }
-    if request.value("web_search_options").is_some() {
-        let message = "this model's provider searches in a way of its own; leave it out";
-        return Err(refuse("web_search_options", message));
+    for (key, message) in [
+        (
+            "moderation",
+            "this model's provider has none; ask `/v1/moderations`",
+        ),
+        (
+            "web_search_options",
+            "this model's provider searches in a way of its own; leave it out",
+        ),
+    ] {
+        if request.value(key).is_some() {
+            return Err(refuse(key, message));
+        }
     }
     let biases = request.object("logit_bias")?;
     if biases.is_some_and(|biases| biases.rest().next().is_some()) {

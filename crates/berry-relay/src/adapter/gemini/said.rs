@@ -64,6 +64,16 @@ impl<'a> Said<'a> {
         self.calls.len()
     }
 
+    /// Returns the number of images.
+    pub(super) fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Returns the signature of what is no call, as it is written.
+    pub(super) fn signature(&self) -> Option<&'a str> {
+        self.signature
+    }
+
     /// Returns whether there are probabilities of tokens.
     pub(super) fn has_logprobs(&self) -> bool {
         self.logprobs.is_some()
@@ -74,12 +84,11 @@ impl<'a> Said<'a> {
         !is_silent(&self.reasoning)
     }
 
-    /// Returns whether there is nothing but thoughts.
+    /// Returns whether there is nothing but thoughts, and perhaps a signature.
     pub(super) fn is_silent(&self) -> bool {
         is_silent(&self.content)
             && self.images.is_empty()
             && self.calls.is_empty()
-            && self.signature.is_none()
             && self.logprobs.is_none()
     }
 
@@ -106,15 +115,20 @@ impl<'a> Said<'a> {
                 from: None,
             },
             out,
-        )
+        )?;
+        if let Some(signature) = self.signature {
+            write_signature(signature, out);
+        }
+        Ok(())
     }
 
-    /// Writes the members of a delta, but for its thoughts; its calls count from `called`.
+    /// Writes the members of a delta, but for its thoughts and its signature; its calls and images
+    /// count from those that came before.
     pub(super) fn write_delta(
         &self,
         ids: CallIds,
         index: u32,
-        called: usize,
+        before: Before,
         out: &mut Vec<u8>,
     ) -> Result<(), Garbled> {
         if !is_silent(&self.content) {
@@ -125,7 +139,7 @@ impl<'a> Said<'a> {
             &Numbering {
                 ids,
                 index,
-                from: Some(called),
+                from: Some(before),
             },
             out,
         )
@@ -145,7 +159,7 @@ impl<'a> Said<'a> {
             out.push(b'[');
             for (i, image) in self.images.iter().enumerate() {
                 comma(i, out);
-                write_image(image, out)?;
+                numbering.write_image(i, image, out)?;
             }
             out.push(b']');
         }
@@ -158,7 +172,6 @@ impl<'a> Said<'a> {
             }
             out.push(b']');
         }
-        write_signature(self.signature, out);
         Ok(())
     }
 
@@ -216,13 +229,21 @@ impl CallIds {
     }
 }
 
-/// How the calls of a choice are told apart.
+/// What earlier deltas of a choice had.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    pub(super) calls: usize,
+    pub(super) images: usize,
+}
+
+/// How the calls and the images of a choice are told apart.
 struct Numbering {
     ids: CallIds,
     /// The choice's index.
     index: u32,
-    /// The index of the first call, in a delta.
-    from: Option<usize>,
+    /// What the first ones of a delta count from. OpenAI's SDKs join the items of all deltas by
+    /// their indexes, and fail where there are none.
+    from: Option<Before>,
 }
 
 impl Numbering {
@@ -235,7 +256,7 @@ impl Numbering {
     ) -> Result<(), Garbled> {
         let name = call.name.filter(|_| !call.will_continue);
         let name = inner(name.ok_or(Garbled)?)?;
-        let number = i + self.from.unwrap_or(0);
+        let number = i + self.from.map_or(0, |before| before.calls);
         out.push(b'{');
         if self.from.is_some() {
             write(out, format_args!(r#""index":{number},"#));
@@ -255,20 +276,26 @@ impl Numbering {
         out.extend(br#"","arguments":"#);
         write_as_string(call.args.map_or("{}", |args| args.get()), out);
         out.push(b'}');
-        write_signature(signature, out);
+        if let Some(signature) = signature {
+            write_signature(signature, out);
+        }
         out.push(b'}');
         Ok(())
     }
-}
 
-fn write_image(image: &Blob<'_>, out: &mut Vec<u8>) -> Result<(), Garbled> {
-    let (media, data) = (inner(image.mime_type)?, inner(image.data)?);
-    out.extend(br#"{"type":"image_url","image_url":{"url":"data:"#);
-    out.extend(media.as_bytes());
-    out.extend(b";base64,");
-    out.extend(data.as_bytes());
-    out.extend(br#""}}"#);
-    Ok(())
+    fn write_image(&self, i: usize, image: &Blob<'_>, out: &mut Vec<u8>) -> Result<(), Garbled> {
+        let (media, data) = (inner(image.mime_type)?, inner(image.data)?);
+        out.push(b'{');
+        if let Some(before) = self.from {
+            write(out, format_args!(r#""index":{},"#, i + before.images));
+        }
+        out.extend(br#""type":"image_url","image_url":{"url":"data:"#);
+        out.extend(media.as_bytes());
+        out.extend(b";base64,");
+        out.extend(data.as_bytes());
+        out.extend(br#""}}"#);
+        Ok(())
+    }
 }
 
 /// Writes a token and its probability, and leaves the object open.
@@ -289,13 +316,11 @@ fn write_logprob(logprob: &Logprob<'_>, out: &mut Vec<u8>) -> Result<(), Garbled
 }
 
 /// Writes the member that brings a signature back, where Google's own OpenAI endpoint has it.
-fn write_signature(signature: Option<&str>, out: &mut Vec<u8>) {
-    if let Some(signature) = signature {
-        key(out, "extra_content");
-        out.extend(br#"{"google":{"thought_signature":""#);
-        out.extend(signature.as_bytes());
-        out.extend(br#""}}"#);
-    }
+pub(super) fn write_signature(signature: &str, out: &mut Vec<u8>) {
+    key(out, "extra_content");
+    out.extend(br#"{"google":{"thought_signature":""#);
+    out.extend(signature.as_bytes());
+    out.extend(br#""}}"#);
 }
 
 fn is_silent(texts: &[&str]) -> bool {

@@ -1,12 +1,14 @@
 //! A stream: events with the next parts of each candidate.
 //!
 //! Each event becomes, for each candidate, a chunk of what it thinks, a chunk of what it says and a
-//! chunk for its end: many clients look at one of these only. Calls come whole. Usage comes with every event and grows; the last one counts. Gemini marks
-//! no last event: once every candidate has its finish reason, the end of the body is the end.
+//! chunk for its end: many clients look at one of these only. Calls come whole. The signature of what
+//! is no call comes once, before the end, because OpenAI's SDKs would join several into one that is
+//! none. Usage comes with every event and grows; the last one counts. Gemini marks no last event: once
+//! every candidate has its finish reason, the end of the body is the end.
 
 use super::error;
 use super::head::Head;
-use super::said::{Said, finish_reason, write};
+use super::said::{Before, Said, finish_reason, write, write_signature};
 use super::wire::{Answer, Candidate, Failure, FinishReason, UsageMetadata};
 use crate::adapter::translate::{Decoder, Garbled, Heading};
 
@@ -14,8 +16,10 @@ use crate::adapter::translate::{Decoder, Garbled, Heading};
 #[derive(Debug)]
 struct Choice {
     index: u32,
-    /// How many calls it made.
-    called: usize,
+    /// What it has called and shown.
+    before: Before,
+    /// The last signature of what is no call.
+    signature: Option<Box<str>>,
     begun: bool,
     ended: bool,
 }
@@ -120,7 +124,8 @@ fn choice(choices: &mut Vec<Choice>, index: u32) -> &mut Choice {
     if known.is_none() {
         choices.push(Choice {
             index,
-            called: 0,
+            before: Before::default(),
+            signature: None,
             begun: false,
             ended: false,
         });
@@ -147,16 +152,20 @@ impl Choice {
         }
         if !said.is_silent() {
             self.open(writer);
-            said.write_delta(writer.head.ids, self.index, self.called, writer.out)?;
+            said.write_delta(writer.head.ids, self.index, self.before, writer.out)?;
             writer.out.push(b'}');
             said.write_logprobs(writer.out)?;
             writer.close("null");
-            self.called += said.calls();
+            self.before.calls += said.calls();
+            self.before.images += said.images();
+        }
+        if let Some(signature) = said.signature() {
+            self.signature = Some(signature.into());
         }
         match candidate.finish_reason {
             Some(FinishReason::Failed(failure)) => Ok(Some(failure)),
             Some(reason) => {
-                if let Some(reason) = finish_reason(reason, self.called > 0) {
+                if let Some(reason) = finish_reason(reason, self.before.calls > 0) {
                     self.end(reason, writer);
                 }
                 Ok(None)
@@ -166,6 +175,12 @@ impl Choice {
     }
 
     fn end(&mut self, reason: &str, writer: &mut Writer<'_>) {
+        if let Some(signature) = self.signature.take() {
+            self.open(writer);
+            write_signature(&signature, writer.out);
+            writer.out.push(b'}');
+            writer.close("null");
+        }
         self.open(writer);
         writer.out.push(b'}');
         writer.close(&format!("\"{reason}\""));

@@ -64,6 +64,13 @@ pub(super) const FIELDS: &[(&str, Rule)] = &[
         ),
     ),
     ("model", Dropped),
+    (
+        "moderation",
+        Refused(
+            never,
+            "is not supported by this model's provider; ask `/v1/moderations`",
+        ),
+    ),
     ("n", Refused(is_one, "must be 1 for this model's provider")),
     ("parallel_tool_calls", Translated),
     ("prediction", Dropped),

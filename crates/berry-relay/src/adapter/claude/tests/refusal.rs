@@ -41,6 +41,7 @@ fn a_member_that_cannot_be_said_is_refused_by_name() {
         (json!({"functions": [{"name": "f"}]}), "functions"),
         (json!({"function_call": "auto"}), "function_call"),
         (json!({"web_search_options": {}}), "web_search_options"),
+        (json!({"moderation": {"model": "omni"}}), "moderation"),
         (json!({"stop": "\n"}), "stop"),
         (json!({"stop": ["end", " "]}), "stop[1]"),
         (json!({"stop": 3}), "stop"),

@@ -119,6 +119,7 @@ const REFUSED_BESIDE_MESSAGES: &[(&str, &str)] = &[
     ("logit_bias", r#""logit_bias":{"50256":-100}"#),
     ("modalities", r#""modalities":["text","audio"]"#),
     ("web_search_options", r#""web_search_options":{}"#),
+    ("moderation", r#""moderation":{"model":"omni"}"#),
     ("functions", r#""functions":[{"name":"f"}]"#),
     ("function_call", r#""function_call":"auto""#),
     ("service_tier", r#""service_tier":"scale""#),

@@ -236,12 +236,26 @@ fn events_that_say_nothing_become_nothing() {
 }
 
 #[test]
+fn the_last_signature_comes_once_before_the_end() {
+    check(
+        "signatures",
+        false,
+        &[
+            r#"{"candidates":[{"content":{"parts":[{"text":"Hm.","thought":true,"thoughtSignature":"Zmlyc3Q="}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"a","thoughtSignature":"bGFzdA=="}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"b"}]},"finishReason":"STOP"}]}"#,
+        ],
+    );
+}
+
+#[test]
 fn images_and_probabilities_come_too() {
     check(
         "image_and_logprobs",
         false,
         &[
-            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"iVBORw0="}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"iVBORw0="}},{"inlineData":{"mimeType":"image/png","data":"iVBORw1="}}]}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"iVBORw2="}}]}}]}"#,
             r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP","logprobsResult":{"chosenCandidates":[{"token":"a","logProbability":-0.5}]}}]}"#,
         ],
     );
