@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,13 +11,13 @@ use axum::response::IntoResponse;
 use berry_core::UserName;
 use futures_util::FutureExt;
 use http::header::ORIGIN;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::Instant;
 use tower_service::Service;
 use tracing::error;
 
 use crate::access_log;
-use crate::arrival::{Arrival, LogsItself, RequestId, Who, X_REQUEST_ID};
+use crate::arrival::{Arrival, LogsItself, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
@@ -49,14 +49,13 @@ impl Frame {
     ) -> Response<Body> {
         let began = Instant::now();
         let id = RequestId::of(request.headers());
-        let audits = self.gateway.audit.is_on();
-        let arrival = Arrival {
+        let sender: Option<Arc<OnceLock<Sender>>> = self.gateway.audit.is_on().then(Arc::default);
+        request.extensions_mut().insert(Arrival {
             id: id.clone(),
             peer,
             began,
-            sender: audits.then(Arc::default),
-        };
-        request.extensions_mut().insert(arrival.clone());
+            sender: sender.clone(),
+        });
         let line = (request.method().clone(), request.uri().clone());
         let from_page = request.headers().contains_key(ORIGIN);
         let mut router = if from_page {
@@ -74,9 +73,11 @@ impl Frame {
             }
         };
         if response.extensions().get::<LogsItself>().is_none() {
-            let (method, uri) = line;
-            access_log::finished(&id, &method, uri.path(), response.status(), began.elapsed());
-            self.audit(&arrival, &method, uri.path(), response.status());
+            let status = response.status();
+            access_log::finished(&id, &line.0, line.1.path(), status, began.elapsed());
+            if let Some(sender) = sender.as_ref().and_then(|sender| sender.get()) {
+                self.audit(sender, &id, &line, status);
+            }
         }
         response
             .headers_mut()
@@ -85,10 +86,8 @@ impl Frame {
     }
 
     /// Notes for auditors what a known user did, or that somebody was refused.
-    fn audit(&self, arrival: &Arrival, method: &Method, path: &str, status: StatusCode) {
-        let Some(sender) = arrival.sender() else {
-            return;
-        };
+    fn audit(&self, sender: &Sender, id: &RequestId, line: &(Method, Uri), status: StatusCode) {
+        let (method, path) = (&line.0, line.1.path());
         let status = status.as_str();
         let (user_id, action, result) = match &sender.who {
             Who::Refused(reason) => (None, Action::Authenticate, reason.as_str()),
@@ -101,7 +100,7 @@ impl Frame {
             resource: &format!("{method} {path}"),
             result,
             ip_address: Some(sender.address),
-            request_id: Some(arrival.id.as_str()),
+            request_id: Some(id.as_str()),
         });
     }
 }
