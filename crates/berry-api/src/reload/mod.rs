@@ -222,10 +222,10 @@ impl Reloader {
             let Some(outcome) = self.reload(request.trigger).await else {
                 continue;
             };
-            log(request.trigger, &outcome);
             if let Err(error) = &outcome {
                 self.audit(request.trigger, &error.explained());
             }
+            log(request.trigger, &outcome);
             if let Some(reply) = request.reply {
                 // An admin who has left can read the log.
                 let _ = reply.send(outcome);
