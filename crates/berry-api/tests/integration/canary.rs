@@ -37,47 +37,19 @@ const PROVIDERS: [(&str, &str, Protocol); 5] = [
     ("five", "azure", Protocol::Azure),
 ];
 
-/// The public pages, and the users' and admins' routes, that are asked without a body.
-const PAGES: [&str; 25] = [
-    "/",
-    "/health",
-    "/health/live",
-    "/health/ready",
-    "/v1/health",
-    "/metrics",
-    "/prometheus",
-    "/models",
-    "/v1/models",
-    "/v1/models/m",
-    "/v1/models/none",
-    "/smart-ai/weights",
-    "/smart-ai/models/m/weights",
-    "/monitoring",
-    "/monitoring/info",
-    "/monitoring/model-weights",
-    "/monitoring/performance",
-    "/monitoring/health",
-    "/admin/model-weights",
-    "/admin/backend-health",
-    "/admin/system-stats",
-    "/admin/rate-limit-usage?user_id=ada",
-    "/v1/responses/resp_1",
-    "/v1/nothing",
-    "/nowhere",
-];
-
-const OPERATIONS: [&str; 10] = [
-    "completions",
-    "embeddings",
-    "responses",
-    "moderations",
-    "images/generations",
-    "images/edits",
-    "audio/speech",
-    "audio/transcriptions",
-    "audio/translations",
-    "rerank",
-];
+/// Returns every route there is: its methods, and a path of it.
+fn routes() -> Vec<(Vec<Method>, String)> {
+    let routes = berry_api::routes();
+    routes
+        .map(|(allow, path)| {
+            let methods = allow.split(", ").map(|method| method.parse().unwrap());
+            let path = ["{id}", "{*id}", "{*path}"]
+                .iter()
+                .fold(path.into_owned(), |path, step| path.replace(step, "m"));
+            (methods.collect(), path)
+        })
+        .collect()
+}
 
 /// The stage: providers of every protocol, and one file that names them and every secret.
 struct Stage {
@@ -213,19 +185,27 @@ impl Driver {
         writeln!(self.seen, "{what}: {head} {body}").unwrap();
     }
 
+    /// Asks every route, as everybody.
     async fn pages(&mut self) {
-        for path in PAGES {
-            for token in [None, Some(WRONG), Some(USER), Some(ADMIN)] {
-                let bearer = token.map(|token| format!("Bearer {token}"));
-                let headers: Vec<_> = bearer.iter().map(|it| ("authorization", &**it)).collect();
-                let what = format!("GET {path}");
-                self.send(&what, request(Method::GET, path, &headers, ""))
-                    .await;
+        for (methods, path) in routes() {
+            for method in methods {
+                for token in [None, Some(WRONG), Some(USER), Some(ADMIN)] {
+                    let query = format!("user_id=ada&detailed=true&api_key={WRONG}");
+                    let mut page = chat(&format!("{path}?{query}"), "one", false);
+                    *page.method_mut() = method.clone();
+                    page.headers_mut().remove("x-api-key");
+                    if let Some(token) = token {
+                        let bearer = format!("Bearer {token}").parse().unwrap();
+                        page.headers_mut().insert("authorization", bearer);
+                    }
+                    let who = if token == Some(ADMIN) {
+                        "admin"
+                    } else {
+                        "page"
+                    };
+                    self.send(&format!("{who} {method} {path}"), page).await;
+                }
             }
-            let joint = if path.contains('?') { '&' } else { '?' };
-            let path = format!("{path}{joint}api_key={WRONG}");
-            self.send("in the URL", request(Method::GET, &path, &[], ""))
-                .await;
         }
     }
 
@@ -247,13 +227,16 @@ impl Driver {
     }
 
     async fn operations(&mut self, upstream: &Upstream) {
-        for (behaviour, operation) in behaviours(Protocol::OpenAi, upstream.address())
+        let operations: Vec<_> = routes()
             .into_iter()
-            .flat_map(|behaviour| OPERATIONS.map(|operation| (behaviour.clone(), operation)))
-        {
-            upstream.set(behaviour);
-            let path = format!("/v1/{operation}");
-            self.open(operation, chat(&path, "one", false), false).await;
+            .filter(|(methods, path)| methods == &[Method::POST] && path.starts_with("/v1/"))
+            .map(|(_, path)| path)
+            .collect();
+        for behaviour in behaviours(Protocol::OpenAi, upstream.address()) {
+            for path in &operations {
+                upstream.set(behaviour.clone());
+                self.open(path, chat(path, "one", false), false).await;
+            }
         }
         let form = format!(
             "--x\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nm\r\n--x\r\n\
@@ -400,7 +383,11 @@ async fn no_secret_and_no_prompt_leaves_whatever_is_asked_and_whatever_fails() {
     assert_absent(&audit, &PRIVATE);
     assert_absent(&driver.seen, &SECRETS);
     for (upstream, (provider, ..)) in stage.upstreams.iter().zip(PROVIDERS) {
-        let pages = driver.seen.lines().filter(|line| !line.starts_with("GET"));
+        // Where providers are is for admins.
+        let pages = driver
+            .seen
+            .lines()
+            .filter(|line| !line.starts_with("admin"));
         let place = upstream.address().to_string();
         let line = pages.clone().find(|line| line.contains(&place));
         assert_eq!(line, None, "the address of {provider}");
