@@ -15,11 +15,12 @@ use tracing::{info, warn};
 use crate::audit::{self, Audit, AuditError};
 use crate::exposure;
 use crate::gateway::Gateway;
+use crate::ledger::Ledger;
 use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
-use crate::telemetry::LogFile;
+use crate::telemetry::{Logs, loss};
 use crate::tls;
 
 /// How a process is started.
@@ -29,8 +30,8 @@ pub struct Options {
     pub config: Config,
     /// What it was read from, and is read from again.
     pub source: Source,
-    /// Where lines go beside stdout, which the configuration may change.
-    pub log_file: LogFile,
+    /// Where lines go.
+    pub logs: Logs,
     /// Where to listen.
     pub address: SocketAddr,
     /// The most open client connections.
@@ -51,8 +52,8 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
-    /// The thread that writes the audit log cannot be started.
-    #[error("there can be no thread for the audit log")]
+    /// No thread can be started for the ledger or the audit log.
+    #[error("no thread can be started")]
     Thread(#[source] io::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
@@ -74,6 +75,7 @@ pub struct App {
     plans: mpsc::Receiver<Plan<UpstreamProber>>,
     reloader: Reloader,
     gateway: Arc<Gateway>,
+    logs: Logs,
 }
 
 impl App {
@@ -85,7 +87,7 @@ impl App {
         let Options {
             config,
             source,
-            log_file,
+            logs,
             address,
             max_connections,
             seed,
@@ -101,6 +103,8 @@ impl App {
         let listener = server::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
+        let ledger = Ledger::start(&snapshot.config.usage).map_err(StartError::Thread)?;
+
         let (clock, tasks) = (Clock::start(), Tasks::default());
         let rng = fastrand::Rng::with_seed(seed).fork();
         let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
@@ -110,6 +114,14 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            traffic: Arc::default(),
+            losses: logs
+                .losses()
+                .chain(ledger.loss())
+                .chain([audit.loss()])
+                .cloned()
+                .collect(),
+            ledger,
             audit,
             in_flight: InFlight::default(),
             stopping: tasks.stopping().clone(),
@@ -123,7 +135,7 @@ impl App {
                 gateway: Arc::clone(&gateway),
                 registry,
                 plans: planner,
-                log_file,
+                log_file: logs.file().clone(),
             },
         );
         let (shared, tracked) = (Arc::clone(&gateway), tasks.clone());
@@ -135,6 +147,7 @@ impl App {
             plans,
             reloader,
             gateway,
+            logs,
         })
     }
 
@@ -159,6 +172,8 @@ impl App {
             plans,
             reloader,
             gateway,
+            // What is logged last is written when this ends.
+            logs: _logs,
         } = self;
         let snapshot = gateway.snapshot();
         let config = &snapshot.config;
@@ -174,6 +189,8 @@ impl App {
         drop(snapshot);
         tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
         tasks.spawn(reloader.run(tasks.stopping().clone()));
+        let losses = gateway.losses.clone();
+        tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
         let serving = server.run();
         tokio::pin!(serving);
         let drained = tokio::select! {
@@ -190,6 +207,7 @@ impl App {
             warn!(connections, "stopped before all requests ended");
         }
         gateway.audit.close().await;
+        gateway.ledger.flush();
     }
 }
 

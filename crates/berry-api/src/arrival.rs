@@ -1,4 +1,4 @@
-//! Where a request comes from, when, and what it is called.
+//! Where a request comes from, and what it is called.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use berry_core::UserName;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::telemetry::traffic::Visit;
 
 /// The header that names a request in both directions.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,12 +51,12 @@ impl RequestId {
     }
 }
 
-/// Where a request comes from, when, and what it is called.
+/// Where a request comes from, what it is called, and what is measured of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
-    pub(crate) began: Instant,
+    pub(crate) visit: Visit,
     /// Who sends it, once that is known; shared by all copies. None where nobody wants to know.
     pub(crate) sender: Option<Arc<OnceLock<Sender>>>,
 }

@@ -11,8 +11,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +21,8 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{error, warn};
+
+use crate::telemetry::loss::Loss;
 
 /// Lines that wait for the disk: some seconds' worth of a busy gateway, a few megabytes.
 const WAITING: usize = 16 * 1024;
@@ -88,7 +88,7 @@ pub(crate) struct Audit {
     file: ArcSwapOption<File>,
     queue: SyncSender<Message>,
     /// Counted by the writer, too.
-    lost: Arc<AtomicU64>,
+    loss: Loss,
 }
 
 impl Audit {
@@ -98,15 +98,15 @@ impl Audit {
     /// There can be no other thread.
     pub(crate) fn begin(file: Option<File>) -> io::Result<Self> {
         let (queue, messages) = sync_channel(WAITING);
-        let lost = Arc::default();
-        let writer = Writer::new(Arc::clone(&lost));
+        let loss = Loss::of("audit");
+        let writer = Writer::new(loss.clone());
         thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(&messages))?;
         Ok(Self {
             file: ArcSwapOption::new(file.map(Arc::new)),
             queue,
-            lost,
+            loss,
         })
     }
 
@@ -124,12 +124,15 @@ impl Audit {
             timestamp: Timestamp::now().to_string(),
             event,
         };
-        let sent = serde_json::to_vec(&line).is_ok_and(|mut line| {
-            line.push(b'\n');
-            self.queue.try_send(Message::Line(file, line)).is_ok()
-        });
-        if !sent {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let Ok(mut line) = serde_json::to_vec(&line) else {
+            // Text and numbers have no way to fail.
+            return;
+        };
+        line.push(b'\n');
+        match self.queue.try_send(Message::Line(file, line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.loss.lose(1, "the disk is too slow"),
+            Err(TrySendError::Disconnected(_)) => self.loss.lose(1, "the thread has ended"),
         }
     }
 
@@ -138,9 +141,9 @@ impl Audit {
         self.file.store(file.map(Arc::new));
     }
 
-    /// Returns how many lines were not written.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    /// Returns what it loses.
+    pub(crate) fn loss(&self) -> &Loss {
+        &self.loss
     }
 
     /// Waits until what was recorded so far is written, but not for ever.
@@ -184,23 +187,14 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
 
 /// The thread that waits for the disk.
 struct Writer {
-    lost: Arc<AtomicU64>,
+    loss: Loss,
     /// The file in which a line was begun and not ended.
     torn: Option<Arc<File>>,
-    /// The last write failed.
-    failing: bool,
-    /// How many lost lines were spoken of.
-    told: u64,
 }
 
 impl Writer {
-    fn new(lost: Arc<AtomicU64>) -> Self {
-        Self {
-            lost,
-            torn: None,
-            failing: false,
-            told: 0,
-        }
+    fn new(loss: Loss) -> Self {
+        Self { loss, torn: None }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
@@ -222,27 +216,11 @@ impl Writer {
             line.insert(0, b'\n');
         }
         match (&*file).write_all(&line) {
-            Ok(()) => {
-                self.failing = false;
-                self.tell();
-            }
+            Ok(()) => self.loss.works(),
             Err(error) => {
-                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.loss.lose(1, error);
                 self.torn = Some(file);
-                if !self.failing {
-                    error!(%error, "audit log not written");
-                }
-                self.failing = true;
             }
-        }
-    }
-
-    /// Says what was lost, once lines are written again.
-    fn tell(&mut self) {
-        let lost = self.lost.load(Ordering::Relaxed);
-        if lost > self.told {
-            warn!(lost = lost - self.told, total = lost, "audit lines lost");
-            self.told = lost;
         }
     }
 }
@@ -324,14 +302,14 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let opened = |path: &Path| Arc::new(open(Some(path)).unwrap().unwrap());
         let (full, good) = (opened(Path::new("/dev/full")), opened(&path));
-        let mut writer = Writer::new(Arc::default());
+        let mut writer = Writer::new(Loss::of("audit"));
 
         for file in [&full, &full, &good] {
             writer.write(Arc::clone(file), b"{}\n".to_vec());
         }
 
-        assert_eq!(writer.lost.load(Ordering::Relaxed), 2);
-        assert_eq!((lines(&path).len(), writer.told), (1, 2));
+        assert_eq!(writer.loss.count(), 2);
+        assert_eq!(lines(&path).len(), 1);
     }
 
     #[test]
@@ -341,13 +319,13 @@ mod tests {
         let audit = Audit {
             file: ArcSwapOption::new(file.map(Arc::new)),
             queue,
-            lost: Arc::default(),
+            loss: Loss::of("audit"),
         };
 
         for _ in 0..3 {
             audit.record(event("200"));
         }
 
-        assert_eq!(audit.lost(), 2);
+        assert_eq!(audit.loss().count(), 2);
     }
 }

@@ -1,5 +1,5 @@
-//! What surrounds every request, whatever its route: an id, a guard against our own bugs, and a
-//! log line.
+//! What surrounds every request, whatever its route: an id, a guard against our own bugs, a count
+//! and a log line.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +12,6 @@ use berry_core::UserName;
 use futures_util::FutureExt;
 use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode, Uri};
-use tokio::time::Instant;
 use tower_service::Service;
 use tracing::error;
 
@@ -22,6 +21,7 @@ use crate::audit::{Action, Event};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::router::{browser_router, router};
+use crate::telemetry::traffic::Visit;
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -47,13 +47,17 @@ impl Frame {
         mut request: Request<Body>,
         peer: SocketAddr,
     ) -> Response<Body> {
-        let began = Instant::now();
+        let visit = Visit::begin(
+            &self.gateway.traffic,
+            request.uri().path(),
+            request.method(),
+        );
         let id = RequestId::of(request.headers());
         let sender: Option<Arc<OnceLock<Sender>>> = self.gateway.audit.is_on().then(Arc::default);
         request.extensions_mut().insert(Arrival {
             id: id.clone(),
             peer,
-            began,
+            visit: visit.clone(),
             sender: sender.clone(),
         });
         let line = (request.method().clone(), request.uri().clone());
@@ -64,7 +68,8 @@ impl Frame {
             &self.router
         }
         .clone();
-        let answered = AssertUnwindSafe(router.call(request)).catch_unwind().await;
+        let work = AssertUnwindSafe(router.call(request)).catch_unwind();
+        let answered = visit.stopwatch.around(work).await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Err(_panic) => {
@@ -74,7 +79,12 @@ impl Frame {
         };
         if response.extensions().get::<LogsItself>().is_none() {
             let status = response.status();
-            access_log::finished(&id, &line.0, line.1.path(), status, began.elapsed());
+            // A user's own limits are refused before anything is relayed.
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                visit.rate_limited();
+            }
+            visit.ended(status.as_u16());
+            access_log::finished(&id, &line.0, line.1.path(), status, visit.elapsed());
             if let Some(sender) = sender.as_ref().and_then(|sender| sender.get()) {
                 self.audit(sender, &id, &line, status);
             }

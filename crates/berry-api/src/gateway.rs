@@ -15,8 +15,11 @@ use tracing::warn;
 use crate::arrival::{Arrival, Who};
 use crate::audit::Audit;
 use crate::error::ApiError;
+use crate::ledger::Ledger;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
+use crate::telemetry::loss::Loss;
+use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
 #[derive(Debug)]
@@ -26,6 +29,10 @@ pub(crate) struct Gateway {
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
     pub(crate) audit: Audit,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) ledger: Ledger,
+    /// What telemetry could not write.
+    pub(crate) losses: Vec<Loss>,
     pub(crate) in_flight: InFlight,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,

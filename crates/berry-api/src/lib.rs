@@ -18,6 +18,7 @@ mod exposure;
 mod frame;
 mod gateway;
 mod headers;
+mod ledger;
 mod reload;
 mod request_body;
 mod router;

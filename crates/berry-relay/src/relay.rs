@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use berry_core::config::Prices;
 use berry_loadbalance::{
     Attempts, Clock, EndpointKey, FailureKind, Filter, Lease, Next, Outcome, PickError,
 };
@@ -69,6 +70,8 @@ pub struct Receipt {
     pub attempts: u32,
     /// The kind of the last failure.
     pub failure: Option<FailureKind>,
+    /// What that endpoint charges.
+    pub prices: Prices,
 }
 
 /// See the module's documentation.
@@ -189,6 +192,7 @@ impl Relay {
             };
             receipt.attempts = attempts.count();
             receipt.endpoint = Some(lease.endpoint().key().clone());
+            receipt.prices = lease.endpoint().prices;
             let asked = until(deadline, attempt(route, &lease, expected, &mut prepared)).await;
             let failure = match asked {
                 Some(Ok(answered)) => return Ok(answered.reply(lease)),

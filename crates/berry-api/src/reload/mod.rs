@@ -304,6 +304,7 @@ impl Reloader {
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
         let gateway = Arc::clone(&self.affected.gateway);
+        gateway.ledger.retain(snapshot.config.usage.retention_days);
         let generation = gateway.snapshots.publish(snapshot, tls);
         let result = format!("generation {generation}");
         if audit.is_none() {

@@ -23,6 +23,7 @@ use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers;
+use crate::telemetry::stopwatch::Stopwatch;
 
 const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -66,7 +67,8 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         logs_answer,
     } = accepted;
     let address = arrival.sender().map(|sender| sender.address);
-    let Arrival { id, began, .. } = arrival;
+    let Arrival { id, visit, .. } = arrival;
+    let stopwatch = visit.stopwatch.clone();
     let names_backend = filter.provider.is_some();
     // A name that is no provider's is the client's text, which is not for the log.
     let mut endpoints = route.pool.endpoints().iter();
@@ -84,7 +86,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         user_id: user.id.as_str().into(),
         model: route.model.name.as_str().into(),
         strategy: route.model.strategy,
-        began,
+        visit,
         first_byte: None,
         status: None,
         own_error: false,
@@ -92,6 +94,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         usage: None,
         answer: AnswerBody::if_logged(logs_answer),
         written: 0,
+        expected: None,
         receipt: Receipt::default(),
         permit: Some(permit),
     };
@@ -99,6 +102,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         dialect: exchange.dialect,
         keep_alive,
         names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
+        stopwatch,
     };
     let mut work: Work = Box::pin(async move {
         let mut record = record;
@@ -106,6 +110,9 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
             .relay
             .run(&route, filter, &exchange, &mut record.receipt)
             .await;
+        if gateway.ledger.is_kept() && result.as_ref().is_ok_and(|reply| reply.usage.is_none()) {
+            record.expected = exchange.envelope().map(|_| exchange.estimate().input);
+        }
         (result, record)
     });
     let Some(limit) = out.keep_alive else {
@@ -124,6 +131,7 @@ struct Out {
     /// The silence after which a comment is sent; none for whole answers.
     keep_alive: Option<Duration>,
     names_backend: bool,
+    stopwatch: Stopwatch,
 }
 
 impl Out {
@@ -173,10 +181,8 @@ impl Out {
             ReplyBody::Coming(answer) => {
                 let events = answer.is_events();
                 let quiet = Quiet::new(self.keep_alive);
-                (
-                    Body::new(ClientBody::passing(answer, record, self.dialect, quiet)),
-                    events,
-                )
+                let body = ClientBody::passing(answer, record, self.dialect, quiet);
+                (Body::new(body), events)
             }
         };
         let mut response = Response::new(body);
@@ -191,7 +197,9 @@ impl Out {
     /// Answers that the answer will come: the head and comments, while the relay is at work.
     fn wait(&self, work: Work) -> Response {
         let quiet = Quiet::new(self.keep_alive);
-        let mut response = Response::new(Body::new(ClientBody::waiting(work, self.dialect, quiet)));
+        let stopwatch = self.stopwatch.clone();
+        let body = ClientBody::waiting(work, stopwatch, self.dialect, quiet);
+        let mut response = Response::new(Body::new(body));
         *response.status_mut() = StatusCode::OK;
         set_event_stream(response.headers_mut());
         response.extensions_mut().insert(LogsItself);

@@ -37,6 +37,7 @@ use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
 use crate::server::socket::{ClientWaits, Reset, Socket};
 use crate::tasks::Tasks;
+use crate::telemetry::gauge::Held;
 
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
@@ -105,7 +106,7 @@ impl Server {
                 () = tasks.stopping().cancelled() => break,
                 accepted = accept(&listener, &slots) => accepted,
             };
-            let (stream, peer, slot) = match accepted {
+            let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "connection not accepted");
@@ -118,7 +119,11 @@ impl Server {
                 frame: Arc::clone(&frame),
                 waits: ClientWaits::from(&gateway.snapshot().config.server),
                 watcher: graceful.watcher(),
-                _slot: slot,
+                activity: Activity::counting(gateway.traffic.in_flight.clone()),
+                _slot: Slot {
+                    _permit: permit,
+                    _held: gateway.traffic.connections.hold(),
+                },
             };
             match gateway.snapshots.tls() {
                 None => tasks.spawn(connection.serve(stream)),
@@ -149,13 +154,21 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
+/// What a connection holds while it lasts.
+#[derive(Debug)]
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _held: Held,
+}
+
 /// A client's connection, apart from its bytes.
 struct Connection {
     peer: SocketAddr,
     frame: Arc<Frame>,
     waits: ClientWaits,
     watcher: Watcher,
-    _slot: OwnedSemaphorePermit,
+    activity: Activity,
+    _slot: Slot,
 }
 
 impl Connection {
@@ -190,9 +203,9 @@ impl Connection {
             frame,
             waits,
             watcher,
+            activity,
             _slot,
         } = self;
-        let activity = Activity::default();
         let socket = Socket::new(stream, waits, activity.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = activity.begin();

@@ -185,6 +185,12 @@ async fn names_in_the_configuration_are_text_on_every_page() {
         assert!(matches!(answer.json(), Value::Object(_)), "{path}");
         assert!(answer.text().contains('<'), "{path}");
     }
+    let metrics = gateway.get("/prometheus").await;
+    assert!(metrics.text().contains(r#"provider="\"}<b>\\""#));
+    for line in metrics.text().lines().filter(|line| !line.starts_with('#')) {
+        let (_, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
     let page = gateway.get("/").await;
     assert_eq!(
         page.header("content-type"),

@@ -51,6 +51,12 @@ mod injection;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;
+/// What was used, and what it cost.
+#[cfg(test)]
+mod ledger;
+/// What recorded answers cost.
+#[cfg(test)]
+mod ledger_cost;
 /// What a client may cost: bytes, time, connections.
 #[cfg(test)]
 mod limits;
@@ -60,6 +66,9 @@ mod loadbalance;
 /// What the real binary logs, and what it never does.
 #[cfg(test)]
 mod log;
+/// Where lines go, and what is found there.
+#[cfg(test)]
+mod log_output;
 /// Totals, and the same for status pages.
 #[cfg(test)]
 mod metrics;
@@ -72,6 +81,9 @@ mod operations;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;
+/// What Prometheus reads.
+#[cfg(test)]
+mod prometheus;
 /// HTTP as clients speak it: versions, methods, CORS, pipelining.
 #[cfg(test)]
 mod protocol;

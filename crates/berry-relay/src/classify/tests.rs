@@ -1,5 +1,3 @@
-//! What was seen, and what it is taken for.
-
 use super::*;
 
 const NOW: &str = "2026-11-21T08:00:00Z";

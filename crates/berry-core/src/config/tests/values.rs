@@ -408,17 +408,17 @@ fn a_timeout_that_loses_to_another_is_warned_about() {
 fn a_setting_without_effect_is_warned_about() {
     let shown = findings(
         r#"
-            [usage]
-            database = "usage.db"
+            [telemetry]
+            otlp_endpoint = "http://collector:4318"
         "#,
     );
 
     assert_snapshot!(shown, @r#"
-    warning: `database` has no effect yet: no ledger is kept
+    warning: `otlp_endpoint` has no effect yet: traces are not sent
      --> config.toml:2:1
       |
-    2 | database = "usage.db"
-      | ^^^^^^^^
+    2 | otlp_endpoint = "http://collector:4318"
+      | ^^^^^^^^^^^^^
 
     1 warning
     "#);
