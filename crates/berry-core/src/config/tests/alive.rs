@@ -20,7 +20,7 @@ const TESTS: [&str; 2] = [
 ];
 
 /// Keys whose names say too little, and a test of each.
-const NAMED: [(&str, &str); 20] = [
+const NAMED: [(&str, &str); 21] = [
     (
         "settings.max_retries",
         "retries_and_moves_are_bounded_by_the_settings",
@@ -94,6 +94,10 @@ const NAMED: [(&str, &str); 20] = [
     (
         "users.*.tags",
         "a_user_whose_tags_match_no_backend_is_refused",
+    ),
+    (
+        "usage.database",
+        "a_request_is_in_the_ledger_with_its_tokens_and_its_cost",
     ),
 ];
 
