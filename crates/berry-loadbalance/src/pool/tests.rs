@@ -360,9 +360,10 @@ async fn an_endpoint_whose_probe_failed_and_that_fails_a_request_waits_a_recover
             let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
             let is_failing = name(&lease) == "a";
             count += usize::from(is_failing);
-            lease.finish(match is_failing {
-                true => Outcome::Failure(Fault::new(FailureKind::Timeout)),
-                false => Outcome::Success,
+            lease.finish(if is_failing {
+                Outcome::Failure(Fault::new(FailureKind::Timeout))
+            } else {
+                Outcome::Success
             });
         }
         count
