@@ -386,7 +386,7 @@ async fn attempt(
         let body = refusal(&head, body, expected).await?;
         return Ok(Answered {
             head,
-            body: AnsweredBody::Refusal(upstream.translate_error(body)),
+            body: AnsweredBody::Refusal(upstream.error_for_client(body)),
         });
     }
     let form = expected.form(&head.headers);
@@ -395,7 +395,10 @@ async fn attempt(
     let tap = mem::take(&mut prepared.tap);
     let waits = &route.waits;
     let (mut answer, limit) = match form {
-        Form::Events => (Answer::events(source, tap, waits.idle), waits.first_token),
+        Form::Events => (
+            Answer::events(source, tap, waits.idle, upstream.scrub()),
+            waits.first_token,
+        ),
         Form::Whole => (Answer::whole(source, tap, waits.idle), None),
         Form::Bytes => (Answer::bytes(source, waits.idle), None),
     };

@@ -162,7 +162,7 @@ impl Attempts {
         let index = lease.index();
         self.count = self.count.saturating_sub(1);
         self.tried.retain(|tried| tried.index != index);
-        drop(lease);
+        lease.decline();
         let lease = self.pick(order)?;
         self.note(lease.index());
         Ok(lease)
@@ -191,6 +191,7 @@ impl Attempts {
             .consecutive_failures
             > 0;
         if (self.moved || suspect) && !self.pool.withdraw(now) {
+            lease.decline();
             return Next::Stop;
         }
         self.moved = true;

@@ -7,6 +7,7 @@ mod listening;
 mod prepared;
 mod reach;
 mod request;
+mod scrub;
 mod tls;
 
 use std::cell::LazyCell;
@@ -33,6 +34,7 @@ use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
+pub(crate) use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
 
@@ -72,6 +74,8 @@ pub struct Upstream {
     places: Places,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
+    /// What its errors must not tell.
+    scrub: Arc<Scrub>,
     reach: Reach,
     connect_timeout: Duration,
 }
@@ -92,6 +96,7 @@ impl Upstream {
             places: Places::compile(&(protocol.address)(&provider))?,
             protocol,
             headers: fixed_headers(&provider, protocol)?,
+            scrub: Arc::new(Scrub::of(&provider)),
             reach,
             connect_timeout: settings.connect_timeout,
             provider,
@@ -128,12 +133,19 @@ impl Upstream {
         adapter::other_than(self.protocol.name)
     }
 
-    /// Returns an upstream's error as OpenAI would have put it, where it is one.
-    pub(crate) fn translate_error(&self, body: Bytes) -> Option<Bytes> {
-        match &self.protocol.tongue {
+    /// Returns what removes from this upstream's errors what is not for clients.
+    pub(crate) fn scrub(&self) -> &Arc<Scrub> {
+        &self.scrub
+    }
+
+    /// Returns an upstream's error as OpenAI would have put it and a client may see it, where it is
+    /// one.
+    pub(crate) fn error_for_client(&self, body: Bytes) -> Option<Bytes> {
+        let error = match &self.protocol.tongue {
             Tongue::OpenAi { .. } => Some(body).filter(|body| json::members(body, |_| ()).is_ok()),
             Tongue::Foreign(foreign) => (foreign.error)(&body).map(Bytes::from),
-        }
+        };
+        error.map(|error| self.scrub.clean(error))
     }
 
     /// Sends a request and waits for the answer's headers.
