@@ -338,6 +338,11 @@ impl From<RelayError> for ApiError {
                 Self::server(status, "no_available_backend", message)
                     .with_retry_after(Some(retry_after))
             }
+            RelayError::Busy => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::server(status, "no_available_backend", message)
+                    .with_retry_after(Some(SHED_WAIT))
+            }
             RelayError::Deadline => {
                 Self::server(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message)
             }

@@ -35,6 +35,8 @@ use crate::tasks::Tasks;
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
+/// The longest request head, and the most of an answer that waits to be written.
+const BUFFER: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS: u32 = 1000;
 /// Out of file descriptors or the like: trying again at once would only spin.
@@ -156,11 +158,13 @@ async fn serve(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(None);
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS);
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_send_buf_size(BUFFER);
     let connection = builder
         .serve_connection(TokioIo::new(socket), service)
         .into_owned();

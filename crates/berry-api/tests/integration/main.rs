@@ -36,6 +36,9 @@ mod health;
 /// Probes: what they ask, and what changes by the answer.
 #[cfg(test)]
 mod health_check;
+/// A slow provider costs the others nothing, a slow client little memory.
+#[cfg(test)]
+mod isolation;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;

@@ -212,7 +212,8 @@ table! {
         /// Retries of one request on this provider after its first attempt there; without it
         /// `settings.max_retries`.
         max_retries: Count<0, 10>,
-        /// The most requests in flight; 0 = off.
+        /// The most requests in flight there: a further one waits a moment, then goes to another
+        /// provider or is answered with 503; 0 = off.
         max_concurrent_requests: CountOrOff<1_000_000>,
         /// `auto`, `http1`, or `h2c` for HTTP/2 without TLS.
         http_version: HttpVersion,

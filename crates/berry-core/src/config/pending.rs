@@ -19,10 +19,6 @@ pub(super) const PENDING: &[Pending] = &[
     Pending("settings.mask_api_keys", "keys are never shown"),
     Pending("settings.audit_log", "no audit log is written"),
     Pending(
-        "providers.*.max_concurrent_requests",
-        "requests are not bounded",
-    ),
-    Pending(
         "models.*.backends.cached_input_price",
         "costs are not computed",
     ),
