@@ -37,6 +37,7 @@ system_packages() {
     want jq jq
     want node nodejs
     want npm npm
+    want promtool prometheus
     want python3 python3
     want shellcheck shellcheck
     # Debian ships Python without the part that makes environments.

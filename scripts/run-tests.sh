@@ -29,7 +29,7 @@ check_size() {
     [[ -z $long ]] || { printf 'over %s lines:\n%s\n' $MOST_LINES "$long" && return 1; }
 }
 
-check_scripts() { shellcheck -x scripts/*.sh .ci/run; }
+check_scripts() { shellcheck -x scripts/*.sh examples/*.sh .ci/run; }
 
 # Advisories are left out: they need a database from the network.
 check_dependencies() { cargo deny --log-level error check bans licenses sources; }

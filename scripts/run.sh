@@ -56,6 +56,9 @@ write_demo_configuration() {
 [settings]
 shutdown_grace_seconds = 5
 
+[usage]
+database = "$work/berry-usage.db"
+
 [models.demo]
 name = "demo"
 strategy = "weighted_failover"
@@ -67,7 +70,8 @@ backends = [
 
 [models.demo_fast]
 name = "demo-fast"
-backends = [{ provider = "good", model = "demo-model" }]
+strategy = "smart_ai"
+backends = [{ provider = "good", model = "demo-model", input_price = 0.15, output_price = 0.6 }]
 
 [users.demo]
 token = "$TOKEN"

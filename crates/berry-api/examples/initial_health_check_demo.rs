@@ -46,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
         file: None,
         fixed_file: None,
     };
-    let log_file = logs.init()?;
+    let logs = logs.init()?;
     let behaviours = [
         ("works", Behaviour::echo()),
         ("refuses", Behaviour::status(401)),
@@ -71,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
     let app = App::build(Options {
         config: parse(&source)?,
         source,
-        log_file,
+        logs,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
         max_connections: 1,
         seed: 7,

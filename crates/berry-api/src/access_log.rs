@@ -1,19 +1,20 @@
-//! The one line per request, written when its answer has ended.
+//! The one line per request, written when its answer has ended; it is counted by then too.
 
+use std::mem;
 use std::time::Duration;
 
 use berry_loadbalance::EndpointKey;
 use berry_relay::{Receipt, Usage};
 use http::{Method, StatusCode};
-use tokio::time::Instant;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
 use crate::caller::Permit;
-
-/// What nginx answers, to nobody, when the client has left.
-const CLIENT_LEFT: u16 = 499;
+use crate::ledger::{Ledger, Row, nanodollars};
+use crate::telemetry::label::CLIENT_LEFT;
+use crate::telemetry::traffic::Visit;
 
 /// Writes the line of a request that no endpoint was asked for.
 pub(crate) fn finished(
@@ -51,7 +52,7 @@ pub(crate) struct AccessRecord {
     pub(crate) user_id: Box<str>,
     pub(crate) model: Box<str>,
     pub(crate) strategy: &'static str,
-    pub(crate) began: Instant,
+    pub(crate) visit: Visit,
     pub(crate) first_byte: Option<Duration>,
     /// None while nothing has been decided: the client left.
     pub(crate) status: Option<StatusCode>,
@@ -64,16 +65,20 @@ pub(crate) struct AccessRecord {
     pub(crate) usage: Option<Usage>,
     /// About how many tokens have gone out, for where nobody says.
     pub(crate) written: u64,
+    /// About how many tokens were read, for where nobody says; none where nothing was asked of a
+    /// model.
+    pub(crate) expected: Option<u32>,
     pub(crate) receipt: Receipt,
     /// The request's leave, until its answer has come to an end.
     pub(crate) permit: Option<Permit>,
+    pub(crate) ledger: Ledger,
 }
 
 impl AccessRecord {
     /// Notes that the first content is here.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
-        self.first_byte = Some(self.began.elapsed());
+        self.first_byte = Some(self.visit.elapsed());
     }
 
     /// Notes that the answer is out to its end.
@@ -117,6 +122,33 @@ impl AccessRecord {
     }
 }
 
+impl AccessRecord {
+    /// Makes the request's row in the ledger; nothing is read of the record afterwards.
+    fn row(&mut self, status: u16, latency: Duration) -> Row {
+        // Content came, and a client that leaves or an answer that breaks off does not undo that.
+        let is_answered = self.first_byte.is_some() && (self.own_error || status < 400);
+        let estimate = self.expected.filter(|_| is_answered).map(|input| Usage {
+            uncached: input.into(),
+            visible: self.written,
+            ..Usage::default()
+        });
+        let (usage, prices) = (self.usage.or(estimate), &self.receipt.prices);
+        Row {
+            at: Timestamp::now(),
+            user: mem::take(&mut self.user_id),
+            model: mem::take(&mut self.model),
+            endpoint: self.receipt.endpoint.take(),
+            status,
+            usage: usage.unwrap_or_default(),
+            estimated: self.usage.is_none() && estimate.is_some(),
+            nanodollars: usage.map_or(Some(0), |usage| nanodollars(usage, prices)),
+            first_byte: self.first_byte,
+            latency,
+            attempts: self.receipt.attempts,
+        }
+    }
+}
+
 impl Drop for AccessRecord {
     fn drop(&mut self) {
         // Of an answer that the client left, or that broke off, what has been written is paid.
@@ -125,6 +157,8 @@ impl Drop for AccessRecord {
         let client_left = !self.ended && !self.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
+        let (latency, overhead) = (self.visit.elapsed(), self.visit.relayed());
+        self.visit.ended(status);
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 $level!(
@@ -141,7 +175,8 @@ impl Drop for AccessRecord {
                     status,
                     client_left = client_left.then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
-                    latency_ms = milliseconds(self.began.elapsed()),
+                    latency_ms = milliseconds(latency),
+                    overhead_ms = milliseconds(overhead),
                     tokens_in = self.usage.map(|usage| usage.input()),
                     tokens_out = self.usage.map(|usage| usage.output()),
                     $message
@@ -153,6 +188,10 @@ impl Drop for AccessRecord {
             (true, true) => line!(error, "Backend selected"),
             (false, false) => line!(info, "Request finished"),
             (false, true) => line!(error, "Request finished"),
+        }
+        if self.ledger.is_kept() {
+            let row = self.row(status, latency);
+            self.ledger.put(row);
         }
     }
 }

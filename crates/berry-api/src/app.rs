@@ -12,11 +12,12 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::gateway::Gateway;
+use crate::ledger::Ledger;
 use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
-use crate::telemetry::LogFile;
+use crate::telemetry::{Logs, loss};
 
 /// How a process is started.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub struct Options {
     pub config: Config,
     /// What it was read from, and is read from again.
     pub source: Source,
-    /// Where lines go beside stdout, which the configuration may change.
-    pub log_file: LogFile,
+    /// Where lines go.
+    pub logs: Logs,
     /// Where to listen.
     pub address: SocketAddr,
     /// The most open client connections.
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The configuration cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// No thread can be started for the ledger.
+    #[error("no thread can be started")]
+    Thread(#[source] io::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on `{address}`")]
     Listen {
@@ -61,6 +65,7 @@ pub struct App {
     plans: mpsc::Receiver<Plan<UpstreamProber>>,
     reloader: Reloader,
     gateway: Arc<Gateway>,
+    logs: Logs,
 }
 
 impl App {
@@ -72,7 +77,7 @@ impl App {
         let Options {
             config,
             source,
-            log_file,
+            logs,
             address,
             max_connections,
             seed,
@@ -83,6 +88,8 @@ impl App {
         let listener = server::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
+        let ledger = Ledger::start(&snapshot.config.usage).map_err(StartError::Thread)?;
+
         let (clock, tasks) = (Clock::start(), Tasks::default());
         let rng = fastrand::Rng::with_seed(seed).fork();
         let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
@@ -92,6 +99,9 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            traffic: Arc::default(),
+            losses: logs.losses().chain(ledger.loss()).cloned().collect(),
+            ledger,
             in_flight: InFlight::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
@@ -104,7 +114,7 @@ impl App {
                 gateway: Arc::clone(&gateway),
                 registry,
                 plans: planner,
-                log_file,
+                log_file: logs.file().clone(),
             },
         );
         let (shared, tracked) = (Arc::clone(&gateway), tasks.clone());
@@ -116,6 +126,7 @@ impl App {
             plans,
             reloader,
             gateway,
+            logs,
         })
     }
 
@@ -140,6 +151,8 @@ impl App {
             plans,
             reloader,
             gateway,
+            // What is logged last is written when this ends.
+            logs: _logs,
         } = self;
         let snapshot = gateway.snapshot();
         let config = &snapshot.config;
@@ -154,6 +167,8 @@ impl App {
         drop(snapshot);
         tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
         tasks.spawn(reloader.run(tasks.stopping().clone()));
+        let losses = gateway.losses.clone();
+        tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
         let serving = server.run();
         tokio::pin!(serving);
         let drained = tokio::select! {
@@ -169,6 +184,7 @@ impl App {
             let connections = tasks.cut_off().await;
             warn!(connections, "stopped before all requests ended");
         }
+        gateway.ledger.flush();
     }
 }
 

@@ -1,11 +1,12 @@
-//! Where a request comes from, when, and what it is called.
+//! Where a request comes from, and what it is called.
 
 use std::net::SocketAddr;
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::telemetry::traffic::Visit;
 
 /// The header that names a request in both directions.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,12 +49,12 @@ impl RequestId {
     }
 }
 
-/// Where a request comes from, when, and what it is called.
+/// Where a request comes from, what it is called, and what is measured of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
-    pub(crate) began: Instant,
+    pub(crate) visit: Visit,
 }
 
 /// Marks an answer whose log line is written when its body ends.

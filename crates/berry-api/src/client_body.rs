@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::access_log::AccessRecord;
 use crate::error::ApiError;
+use crate::telemetry::stopwatch::Stopwatch;
 
 /// The relay's work, where it outlasts the head of the answer.
 pub(crate) type Work =
@@ -36,6 +37,7 @@ pub(crate) struct ClientBody {
     state: State,
     dialect: Dialect,
     quiet: Quiet,
+    stopwatch: Stopwatch,
     /// The silence that made a comment due was before this body began.
     comment_due: bool,
 }
@@ -55,6 +57,7 @@ impl ClientBody {
             Quiet::new(None)
         };
         Self {
+            stopwatch: record.visit.stopwatch.clone(),
             state: State::Passing(answer, record),
             dialect,
             quiet,
@@ -63,11 +66,17 @@ impl ClientBody {
     }
 
     /// Waits for the relay, keeping the client company. The first comment is due at once.
-    pub(crate) fn waiting(work: Work, dialect: Dialect, quiet: Quiet) -> Self {
+    pub(crate) fn waiting(
+        work: Work,
+        stopwatch: Stopwatch,
+        dialect: Dialect,
+        quiet: Quiet,
+    ) -> Self {
         Self {
             state: State::Waiting(work),
             dialect,
             quiet,
+            stopwatch,
             comment_due: true,
         }
     }
@@ -145,7 +154,16 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
-        let this = &mut *self;
+        self.stopwatch.start();
+        let polled = self.poll_next(cx);
+        self.stopwatch.stop();
+        polled
+    }
+}
+
+impl ClientBody {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
+        let this = self;
         if std::mem::take(&mut this.comment_due) {
             return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
         }

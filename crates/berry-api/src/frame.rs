@@ -1,5 +1,5 @@
-//! What surrounds every request, whatever its route: an id, a guard against our own bugs, and a
-//! log line.
+//! What surrounds every request, whatever its route: an id, a guard against our own bugs, a count
+//! and a log line.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -10,8 +10,7 @@ use axum::body::Body;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use http::header::ORIGIN;
-use http::{Request, Response};
-use tokio::time::Instant;
+use http::{Request, Response, StatusCode};
 use tower_service::Service;
 use tracing::error;
 
@@ -20,6 +19,7 @@ use crate::arrival::{Arrival, LogsItself, RequestId, X_REQUEST_ID};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::router::{browser_router, router};
+use crate::telemetry::traffic::{Traffic, Visit};
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -27,6 +27,7 @@ pub(crate) struct Frame {
     router: Router,
     /// For requests from web pages, which need CORS headers. Others are spared them.
     browser_router: Router,
+    traffic: Arc<Traffic>,
 }
 
 impl Frame {
@@ -34,6 +35,7 @@ impl Frame {
         Self {
             router: router(Arc::clone(gateway)),
             browser_router: browser_router(Arc::clone(gateway)),
+            traffic: Arc::clone(&gateway.traffic),
         }
     }
 
@@ -43,12 +45,12 @@ impl Frame {
         mut request: Request<Body>,
         peer: SocketAddr,
     ) -> Response<Body> {
-        let began = Instant::now();
+        let visit = Visit::begin(&self.traffic, request.uri().path(), request.method());
         let id = RequestId::of(request.headers());
         request.extensions_mut().insert(Arrival {
             id: id.clone(),
             peer,
-            began,
+            visit: visit.clone(),
         });
         let line = (request.method().clone(), request.uri().clone());
         let from_page = request.headers().contains_key(ORIGIN);
@@ -58,7 +60,8 @@ impl Frame {
             &self.router
         }
         .clone();
-        let answered = AssertUnwindSafe(router.call(request)).catch_unwind().await;
+        let work = AssertUnwindSafe(router.call(request)).catch_unwind();
+        let answered = visit.stopwatch.around(work).await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Err(_panic) => {
@@ -68,7 +71,13 @@ impl Frame {
         };
         if response.extensions().get::<LogsItself>().is_none() {
             let (method, uri) = line;
-            access_log::finished(&id, &method, uri.path(), response.status(), began.elapsed());
+            let status = response.status();
+            // A user's own limits are refused before anything is relayed.
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                visit.rate_limited();
+            }
+            visit.ended(status.as_u16());
+            access_log::finished(&id, &method, uri.path(), status, visit.elapsed());
         }
         response
             .headers_mut()

@@ -14,8 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
+use crate::ledger::Ledger;
 use crate::reload::Reloads;
 use crate::snapshots::Snapshots;
+use crate::telemetry::loss::Loss;
+use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
 #[derive(Debug)]
@@ -24,6 +27,10 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) ledger: Ledger,
+    /// What telemetry could not write.
+    pub(crate) losses: Vec<Loss>,
     pub(crate) in_flight: InFlight,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,

@@ -15,6 +15,7 @@ mod error;
 mod frame;
 mod gateway;
 mod headers;
+mod ledger;
 mod reload;
 mod request_body;
 mod router;

@@ -46,7 +46,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let Checked { loaded, source } = checked;
     let Loaded { config, warnings } = loaded;
-    let log_file = LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
+    let logs = LogOptions::from_env(config.telemetry.log_file.clone())?.init()?;
     if file.is_example {
         warn!(path = %file.path.display(), "no configuration of your own was found: serving an EXAMPLE");
     }
@@ -60,7 +60,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         seed: seed(),
         config,
         source,
-        log_file,
+        logs,
     };
     let runtime = runtime(&options)?;
     let code = runtime.block_on(async {

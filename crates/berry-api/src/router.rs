@@ -16,8 +16,8 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::routes::{
-    admin, health, index, inference, metrics, models, monitoring, rate_limit_usage, reload_config,
-    responses, smart_ai,
+    admin, health, index, inference, metrics, models, monitoring, prometheus, rate_limit_usage,
+    reload_config, responses, smart_ai, usage,
 };
 
 /// Everything below it is for admins.
@@ -76,6 +76,7 @@ fn table() -> Vec<Route> {
         (GET, "/health/live", get(health::live)),
         (GET, "/health/ready", get(health::ready)),
         (GET, "/metrics", get(metrics::show)),
+        (GET, "/prometheus", get(prometheus::show)),
         (GET, "/smart-ai/weights", get(smart_ai::weights)),
         (
             GET,
@@ -95,6 +96,7 @@ fn table() -> Vec<Route> {
         (GET, "/admin/backend-health", get(admin::backend_health)),
         (GET, "/admin/system-stats", get(admin::system_stats)),
         (GET, "/admin/rate-limit-usage", get(rate_limit_usage::show)),
+        (GET, "/admin/usage", get(usage::show)),
         (POST, "/admin/reload-config", post(reload_config::reload)),
     ];
     let others = others.map(|(allow, path, handler)| Route::new(allow, path, handler));

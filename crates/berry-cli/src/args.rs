@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, simulate, test_backend, validate_config,
+    mock_upstream, simulate, test_backend, usage, validate_config,
 };
 
 /// The command line as a whole.
@@ -35,6 +35,8 @@ pub(crate) enum Command {
     HealthCheck(health_check::Options),
     /// Show what a running gateway has counted
     Metrics(metrics::Options),
+    /// Show what was used and what it cost
+    Usage(usage::Options),
     /// Try one model of one provider
     TestBackend(test_backend::Options),
     /// Make a token for a user

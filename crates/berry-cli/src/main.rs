@@ -10,6 +10,7 @@ mod env;
 mod opened;
 mod output;
 mod probing;
+mod running;
 
 use std::process::ExitCode;
 
@@ -18,7 +19,7 @@ use clap::Parser;
 use crate::args::{Args, Command};
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, simulate, test_backend, validate_config,
+    mock_upstream, simulate, test_backend, usage, validate_config,
 };
 use crate::output::Told;
 
@@ -41,6 +42,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::GenerateConfig(options) => generate_config::run(&options),
         Command::HealthCheck(options) => health_check::run(options).await,
         Command::Metrics(options) => metrics::run(options).await,
+        Command::Usage(options) => usage::run(options).await,
         Command::TestBackend(options) => test_backend::run(options).await,
         Command::GenerateToken(options) => generate_token::run(&options),
         Command::HashToken(options) => hash_token::run(options),

@@ -10,6 +10,7 @@
 
 pub mod auth;
 pub mod config;
+mod histogram;
 pub mod limit;
 pub mod name;
 pub mod openai;
@@ -21,6 +22,7 @@ pub use config::{
     Backend, Config, Diagnostics, Loaded, Model, Provider, Settings, Source, Term, User,
     Vocabulary, scenario::Scenario,
 };
+pub use histogram::{Distribution, Histogram};
 pub use name::{ModelName, ProviderName, Tag, UserName};
 pub use openai::{ErrorBody, ErrorKind, ModelList, ModelObject};
 pub use secret::Secret;

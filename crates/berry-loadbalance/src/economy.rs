@@ -25,6 +25,8 @@ const PER: f64 = 1e6;
 pub struct Tokens {
     /// Tokens read.
     pub input: f64,
+    /// Those of them that the provider had in its cache.
+    pub cached: f64,
     /// Tokens written.
     pub output: f64,
 }
@@ -35,16 +37,23 @@ impl Default for Tokens {
     fn default() -> Self {
         Self {
             input: 1000.0,
+            cached: 0.0,
             output: 300.0,
         }
     }
 }
 
 impl Tokens {
-    /// Returns what a request of this size costs; none where a price that matters is unknown.
+    /// Returns what a request of this size costs; none where a price that matters is unknown. Where
+    /// the cache has no price of its own, it has that of all input.
     pub fn cost(self, prices: &Prices) -> Option<f64> {
-        let tokens = match (prices.input, prices.output) {
-            (Some(input), Some(output)) => Some((self.input * input + self.output * output) / PER),
+        let written = prices.output.or((self.output == 0.0).then_some(0.0));
+        let tokens = match (prices.input, written) {
+            (Some(input), Some(output)) => {
+                let cached = prices.cached_input.unwrap_or(input);
+                let read = (self.input - self.cached) * input + self.cached * cached;
+                Some((read + self.output * output) / PER)
+            }
             _ => None,
         };
         match (tokens, prices.request) {
@@ -67,15 +76,16 @@ struct Ledger {
 }
 
 impl Economy {
-    /// Takes the size of a request that was answered, and where that was.
-    pub(crate) fn record(&self, tokens: Tokens, prices: &Prices) {
+    /// Takes the size of a request that was answered, and what it cost.
+    pub(crate) fn record(&self, tokens: Tokens, cost: Option<f64>) {
         let mut ledger = self.0.lock();
         let average = ledger.average;
         ledger.average = Tokens {
             input: average.input + (tokens.input - average.input) * WEIGHT,
+            cached: average.cached + (tokens.cached - average.cached) * WEIGHT,
             output: average.output + (tokens.output - average.output) * WEIGHT,
         };
-        ledger.spent += tokens.cost(prices).unwrap_or_default();
+        ledger.spent += cost.unwrap_or_default();
     }
 
     /// Takes a request of unknown size that was answered, and where that was.
@@ -132,6 +142,7 @@ mod tests {
     fn a_price_means_what_an_average_request_costs() {
         let tokens = Tokens {
             input: 1000.0,
+            cached: 0.0,
             output: 500.0,
         };
         let per_request = Prices {
@@ -152,15 +163,47 @@ mod tests {
     }
 
     #[test]
+    fn what_was_cached_has_its_own_price_where_one_is_known() {
+        let tokens = Tokens {
+            input: 1000.0,
+            cached: 400.0,
+            output: 500.0,
+        };
+        let cached = Prices {
+            cached_input: Some(0.5),
+            ..PRICES
+        };
+
+        assert!(close(tokens.cost(&PRICES).unwrap(), 0.007));
+        assert!(close(tokens.cost(&cached).unwrap(), 0.0064));
+    }
+
+    #[test]
+    fn what_nothing_was_written_for_needs_no_price_of_output() {
+        let embedded = Tokens {
+            input: 1000.0,
+            cached: 0.0,
+            output: 0.0,
+        };
+        let prices = Prices {
+            input: Some(1.0),
+            ..Prices::default()
+        };
+
+        assert!(close(embedded.cost(&prices).unwrap(), 0.001));
+    }
+
+    #[test]
     fn the_average_follows_the_requests() {
         let economy = Economy::default();
         for _ in 0..200 {
             economy.record(
                 Tokens {
                     input: 10.0,
+                    cached: 0.0,
                     output: 20.0,
                 },
-                &PRICES,
+                None,
             );
         }
 
@@ -189,13 +232,7 @@ mod tests {
         let interval = Duration::from_secs(600);
         assert!(!economy.admit_costly(0.01, interval, at(0)));
         for _ in 0..1000 {
-            economy.record(
-                Tokens {
-                    input: 1000.0,
-                    output: 0.0,
-                },
-                &PRICES,
-            );
+            economy.record(Tokens::default(), Some(0.002));
         }
 
         assert!(economy.admit_costly(0.03, interval, at(0)));

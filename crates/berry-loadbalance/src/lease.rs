@@ -90,7 +90,10 @@ impl Lease {
     /// Records the tokens that the answer cost. An answer that does not say counts as an average one.
     pub fn charge(&mut self, tokens: Tokens) {
         self.charged = true;
-        self.pool.economy().record(tokens, &self.endpoint().prices);
+        let endpoint = self.endpoint();
+        let cost = tokens.cost(&endpoint.prices);
+        self.pool.economy().record(tokens, cost);
+        endpoint.state.meter().charge(tokens, cost);
     }
 
     /// Records how the use ended. A success has been answered.
@@ -98,8 +101,9 @@ impl Lease {
         if outcome == Outcome::Success {
             self.answered();
             if !self.charged {
-                let economy = self.pool.economy();
-                economy.record_average(&self.endpoint().prices);
+                let endpoint = self.endpoint();
+                self.pool.economy().record_average(&endpoint.prices);
+                endpoint.state.meter().spend(endpoint.prices.request);
             }
         }
         self.outcome = outcome;

@@ -19,6 +19,7 @@ use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
 use crate::key::EndpointKey;
 use crate::latency::{Latency, Mode};
 use crate::limits::Limits;
+use crate::meter::Meter;
 use crate::outcome::{FailureKind, Fault, Outcome, Verdict};
 use crate::recovery::{self, Recovery};
 use crate::sync::{Mutex, MutexGuard};
@@ -265,6 +266,7 @@ pub struct EndpointState {
     lane: Lane,
     events: Events,
     in_flight: AtomicU32,
+    meter: Meter,
     /// What the last request needed.
     last_needs: AtomicU32,
     learned: Mutex<Learned>,
@@ -278,6 +280,7 @@ impl EndpointState {
             key,
             events,
             in_flight: AtomicU32::new(0),
+            meter: Meter::default(),
             last_needs: AtomicU32::new(0),
             learned: Mutex::default(),
         }
@@ -296,6 +299,11 @@ impl EndpointState {
     /// Returns whose state this is.
     pub fn key(&self) -> &EndpointKey {
         &self.key
+    }
+
+    /// Returns what was measured of it.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Returns its half of the hash by which repeated requests find it.
@@ -371,6 +379,7 @@ impl EndpointState {
 
     /// Records that content came.
     pub(crate) fn answered(&self, this: &Use<'_>) {
+        self.meter.first_content.observe(this.lasted);
         let change = self.learned.lock().answered(this);
         self.announce(change, None);
     }
@@ -378,6 +387,9 @@ impl EndpointState {
     /// Records how a use ended. Called once per use, by its lease.
     pub(crate) fn leave(&self, this: &Use<'_>, outcome: Outcome) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if outcome != Outcome::Abandoned {
+            self.meter.latency.observe(this.lasted);
+        }
         let (change, cause) = {
             let mut learned = self.learned.lock();
             learned.tally.count(outcome, this.now);

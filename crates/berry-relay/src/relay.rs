@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use berry_core::config::Prices;
 use berry_loadbalance::{
     Attempts, Clock, EndpointKey, FailureKind, Filter, Lease, Next, Outcome, PickError,
 };
@@ -75,6 +76,8 @@ pub struct Receipt {
     pub attempts: u32,
     /// The kind of the last failure.
     pub failure: Option<FailureKind>,
+    /// What that endpoint charges.
+    pub prices: Prices,
 }
 
 /// See the module's documentation.
@@ -206,6 +209,7 @@ impl Relay {
             };
             receipt.attempts = attempts.count();
             receipt.endpoint = Some(lease.endpoint().key().clone());
+            receipt.prices = lease.endpoint().prices;
             let asked = until(
                 deadline,
                 attempt(route, &lease, expected, &mut prepared, place),

@@ -154,6 +154,7 @@ impl Names {
 }
 
 struct Compiler<'a> {
+    has_ledger: bool,
     settings: &'a Settings,
     registry: &'a Registry,
     previous: Option<&'a Snapshot>,
@@ -187,6 +188,7 @@ impl<'a> Compiler<'a> {
         }
         Ok(Self {
             settings: &config.settings,
+            has_ledger: config.usage.database.is_some(),
             registry,
             previous,
             upstreams,
@@ -218,10 +220,10 @@ impl<'a> Compiler<'a> {
             model: Arc::clone(model),
             pool: Arc::new(pool),
             upstreams: upstreams.into(),
-            metered: model
-                .backends
-                .iter()
-                .any(|backend| backend.prices.input.is_some() || backend.prices.output.is_some()),
+            metered: self.has_ledger
+                || model.backends.iter().any(|backend| {
+                    backend.prices.input.is_some() || backend.prices.output.is_some()
+                }),
             waits: RouteWaits {
                 first_token: settings.first_token_timeout,
                 idle: settings.stream_idle_timeout,

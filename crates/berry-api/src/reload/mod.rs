@@ -264,7 +264,9 @@ impl Reloader {
         self.affected.log_file.follow(log_file)?;
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
-        let generation = self.affected.gateway.snapshots.publish(snapshot);
+        let gateway = &self.affected.gateway;
+        gateway.ledger.retain(snapshot.config.usage.retention_days);
+        let generation = gateway.snapshots.publish(snapshot);
         // A monitor that has ended was told to stop, as this task will be.
         let _ = self.affected.plans.send(plan).await;
         Ok(Reloaded {

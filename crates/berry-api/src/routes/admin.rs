@@ -162,6 +162,14 @@ pub(crate) async fn system_stats(State(gateway): State<Arc<Gateway>>) -> Json<Va
         });
         (view.model.key.to_string(), shown)
     });
+    let users = snapshot.config.users.iter().map(|user| {
+        let shown = json!({
+            "name": &*user.name,
+            "enabled": user.enabled,
+            "is_admin": user.is_admin(),
+        });
+        (user.id.to_string(), shown)
+    });
     Json(json!({
         "system": {
             "is_running": overview.running,
@@ -177,6 +185,7 @@ pub(crate) async fn system_stats(State(gateway): State<Arc<Gateway>>) -> Json<Va
             "model_health_ratio": models.ratio(),
         },
         "model_stats": Value::Object(stats.collect()),
+        "users": Value::Object(users.collect()),
         "timestamp": overview.moment.timestamp(),
     }))
 }

@@ -10,10 +10,11 @@ use http::header::ACCEPT;
 use crate::gateway::Gateway;
 use crate::routes::overview::Overview;
 
-const LINKS: [(&str, &str); 8] = [
+const LINKS: [(&str, &str); 9] = [
     ("/v1/models", "models (needs a token)"),
     ("/health", "health"),
     ("/metrics", "metrics"),
+    ("/prometheus", "metrics for Prometheus"),
     ("/smart-ai/weights", "what smart_ai has learned"),
     ("/monitoring", "pages for monitoring"),
     ("/admin/system-stats", "balancing, for admins"),

@@ -1,4 +1,4 @@
-//! `GET /metrics`: the totals, for programs that read JSON.
+//! `GET /metrics`: the totals, for programs that read JSON; Prometheus gets its own page here too.
 //!
 //! Requests are counted as upstreams see them: an attempt that failed and was saved by another
 //! backend is in `total_requests` twice, and once in `successful_requests`.
@@ -6,20 +6,31 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Json;
+use axum::response::{IntoResponse, Json, Response};
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
 use crate::routes::disclosure::Disclosure;
 use crate::routes::overview::{Count, ModelView, Overview, success_rate};
+use crate::routes::prometheus;
+use crate::telemetry::exposition::Form;
 
 /// The route's handler.
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
     disclosure: Disclosure,
-) -> Json<Value> {
+    headers: HeaderMap,
+) -> Response {
+    match Form::wanted(&headers) {
+        Some(form) => prometheus::page(&gateway, disclosure, form),
+        None => totals(&gateway, disclosure).into_response(),
+    }
+}
+
+fn totals(gateway: &Gateway, disclosure: Disclosure) -> Json<Value> {
     let snapshot = gateway.snapshot();
-    let overview = Overview::of(&gateway, &snapshot);
+    let overview = Overview::of(gateway, &snapshot);
     let of = |count: Count| json!({ "total": count.total, "healthy": count.healthy, "health_ratio": count.ratio() });
     let reloads = gateway.snapshots.reckoning();
     let (requests, successes) = overview.attempts();

@@ -22,6 +22,7 @@ use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers;
+use crate::telemetry::stopwatch::Stopwatch;
 
 const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -61,7 +62,8 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         exchange,
         keep_alive,
     } = accepted;
-    let Arrival { id, began, .. } = arrival;
+    let Arrival { id, visit, .. } = arrival;
+    let stopwatch = visit.stopwatch.clone();
     let backend = exchange.envelope().and_then(|envelope| envelope.backend());
     if let Some(backend) = backend {
         info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
@@ -71,7 +73,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         user_id: user.id.as_str().into(),
         model: route.model.name.as_str().into(),
         strategy: route.model.strategy,
-        began,
+        visit,
         first_byte: None,
         status: None,
         own_error: false,
@@ -79,13 +81,16 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         cut: gateway.cut.clone(),
         usage: None,
         written: 0,
+        expected: None,
         receipt: Receipt::default(),
         permit: Some(permit),
+        ledger: gateway.ledger.clone(),
     };
     let out = Out {
         dialect: exchange.dialect,
         keep_alive,
         names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
+        stopwatch,
     };
     let mut work: Work = Box::pin(async move {
         let mut record = record;
@@ -93,6 +98,9 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
             .relay
             .run(&route, filter, &exchange, &mut record.receipt)
             .await;
+        if gateway.ledger.is_kept() && result.as_ref().is_ok_and(|reply| reply.usage.is_none()) {
+            record.expected = exchange.envelope().map(|_| exchange.estimate().input);
+        }
         (result, record)
     });
     let Some(limit) = out.keep_alive else {
@@ -111,6 +119,7 @@ struct Out {
     /// The silence after which a comment is sent; none for whole answers.
     keep_alive: Option<Duration>,
     names_backend: bool,
+    stopwatch: Stopwatch,
 }
 
 impl Out {
@@ -158,10 +167,8 @@ impl Out {
             ReplyBody::Coming(answer) => {
                 let events = answer.is_events();
                 let quiet = Quiet::new(self.keep_alive);
-                (
-                    Body::new(ClientBody::passing(answer, record, self.dialect, quiet)),
-                    events,
-                )
+                let body = ClientBody::passing(answer, record, self.dialect, quiet);
+                (Body::new(body), events)
             }
         };
         let mut response = Response::new(body);
@@ -176,7 +183,9 @@ impl Out {
     /// Answers that the answer will come: the head and comments, while the relay is at work.
     fn wait(&self, work: Work) -> Response {
         let quiet = Quiet::new(self.keep_alive);
-        let mut response = Response::new(Body::new(ClientBody::waiting(work, self.dialect, quiet)));
+        let stopwatch = self.stopwatch.clone();
+        let body = ClientBody::waiting(work, stopwatch, self.dialect, quiet);
+        let mut response = Response::new(Body::new(body));
         *response.status_mut() = StatusCode::OK;
         set_event_stream(response.headers_mut());
         response.extensions_mut().insert(LogsItself);

@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::telemetry::gauge::{Gauge, Held};
+
 /// Counts the requests of a connection. The socket reads it to know whether silence is an idle
 /// connection, a slow request head, or an answer being waited for.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +17,8 @@ pub(super) struct Activity(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
+    /// The same of all connections.
+    everywhere: Gauge,
     begun: AtomicU64,
     broken: AtomicBool,
     in_flight: AtomicUsize,
@@ -24,11 +28,22 @@ struct Counts {
 }
 
 impl Activity {
+    /// Begins with no request; those to come count `everywhere` too.
+    pub(super) fn counting(everywhere: Gauge) -> Self {
+        Self(Arc::new(Counts {
+            everywhere,
+            ..Counts::default()
+        }))
+    }
+
     /// Counts a request until the guard is dropped.
     pub(super) fn begin(&self) -> InFlight {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.in_flight.fetch_add(1, Ordering::Release);
-        InFlight(Arc::clone(&self.0))
+        InFlight {
+            counts: Arc::clone(&self.0),
+            _everywhere: self.0.everywhere.hold(),
+        }
     }
 
     /// Returns how many requests began so far.
@@ -61,12 +76,15 @@ impl Activity {
 
 /// A request in flight.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Counts>);
+pub(super) struct InFlight {
+    counts: Arc<Counts>,
+    _everywhere: Held,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.reader.wake();
+        if self.counts.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.counts.reader.wake();
         }
     }
 }
@@ -98,7 +116,7 @@ impl<B: Body> Body for CountedBody<B> {
         let this = self.project();
         let frame = this.body.poll_frame(cx);
         if matches!(frame, Poll::Ready(Some(Err(_)))) {
-            this.in_flight.0.broken.store(true, Ordering::Relaxed);
+            this.in_flight.counts.broken.store(true, Ordering::Relaxed);
         }
         frame
     }

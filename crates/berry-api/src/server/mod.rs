@@ -31,6 +31,7 @@ use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
 use crate::server::socket::{ClientWaits, Socket};
 use crate::tasks::Tasks;
+use crate::telemetry::gauge::Held;
 
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
@@ -101,7 +102,7 @@ impl Server {
                 () = tasks.stopping().cancelled() => break,
                 accepted = accept(&listener, &slots) => accepted,
             };
-            let (stream, peer, slot) = match accepted {
+            let (stream, peer, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "connection not accepted");
@@ -111,7 +112,20 @@ impl Server {
             };
             let frame = Arc::clone(&frame);
             let waits = ClientWaits::from(&gateway.snapshot().config.server);
-            tasks.spawn(serve(stream, peer, frame, waits, graceful.watcher(), slot));
+            let slot = Slot {
+                _permit: permit,
+                _held: gateway.traffic.connections.hold(),
+            };
+            let activity = Activity::counting(gateway.traffic.in_flight.clone());
+            let socket = Socket::new(stream, waits, activity.clone());
+            tasks.spawn(serve(
+                socket,
+                activity,
+                peer,
+                frame,
+                graceful.watcher(),
+                slot,
+            ));
         }
         drop(listener);
         let grace = gateway.snapshot().config.settings.shutdown_grace;
@@ -134,17 +148,22 @@ async fn accept(
     Ok((stream, peer, slot))
 }
 
+/// What a connection holds while it lasts.
+#[derive(Debug)]
+struct Slot {
+    _permit: OwnedSemaphorePermit,
+    _held: Held,
+}
+
 /// Serves one connection to its end.
 async fn serve(
-    stream: TcpStream,
+    socket: Socket<TcpStream>,
+    activity: Activity,
     peer: SocketAddr,
     frame: Arc<Frame>,
-    waits: ClientWaits,
     watcher: Watcher,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 ) {
-    let activity = Activity::default();
-    let socket = Socket::new(stream, waits, activity.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let in_flight = activity.begin();
         let frame = Arc::clone(&frame);

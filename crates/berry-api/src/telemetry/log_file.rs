@@ -1,33 +1,41 @@
 //! The log file: JSON lines, which go on in another file when the configuration or whoever rotates
 //! logs says so.
 //!
-//! A line is written to the file that is open when it is made; the one before is closed when its
-//! last line is out.
+//! A line is written to the file that is open when it is made, unless the disk is so slow that nobody
+//! can wait for it; the one before is closed when its last line is out.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::LogError;
+use super::loss::Loss;
+use super::queue::Queue;
+
+/// How long a change of files waits for lines that belong to the file before.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// See the module's documentation. Copies are the same file.
 #[derive(Debug, Clone, Default)]
-pub struct LogFile(Arc<Inner>);
+pub(crate) struct LogFile(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     /// What the environment says; it wins over the configuration.
     fixed: Option<PathBuf>,
-    open: ArcSwapOption<Open>,
+    open: Arc<ArcSwapOption<Open>>,
+    /// None where nothing is logged.
+    queue: Option<Queue>,
 }
 
 #[derive(Debug)]
 struct Open {
     path: PathBuf,
-    file: Arc<File>,
+    file: File,
 }
 
 impl LogFile {
@@ -40,9 +48,13 @@ impl LogFile {
         fixed: Option<PathBuf>,
         configured: Option<&Path>,
     ) -> Result<Self, LogError> {
+        let open = Arc::new(ArcSwapOption::empty());
+        let current = Current(Arc::clone(&open));
+        let queue = Queue::start(Loss::of("log_file"), current).map_err(LogError::Thread)?;
         let file = Self(Arc::new(Inner {
             fixed,
-            open: ArcSwapOption::empty(),
+            open,
+            queue: Some(queue),
         }));
         file.begin(file.0.fixed.as_deref().or(configured))?;
         Ok(file)
@@ -72,11 +84,15 @@ impl LogFile {
 
     fn begin(&self, path: Option<&Path>) -> Result<(), LogError> {
         let open = path.map(|path| {
-            let file = Arc::new(open(path)?);
+            let file = open(path)?;
             let path = path.to_owned();
             Ok::<_, LogError>(Arc::new(Open { path, file }))
         });
-        self.0.open.store(open.transpose()?);
+        let open = open.transpose()?;
+        if let Some(queue) = &self.0.queue {
+            queue.flush(PATIENCE);
+        }
+        self.0.open.store(open);
         Ok(())
     }
 
@@ -84,34 +100,27 @@ impl LogFile {
     pub(super) fn is_on(&self) -> bool {
         self.0.open.load().is_some()
     }
+
+    /// Returns where lines wait to be written.
+    pub(super) fn queue(&self) -> Option<&Queue> {
+        self.0.queue.as_ref()
+    }
 }
 
-/// Writes to a file, or to nothing.
+/// Writes to the file that is open, or to nothing.
 #[derive(Debug)]
-pub struct Writer(Option<Arc<File>>);
+struct Current(Arc<ArcSwapOption<Open>>);
 
-impl std::io::Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match &mut self.0 {
-            Some(file) => file.write(bytes),
+impl Write for Current {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.load().as_deref() {
+            Some(open) => (&open.file).write(bytes),
             None => Ok(bytes.len()),
         }
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        match &mut self.0 {
-            Some(file) => file.flush(),
-            None => Ok(()),
-        }
-    }
-}
-
-impl MakeWriter<'_> for LogFile {
-    type Writer = Writer;
-
-    fn make_writer(&self) -> Writer {
-        let open = self.0.open.load();
-        Writer(open.as_ref().map(|open| Arc::clone(&open.file)))
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,23 +1,35 @@
-//! Logs: text or JSON lines on stdout, and JSON lines in a file.
+//! Logs: text or JSON lines on stdout, and JSON lines in a file. And what is counted of requests.
 
+pub(crate) mod exposition;
+pub(crate) mod gauge;
 mod json;
+pub(crate) mod label;
 mod log_file;
+pub(crate) mod loss;
+mod queue;
+pub(crate) mod stopwatch;
+pub(crate) mod traffic;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::time::Duration;
 
-pub use log_file::LogFile;
+pub(crate) use log_file::LogFile;
 use tracing_subscriber::filter::{EnvFilter, ParseError, dynamic_filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, fmt};
 
 use crate::env;
+use loss::Loss;
+use queue::Queue;
 
 /// What is logged where nothing is said.
 const DEFAULT_FILTER: &str = "info";
 /// A name that configurations of `RUST_LOG` use for this crate.
 const ALIAS: (&str, &str) = ("berry_api_api", "berry_api");
+/// How long the end of the process waits for lines that are not written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How lines on stdout look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +73,9 @@ pub enum LogError {
         /// Why.
         source: io::Error,
     },
+    /// There is no thread that could write.
+    #[error("no thread can be started")]
+    Thread(#[source] io::Error),
     /// Something else logs already.
     #[error("logging has begun before")]
     Twice(#[from] TryInitError),
@@ -88,28 +103,64 @@ impl LogOptions {
         })
     }
 
-    /// Begins to log, for the whole process; returns what moves the log file.
+    /// Begins to log, for the whole process.
     ///
     /// # Errors
     /// The filter is not valid, or the file cannot be opened.
-    pub fn init(&self) -> Result<LogFile, LogError> {
+    pub fn init(&self) -> Result<Logs, LogError> {
         let filter = EnvFilter::builder().parse(&self.filter)?;
-        let stdout = match self.format {
-            Format::Text => fmt::layer().with_ansi(io::stdout().is_terminal()).boxed(),
-            Format::Json => fmt::layer().event_format(json::JsonLines).boxed(),
+        let stdout = Queue::start(Loss::of("stdout"), io::stdout()).map_err(LogError::Thread)?;
+        let lines = fmt::layer().with_writer(stdout.clone());
+        let lines = match self.format {
+            Format::Text => lines.with_ansi(io::stdout().is_terminal()).boxed(),
+            Format::Json => lines.event_format(json::JsonLines).boxed(),
         };
-        let log_file = LogFile::open(self.fixed_file.clone(), self.file.as_deref())?;
-        let is_on = log_file.clone();
-        let file = fmt::layer()
-            .event_format(json::JsonLines)
-            .with_writer(log_file.clone())
-            .with_filter(dynamic_filter_fn(move |_, _| is_on.is_on()));
+        let file = LogFile::open(self.fixed_file.clone(), self.file.as_deref())?;
+        let is_on = file.clone();
+        let file_lines = file.queue().cloned().map(|queue| {
+            fmt::layer()
+                .event_format(json::JsonLines)
+                .with_writer(queue)
+                .with_filter(dynamic_filter_fn(move |_, _| is_on.is_on()))
+        });
         tracing_subscriber::registry()
             .with(filter)
-            // First, so that who reads a line on stdout finds it in the file.
-            .with(file)
-            .with(stdout)
+            .with(file_lines)
+            .with(lines)
             .try_init()?;
-        Ok(log_file)
+        Ok(Logs {
+            stdout: Some(stdout),
+            file,
+        })
+    }
+}
+
+/// Where lines go. What waits to be written is written when this is dropped.
+#[derive(Debug, Default)]
+pub struct Logs {
+    /// None where nothing is logged.
+    stdout: Option<Queue>,
+    file: LogFile,
+}
+
+impl Logs {
+    /// Returns what moves the log file.
+    pub(crate) fn file(&self) -> &LogFile {
+        &self.file
+    }
+
+    /// Returns what is lost of lines.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = &Loss> {
+        self.queues().map(Queue::loss)
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.stdout.iter().chain(self.file.queue())
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.queues().for_each(|queue| queue.flush(LAST_WORDS));
     }
 }

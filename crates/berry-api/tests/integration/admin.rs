@@ -293,3 +293,19 @@ async fn system_stats_have_the_documented_members() {
     assert_eq!(json["system"]["available_models"], json!(["test-model"]));
     assert_eq!(json["model_stats"]["chat"]["selections"], 1);
 }
+
+#[tokio::test]
+async fn providers_and_users_are_called_by_their_names() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream)
+        .option("name = \"The only one\"")
+        .user("name = \"Ada Lovelace\"\ntags = [\"admin\"]")
+        .start();
+
+    let health = gateway.get("/health").await.json();
+    let stats = gateway.get("/admin/system-stats").await.json();
+
+    assert_eq!(health["providers"]["only"]["name"], "The only one");
+    let ada = json!({ "name": "Ada Lovelace", "enabled": true, "is_admin": true });
+    assert_eq!(stats["users"]["ada"], ada);
+}

@@ -42,6 +42,12 @@ mod isolation;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;
+/// What was used, and what it cost.
+#[cfg(test)]
+mod ledger;
+/// What recorded answers cost.
+#[cfg(test)]
+mod ledger_cost;
 /// What a client may cost: bytes, time, connections.
 #[cfg(test)]
 mod limits;
@@ -51,6 +57,9 @@ mod loadbalance;
 /// What the real binary logs, and what it never does.
 #[cfg(test)]
 mod log;
+/// Where lines go, and what is found there.
+#[cfg(test)]
+mod log_output;
 /// Totals, and the same for status pages.
 #[cfg(test)]
 mod metrics;
@@ -63,6 +72,9 @@ mod operations;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;
+/// What Prometheus reads.
+#[cfg(test)]
+mod prometheus;
 /// HTTP as clients speak it: versions, methods, CORS, pipelining.
 #[cfg(test)]
 mod protocol;

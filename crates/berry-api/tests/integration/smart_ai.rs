@@ -181,3 +181,109 @@ async fn confidence_and_weight_follow_the_failures() {
     let sum: f64 = shares.values().map(|share| share.as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{shares:?}");
 }
+
+/// Serves one backend, trusted with a half at first, and returns what it is trusted with after it
+/// has behaved so once.
+async fn trusted(line: &str, behaviour: Behaviour) -> f64 {
+    let upstream = Upstream::builder().behaviour(behaviour).start().await;
+    let gateway = one(&upstream, "initial_confidence = 0.5", line);
+    gateway.chat(&hello()).await;
+
+    shown(&gateway, "confidence").await
+}
+
+/// One backend that gets one attempt, and no confidence with time.
+fn one(upstream: &Upstream, first: &str, second: &str) -> Gateway {
+    let decay = if second.contains("enable_time_decay") {
+        ""
+    } else {
+        "enable_time_decay = false"
+    };
+    Setup::over(upstream)
+        .strategy("smart_ai")
+        .settings("max_retries = 0\nrequest_timeout_seconds = 1")
+        .settings(&format!(
+            "[settings.smart_ai]\n{first}\n{decay}\n{second}\n"
+        ))
+        .start()
+}
+
+async fn shown(gateway: &Gateway, member: &str) -> f64 {
+    let json = page(gateway, "/smart-ai/models/chat/weights").await.json();
+    json["model"]["backends"][0][member].as_f64().unwrap()
+}
+
+#[tokio::test]
+async fn each_outcome_changes_the_confidence_as_it_is_configured() {
+    let of = Behaviour::status;
+    for (line, behaviour, confidence) in [
+        ("success_boost = 0.25", Behaviour::echo(), 0.75),
+        (
+            "network_error_penalty = 0.25",
+            Behaviour::echo().reset(),
+            0.25,
+        ),
+        ("auth_error_penalty = 0.125", of(401), 0.375),
+        ("rate_limit_penalty = 0.375", of(429), 0.125),
+        ("server_error_penalty = 0.25", of(500), 0.25),
+        (
+            "model_error_penalty = 0.125",
+            of(404).error_code("model_not_found"),
+            0.375,
+        ),
+        ("timeout_penalty = 0.375", Behaviour::echo().hang(), 0.125),
+    ] {
+        let table = format!("[settings.smart_ai.confidence_adjustments]\n{line}");
+
+        let after = trusted(&table, behaviour).await;
+
+        assert!((after - confidence).abs() < 1e-9, "{line}: {after}");
+    }
+}
+
+#[tokio::test]
+async fn confidence_begins_and_ends_where_it_is_configured_to() {
+    let upstream = Upstream::start().await;
+    let gateway = one(&upstream, "initial_confidence = 0.625", "");
+    let least = "min_confidence = 0.25\n\
+                 [settings.smart_ai.confidence_adjustments]\nserver_error_penalty = 1.0";
+
+    let (begins, ends) = (
+        shown(&gateway, "confidence").await,
+        trusted(least, Behaviour::status(500)).await,
+    );
+
+    assert!((begins - 0.625).abs() < 1e-9, "{begins}");
+    assert!((ends - 0.25).abs() < 1e-9, "{ends}");
+}
+
+#[tokio::test]
+async fn confidence_drifts_back_only_where_that_is_wanted() {
+    for (line, drifts) in [
+        ("enable_time_decay = true", true),
+        ("enable_time_decay = false", false),
+    ] {
+        let upstream = Upstream::builder().behaviour(Behaviour::status(500));
+        let gateway = one(&upstream.start().await, "initial_confidence = 0.8", line);
+        gateway.chat(&hello()).await;
+
+        let before = shown(&gateway, "confidence").await;
+        let after = shown(&gateway, "confidence").await;
+
+        // Half the way takes two hours: little, and not nothing, between two requests.
+        assert_eq!(after > before, drifts, "{line}: {before} {after}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_well_trusted_and_not_premium_gets_the_bonus() {
+    let upstream = Upstream::start().await;
+    for (bonus, weight) in [("1.0", 0.9375), ("2.0", 1.875)] {
+        let line = format!("non_premium_stability_bonus = {bonus}");
+        let gateway = one(&upstream, "initial_confidence = 0.9375", &line);
+
+        let effective = shown(&gateway, "effective_weight").await;
+
+        assert!((effective - weight).abs() < 1e-9, "{bonus}: {effective}");
+    }
+}

@@ -100,8 +100,9 @@ fn seal_file(options: &Options) -> anyhow::Result<()> {
         count += 1;
     }
     replace(&path, &text)?;
+    let keys = if count == 1 { "key" } else { "keys" };
     Ok(output::line(&format!(
-        "✅ {count} keys encrypted in {}",
+        "✅ {count} {keys} encrypted in {}",
         options.file.config.display()
     ))?)
 }

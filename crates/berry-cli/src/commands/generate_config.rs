@@ -12,8 +12,6 @@ use anyhow::{Context, anyhow};
 
 use crate::{chance, output};
 
-const ADVANCED: &str = include_str!("../../../../config-example.toml");
-
 /// A file with keys in it is for its owner only.
 const MODE: u32 = 0o600;
 
@@ -34,7 +32,7 @@ pub(crate) struct Options {
 /// Writes the file.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let text = if options.advanced {
-        ADVANCED.to_owned()
+        berry_relay::reference::example()
     } else {
         basic(&chance::text()?)
     };

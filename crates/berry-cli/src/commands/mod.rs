@@ -10,4 +10,5 @@ pub(crate) mod metrics;
 pub(crate) mod mock_upstream;
 pub(crate) mod simulate;
 pub(crate) mod test_backend;
+pub(crate) mod usage;
 pub(crate) mod validate_config;

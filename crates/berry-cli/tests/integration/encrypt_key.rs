@@ -68,7 +68,7 @@ fn a_file_is_encrypted_in_place_and_again_with_another_key() {
     let encrypt = ["encrypt-key", "--in-place"];
     let done = desk.run_with(&encrypt, &[("BERRY_MASTER_KEY_FILE", "first.key")], "");
     assert_eq!(
-        done.stdout, "✅ 1 keys encrypted in config.toml\n",
+        done.stdout, "✅ 1 key encrypted in config.toml\n",
         "{done:?}"
     );
     let once = desk.read("config.toml");

@@ -21,3 +21,6 @@ mod support;
 /// Tokens: made and hashed.
 #[cfg(test)]
 mod token;
+/// What was used, and what it cost.
+#[cfg(test)]
+mod usage;

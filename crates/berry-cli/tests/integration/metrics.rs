@@ -2,13 +2,9 @@
 
 use std::net::SocketAddr;
 
-use berry_api::telemetry::LogFile;
-use berry_api::{App, Options};
-use berry_core::Source;
-use berry_relay::Names;
 use serde_json::Value;
 
-use crate::support::Desk;
+use crate::support::{beside, serve};
 
 const CONFIG: &str = r#"
     [settings]
@@ -27,33 +23,9 @@ const CONFIG: &str = r#"
     token = "token-of-the-admin-0123"
 "#;
 
-/// Serves the configuration until the test ends; returns where.
-fn serve() -> SocketAddr {
-    let source = Source::new("no-such-folder/config.toml", CONFIG);
-    let loaded = Names::collect().parse(&source, &|_| None).unwrap();
-    let app = App::build(Options {
-        config: loaded.config,
-        source,
-        log_file: LogFile::default(),
-        address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        max_connections: 9,
-        seed: 7,
-    });
-    let app = app.unwrap();
-    let address = app.local_addr();
-    tokio::task::spawn_local(app.run(std::future::pending()));
-    address
-}
-
 /// Runs `metrics` beside the gateway.
-async fn metrics(arguments: &'static [&'static str], address: SocketAddr) -> (Option<i32>, String) {
-    let run = tokio::task::spawn_blocking(move || {
-        let environment = address.to_string();
-        let arguments = [&["metrics"], arguments].concat();
-        let environment = [("BIND_ADDRESS", environment.as_str())];
-        Desk::with(CONFIG).run_with(&arguments, &environment, "")
-    });
-    let finished = run.await.unwrap();
+async fn metrics(arguments: &[&str], address: SocketAddr) -> (Option<i32>, String) {
+    let finished = beside(CONFIG, &[&["metrics"], arguments].concat(), address).await;
     (finished.code, finished.stdout + &finished.stderr)
 }
 
@@ -62,7 +34,7 @@ async fn a_running_gateway_is_found_through_the_configuration() {
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
-            let address = serve();
+            let address = serve(CONFIG);
 
             let (code, totals) = metrics(&[], address).await;
             assert_eq!(code, Some(0), "{totals}");

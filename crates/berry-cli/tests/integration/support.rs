@@ -2,10 +2,14 @@
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use berry_api::telemetry::Logs;
+use berry_api::{App, Options};
+use berry_core::Source;
+use berry_relay::Names;
 use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_berry-cli");
@@ -155,4 +159,34 @@ impl Desk {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// Serves a configuration until the test ends; returns where.
+pub(crate) fn serve(toml: &str) -> SocketAddr {
+    let source = Source::new("no-such-folder/config.toml", toml);
+    let loaded = Names::collect().parse(&source, &|_| None).unwrap();
+    let app = App::build(Options {
+        config: loaded.config,
+        source,
+        logs: Logs::default(),
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        max_connections: 9,
+        seed: 7,
+    });
+    let app = app.unwrap();
+    let address = app.local_addr();
+    tokio::task::spawn_local(app.run(std::future::pending()));
+    address
+}
+
+/// Runs a command beside the gateway that serves its configuration.
+pub(crate) async fn beside(toml: &str, arguments: &[&str], address: SocketAddr) -> Finished {
+    let desk = Desk::with(toml);
+    let arguments: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
+    let run = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let environment = address.to_string();
+        desk.run_with(&arguments, &[("BIND_ADDRESS", &environment)], "")
+    });
+    run.await.unwrap()
 }

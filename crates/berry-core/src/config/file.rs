@@ -94,7 +94,8 @@ table! {
         shutdown_grace_seconds: Seconds<0, DAY>,
         /// The file that the audit log is written to, as JSON lines; empty = off.
         audit_log: PathOrOff,
-        /// The peers, as addresses or networks, whose `X-Forwarded-For` is believed.
+        /// Proxies in front of the gateway, as addresses or networks: their `X-Forwarded-For` says where
+        /// a client is.
         trusted_proxies: Vec<IpNet>,
         /// Requests in flight over which further ones are shed with 503; 0 = off.
         max_inflight_requests: CountOrOff<1_000_000>,
@@ -305,7 +306,7 @@ table! {
         requests_per_day: Positive,
         /// Tokens, of prompts and answers together, in any minute.
         tokens_per_minute: Positive,
-        /// Requests at the same time.
+        /// Requests at the same time, each until its answer has ended.
         max_concurrent_requests: Positive,
     }
 }

@@ -98,7 +98,7 @@ impl<'a> Lint<'a> {
         self.config.models.iter().filter(|model| model.enabled)
     }
 
-    fn users(&self) -> impl Iterator<Item = &'a Arc<User>> + use<'a> {
+    fn users(&self) -> impl Iterator<Item = &'a Arc<User>> + Clone + use<'a> {
         self.config.users.iter().filter(|user| user.enabled)
     }
 
@@ -141,14 +141,14 @@ impl<'a> Lint<'a> {
     }
 
     fn models_and_backends_of_nobody(&mut self) {
-        if self.users().next().is_none() {
+        let everybody = self.users();
+        if everybody.clone().next().is_none() {
             return;
         }
         for model in self.served() {
             let key = model.key.as_str();
-            let users: Vec<_> = self.users().filter(|user| user.may_use(model)).collect();
-            let may =
-                |backend: &&Backend| users.iter().any(|user| user.may_use_backend(&backend.tags));
+            let users = || everybody.clone().filter(|user| user.may_use(model));
+            let may = |backend: &&Backend| users().any(|user| user.may_use_backend(&backend.tags));
             if !active(model).any(|backend| may(&backend)) {
                 let message = format!("no user may use model `{key}`");
                 let help =

@@ -10,7 +10,7 @@ use super::reader::Written;
 use super::table::in_file_order;
 
 /// A path, in which `*` is any key and arrays do not count, and what is missing.
-pub(super) struct Pending(&'static str, &'static str);
+pub(super) struct Pending(pub(super) &'static str, pub(super) &'static str);
 
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
@@ -18,17 +18,11 @@ pub(super) const PENDING: &[Pending] = &[
     Pending("settings.log_response_body", "bodies are never logged"),
     Pending("settings.mask_api_keys", "keys are never shown"),
     Pending("settings.audit_log", "no audit log is written"),
-    Pending(
-        "models.*.backends.cached_input_price",
-        "costs are not computed",
-    ),
     Pending("server.tls_cert", "TLS is not served"),
     Pending("server.tls_key", "TLS is not served"),
     Pending("telemetry.otlp_endpoint", "traces are not sent"),
     Pending("telemetry.sample_ratio", "traces are not sent"),
     Pending("telemetry.service_name", "traces are not sent"),
-    Pending("usage.database", "no ledger is kept"),
-    Pending("usage.retention_days", "no ledger is kept"),
 ];
 
 /// Warns about every key of the file that has no effect yet.

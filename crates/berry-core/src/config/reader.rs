@@ -37,6 +37,17 @@ pub(super) enum Kind {
     Table(&'static [Key]),
 }
 
+impl Kind {
+    /// Returns the keys of a table, or of the tables that are listed or named.
+    pub(super) fn keys(&self) -> Option<&'static [Key]> {
+        match self {
+            Self::Table(keys) => Some(keys),
+            Self::List(inner) | Self::Named(inner) => inner.keys(),
+            _ => None,
+        }
+    }
+}
+
 /// A key of a table, as it is described.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {

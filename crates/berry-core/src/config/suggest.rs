@@ -20,16 +20,14 @@ pub(super) fn help<'a>(
 /// Returns the known word that `word` is most probably a misspelling of.
 fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
+    let length = word.chars().count();
     // A third of the letters wrong is still a misspelling; more is another word.
-    let tolerated = word.chars().count() / 3;
+    let tolerated = length / 3;
     known
         .into_iter()
-        .map(|near| {
-            (
-                strsim::damerau_levenshtein(&word, &near.to_lowercase()),
-                near,
-            )
-        })
+        // A file may be wrong in thousands of places and have thousands of names.
+        .filter(|near| near.chars().count().abs_diff(length) <= tolerated)
+        .map(|near| (strsim::osa_distance(&word, &near.to_lowercase()), near))
         .filter(|&(distance, _)| distance <= tolerated)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, near)| near)

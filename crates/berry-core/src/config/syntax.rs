@@ -114,6 +114,13 @@ fn finding(text: &str, error: &Error) -> Diagnostic {
             Diagnostic::error("a value is missing")
         }
         "string values must be quoted" => Diagnostic::error(message),
+        "invalid basic string" if expected.as_deref() == Some("expected `\"`") => {
+            Diagnostic::error("the closing quote `\"` is missing")
+        }
+        "unexpected key or value" if expected.as_deref() == Some("expected newline, `#`") => {
+            Diagnostic::error("something follows the value on its line")
+                .help("look for a quote too many, or two keys on one line")
+        }
         _ => Diagnostic::error(message).help_if(expected),
     };
     finding.at(span)

@@ -49,6 +49,8 @@ pub struct Repeat {
     /// The backoff.
     pub wait: Duration,
     index: usize,
+    /// Of the failure that it follows.
+    reason: FailureKind,
 }
 
 #[derive(Debug)]
@@ -139,12 +141,12 @@ impl Attempts {
             return if self.may_move() {
                 Next::Stop
             } else {
-                self.plan_repeat()
+                self.plan_repeat(fault.kind)
             };
         }
         match self.pick(Order::Later) {
-            Ok(lease) => self.move_to(lease),
-            Err(_) => self.plan_repeat(),
+            Ok(lease) => self.move_to(lease, fault.kind),
+            Err(_) => self.plan_repeat(fault.kind),
         }
     }
 
@@ -204,11 +206,12 @@ impl Attempts {
         };
         let lease = self.pool.pick(&self.filter, skip, self.clock, pick).ok()?;
         self.note(lease.index());
+        self.pool.count_retry(repeat.reason);
         Some(lease)
     }
 
     /// Moves to an untried endpoint, where that can be paid for.
-    fn move_to(&mut self, lease: Lease) -> Next {
+    fn move_to(&mut self, lease: Lease, reason: FailureKind) -> Next {
         let now = self.clock.now();
         let suspect = lease
             .endpoint()
@@ -223,10 +226,11 @@ impl Attempts {
         self.moves_left -= 1;
         self.retries_left -= 1;
         self.note(lease.index());
+        self.pool.count_retry(reason);
         Next::Now(lease)
     }
 
-    fn plan_repeat(&mut self) -> Next {
+    fn plan_repeat(&mut self, reason: FailureKind) -> Next {
         let now = self.clock.now();
         let Some((index, ready_in)) = self.soonest_ready(now) else {
             return Next::Stop;
@@ -240,7 +244,11 @@ impl Attempts {
         }
         self.repeats += 1;
         self.retries_left -= 1;
-        Next::After(Repeat { wait, index })
+        Next::After(Repeat {
+            wait,
+            index,
+            reason,
+        })
     }
 
     /// Returns the tried endpoint that may be asked again first, and in how long.

@@ -30,6 +30,7 @@ use crate::key::Account;
 use crate::latency::Mode;
 use crate::lease::{Claimed, Lease};
 use crate::limits::{Limits, RetryPolicy};
+use crate::outcome::FailureKind;
 use crate::state::Signals;
 use crate::strategy::{Candidate, Draw, Strategy};
 
@@ -429,6 +430,11 @@ impl Pool {
         if order == Order::First {
             self.state.selections.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts an attempt that follows a failure of this kind.
+    pub(crate) fn count_retry(&self, reason: FailureKind) {
+        self.state.retries[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn count_first_pick(&self, draw: &Draw<'_>) -> Option<u64> {

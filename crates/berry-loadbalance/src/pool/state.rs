@@ -11,6 +11,7 @@ use berry_core::Tick;
 
 use crate::budget::RetryBudget;
 use crate::economy::Economy;
+use crate::outcome::FailureKind;
 use crate::strategy::Turns;
 
 /// See the module's documentation.
@@ -20,6 +21,8 @@ pub(super) struct PoolState {
     pub(super) first_picks: AtomicU64,
     /// Requests that were given an endpoint; the retries of one do not count.
     pub(super) selections: AtomicU64,
+    /// Attempts that followed a failure, by its kind, in the order of [`FailureKind::ALL`].
+    pub(super) retries: [AtomicU64; FailureKind::ALL.len()],
     pub(super) budget: Mutex<RetryBudget>,
     pub(super) economy: Economy,
     pub(super) last_resort: Mutex<LastResort>,

@@ -12,6 +12,7 @@ use super::{Candidates, Pool};
 use crate::breaker::BreakerState;
 use crate::endpoint::Endpoint;
 use crate::latency::Mode;
+use crate::outcome::FailureKind;
 use crate::state::{Signals, Tally};
 use crate::strategy::Candidate;
 
@@ -69,6 +70,13 @@ impl Pool {
     /// Returns how many requests were given an endpoint since the model is served.
     pub fn selections(&self) -> u64 {
         self.state.selections.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many attempts followed a failure of each kind since the model is served.
+    pub fn retries(&self) -> impl Iterator<Item = (FailureKind, u64)> {
+        let counts = self.state.retries.iter();
+        let counts = counts.map(|count| count.load(Ordering::Relaxed));
+        FailureKind::ALL.into_iter().zip(counts)
     }
 
     /// Returns the candidates of a first pick that nothing but health restricts.

@@ -132,6 +132,7 @@ impl Fleet {
     fn concerned(&self, whom: &Whom, scenario: &Scenario) -> Result<Vec<usize>, FleetError> {
         let average = Tokens {
             input: scenario.input_tokens,
+            cached: 0.0,
             output: scenario.output_tokens,
         };
         let cost = |place: &usize| {

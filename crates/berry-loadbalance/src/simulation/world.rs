@@ -260,6 +260,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             |mean: f64| mean * (SIZES * site::normal(&mut dice) - SIZES * SIZES / 2.0).exp();
         let tokens = Tokens {
             input: size(self.scenario.input_tokens),
+            cached: 0.0,
             output: size(self.scenario.output_tokens),
         };
         let now = self.clock.now();
@@ -410,6 +411,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             mode: Mode::Whole,
             tokens: Tokens {
                 input: 1.0,
+                cached: 0.0,
                 output: 1.0,
             },
             patience: self.fleet.probe_patience,

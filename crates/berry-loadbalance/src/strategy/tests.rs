@@ -255,7 +255,8 @@ fn smart_ai_explores_a_costly_endpoint_once_in_an_interval_while_it_can_afford_i
     );
     let mut rng = fastrand::Rng::with_seed(1);
     for _ in 0..1_000 {
-        economy.record(Tokens::default(), &endpoints[0].prices);
+        let tokens = Tokens::default();
+        economy.record(tokens, tokens.cost(&endpoints[0].prices));
     }
     let mut choose = |second| {
         let now = Tick::from(Duration::from_secs(second));

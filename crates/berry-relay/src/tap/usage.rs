@@ -68,6 +68,7 @@ impl From<Usage> for Tokens {
     fn from(usage: Usage) -> Self {
         Self {
             input: usage.input() as f64,
+            cached: usage.cache_read as f64,
             output: usage.output() as f64,
         }
     }

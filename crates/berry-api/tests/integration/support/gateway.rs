@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use berry_api::telemetry::LogFile;
+use berry_api::telemetry::Logs;
 use berry_api::{App, Options};
 use berry_core::{Config, Source};
 use berry_relay::Names;
@@ -46,7 +46,7 @@ impl Gateway {
         let app = App::build(Options {
             config: parse(&source),
             source,
-            log_file: LogFile::default(),
+            logs: Logs::default(),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             max_connections,
             seed: 7,

@@ -1,9 +1,10 @@
-//! The file described: for people as a document, for editors as a JSON Schema.
+//! The file described: for people as a document and an example, for editors as a JSON Schema.
 //!
-//! Both come from the declarations that files are read by and from the defaults that are used, so
-//! neither can say something else than the gateway does.
+//! All come from the declarations that files are read by and from the defaults that are used, so
+//! none can say something else than the gateway does.
 
 mod defaults;
+mod example;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -104,13 +105,12 @@ impl<'a> Reference<'a> {
 
     /// Writes the table at a path, and then those in it.
     fn section(&self, page: &mut String, path: &str, key: &Key) {
-        let (path, keys, brackets) = match key.kind {
-            Kind::Table(keys) => (path.to_owned(), keys, ("[", "]")),
-            Kind::Named(Kind::Table(keys)) => (format!("{path}.<id>"), *keys, ("[", "]")),
-            Kind::List(Kind::Table(keys)) => (path.to_owned(), *keys, ("[[", "]]")),
-            _ => return,
+        let Some(keys) = key.kind.keys() else { return };
+        let (path, open, close) = match key.kind {
+            Kind::Named(_) => (format!("{path}.<id>"), "[", "]"),
+            Kind::List(_) => (path.to_owned(), "[[", "]]"),
+            _ => (path.to_owned(), "[", "]"),
         };
-        let (open, close) = brackets;
         // Writing to a string cannot fail.
         let _ = write!(
             page,
@@ -118,7 +118,7 @@ impl<'a> Reference<'a> {
             about(key)
         );
         for key in keys {
-            if !is_table(key.kind) {
+            if key.kind.keys().is_none() {
                 let _ = writeln!(page, "{}", self.row(&path, key));
             }
         }
@@ -143,15 +143,6 @@ impl<'a> Reference<'a> {
             "| `{name}` | {value} | {} | {meaning} |",
             default.unwrap_or_default()
         )
-    }
-}
-
-/// Whether a value has keys of its own to describe.
-fn is_table(kind: Kind) -> bool {
-    match kind {
-        Kind::Table(_) => true,
-        Kind::Named(inner) | Kind::List(inner) => matches!(inner, Kind::Table(_)),
-        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Resolves `[users.<id>]`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -37,14 +37,14 @@ impl Resolver<'_> {
                     .help("add a table `[users.<id>]` with a `token`"),
             );
         }
-        let models = models.value().map_or(&[][..], |table| &table.0);
+        let models = Called::of(models.value().map_or(&[][..], |table| &table.0));
         let mut owners: HashMap<TokenDigest, &str> = HashMap::new();
         let mut users = Vec::new();
         for Entry { key, value } in entries {
             let Some(file) = value.as_ref().map(Spanned::get_ref) else {
                 continue;
             };
-            let Some(user) = self.user(key, file, models) else {
+            let Some(user) = self.user(key, file, &models) else {
                 continue;
             };
             if let Some(owner) = owners.insert(user.token, key.get_ref()) {
@@ -69,7 +69,7 @@ impl Resolver<'_> {
         &mut self,
         key: &Spanned<String>,
         file: &UserFile,
-        models: &[Entry<ModelFile>],
+        models: &Called<'_>,
     ) -> Option<User> {
         let id = self.name("a user's id", key, UserName::parse);
         let token = self.token(key, file);
@@ -154,12 +154,7 @@ impl Resolver<'_> {
     }
 
     /// Resolves the names of models to their keys.
-    fn allowed_models(
-        &mut self,
-        id: &str,
-        file: &UserFile,
-        models: &[Entry<ModelFile>],
-    ) -> AllowedModels {
+    fn allowed_models(&mut self, id: &str, file: &UserFile, models: &Called<'_>) -> AllowedModels {
         let Some(names) = file
             .allowed_models
             .value()
@@ -170,17 +165,15 @@ impl Resolver<'_> {
         let mut keys = Vec::new();
         for name in names {
             let text = name.get_ref();
-            let mut called = models
-                .iter()
-                .filter(|model| is_called(model, text))
-                .peekable();
-            if called.peek().is_none() {
+            let called = models.0.get(text.as_str());
+            if called.is_none() {
                 let message = format!("user `{id}` is allowed `{text}`, which is not a model");
-                let help = suggest::help(text, models.iter().flat_map(names_of));
+                let help = suggest::help(text, models.0.keys().copied());
                 self.findings
                     .push(Diagnostic::warning(message).at(name.span()).help_if(help));
             }
-            keys.extend(called.filter_map(|model| ModelName::parse(model.key.get_ref()).ok()));
+            let called = called.into_iter().flatten();
+            keys.extend(called.filter_map(|key| ModelName::parse(key).ok()));
         }
         AllowedModels::Only(keys)
     }
@@ -217,9 +210,23 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether a model has this public name or key.
-fn is_called(model: &Entry<ModelFile>, text: &str) -> bool {
-    names_of(model).any(|name| name == text)
+/// The keys of the models that are called so, by key or public name.
+struct Called<'a>(BTreeMap<&'a str, Vec<&'a str>>);
+
+impl<'a> Called<'a> {
+    fn of(models: &'a [Entry<ModelFile>]) -> Self {
+        let mut called: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for model in models {
+            let key = model.key.get_ref().as_str();
+            for name in names_of(model) {
+                let keys = called.entry(name).or_default();
+                if keys.last() != Some(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        Self(called)
+    }
 }
 
 /// Returns the key and the public name of a model.

@@ -1,9 +1,11 @@
 //! What a file becomes, and what its author is told.
 //!
 //! `syntax`, `values`, `providers`, `models` and `users` show findings as a terminal does;
-//! `lint` does so with what is legal and odd; `resolved` looks at the configuration that comes out; `mutation` breaks a good file in every
-//! way it can think of.
+//! `lint` does so with what is legal and odd. `resolved` looks at the configuration that comes out,
+//! `reference` at what describes it, `alive` at what other tests make of it; `mutation` breaks a
+//! good file in every way it can think of.
 
+mod alive;
 mod lint;
 mod models;
 mod mutation;

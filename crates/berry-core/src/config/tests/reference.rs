@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{COMPLETE, PROTOCOLS, STRATEGIES};
+use super::{COMPLETE, PROTOCOLS, STRATEGIES, alive};
 use crate::config::{Reference, Vocabulary};
 
 const VOCABULARY: Vocabulary<'_> = Vocabulary {
@@ -67,5 +67,38 @@ fn every_default_is_that_of_a_key_that_is_documented() {
     for path in reference.defaults.keys() {
         let steps: Vec<_> = path.split('.').collect();
         assert!(find(&schema, &steps).is_some(), "{path}");
+    }
+}
+
+/// Whether a file has a value at a path, in any of its tables and arrays.
+fn has(value: &toml::Value, path: &[&str]) -> bool {
+    match (value, path) {
+        (_, []) => true,
+        (toml::Value::Array(items), _) => items.iter().any(|item| has(item, path)),
+        (toml::Value::Table(table), ["*", rest @ ..]) => {
+            table.values().any(|value| has(value, rest))
+        }
+        (toml::Value::Table(table), [key, rest @ ..]) => {
+            table.get(*key).is_some_and(|value| has(value, rest))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn the_example_has_every_key_at_least_as_a_comment() {
+    let example = Reference::new(&VOCABULARY).example();
+    let lines = example.lines().map(|line| {
+        let written = line.strip_prefix("# ").unwrap_or(line);
+        let key = written.split(" = ").next().unwrap_or_default();
+        let is_key = written.len() > key.len() && !key.contains([' ', '"']);
+        if is_key { written } else { line }
+    });
+    let file: Vec<_> = lines.collect();
+    let file: toml::Value = file.join("\n").parse::<toml::Table>().unwrap().into();
+
+    for path in alive::paths() {
+        let steps: Vec<_> = path.split('.').collect();
+        assert!(has(&file, &steps), "{path}");
     }
 }

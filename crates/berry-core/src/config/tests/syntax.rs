@@ -32,13 +32,11 @@ fn a_broken_line_does_not_hide_what_is_wrong_elsewhere() {
       |
       = help: did you mean `max_internal_retries`?
 
-    error: invalid basic string
+    error: the closing quote `"` is missing
      --> config.toml:5:35
       |
     5 | base_url = "http://localhost:11434
       |                                   ^
-      |
-      = help: expected `"`
 
     error: unknown key `enabeld` in `providers.local`
      --> config.toml:6:1
@@ -176,21 +174,19 @@ fn a_key_on_a_broken_line_is_not_shown() {
     3 | api_key = ********************
       |           ^^^^^^^^^^^^^^^^^^^^
 
-    error: invalid basic string
+    error: the closing quote `"` is missing
      --> config.toml:6:32
       |
     6 | api_key = "********************
       |                                ^
-      |
-      = help: expected `"`
 
-    error: unexpected key or value
+    error: something follows the value on its line
      --> config.toml:8:28
       |
     8 | token = "*****************""
       |                            ^
       |
-      = help: expected newline, `#`
+      = help: look for a quote too many, or two keys on one line
 
     3 errors; configuration not loaded
     "#);

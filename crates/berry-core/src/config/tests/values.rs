@@ -414,26 +414,18 @@ fn a_timeout_that_loses_to_another_is_warned_about() {
 fn a_setting_without_effect_is_warned_about() {
     let shown = findings(
         r#"
-            [settings]
-            audit_log = "audit.jsonl"
-            [usage]
-            database = "usage.db"
+            [telemetry]
+            otlp_endpoint = "http://collector:4318"
         "#,
     );
 
     assert_snapshot!(shown, @r#"
-    warning: `audit_log` has no effect yet: no audit log is written
+    warning: `otlp_endpoint` has no effect yet: traces are not sent
      --> config.toml:2:1
       |
-    2 | audit_log = "audit.jsonl"
-      | ^^^^^^^^^
+    2 | otlp_endpoint = "http://collector:4318"
+      | ^^^^^^^^^^^^^
 
-    warning: `database` has no effect yet: no ledger is kept
-     --> config.toml:4:1
-      |
-    4 | database = "usage.db"
-      | ^^^^^^^^
-
-    2 warnings
+    1 warning
     "#);
 }

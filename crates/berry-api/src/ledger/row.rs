@@ -1,0 +1,42 @@
+//! What is written of one request.
+
+use std::time::Duration;
+
+use berry_core::config::Prices;
+use berry_loadbalance::{EndpointKey, Tokens};
+use berry_relay::Usage;
+use jiff::Timestamp;
+
+/// A billionth of a dollar: sums of whole ones are exact.
+const NANODOLLARS: f64 = 1e9;
+
+/// One request, as it ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// When it ended.
+    pub(crate) at: Timestamp,
+    pub(crate) user: Box<str>,
+    /// The public model.
+    pub(crate) model: Box<str>,
+    /// Who was asked last; none where nobody could be.
+    pub(crate) endpoint: Option<EndpointKey>,
+    pub(crate) status: u16,
+    pub(crate) usage: Usage,
+    /// The usage is not the upstream's own count.
+    pub(crate) estimated: bool,
+    /// None where prices are unknown.
+    pub(crate) nanodollars: Option<i64>,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) latency: Duration,
+    pub(crate) attempts: u32,
+}
+
+/// Returns what this usage costs, as far as prices are known.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the cast saturates, at more dollars than there are"
+)]
+pub(crate) fn nanodollars(usage: Usage, prices: &Prices) -> Option<i64> {
+    let cost = Tokens::from(usage).cost(prices)?;
+    Some((cost * NANODOLLARS).round() as i64)
+}

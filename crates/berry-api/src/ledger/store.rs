@@ -1,0 +1,268 @@
+//! The file: its tables, and how rows get into and out of them.
+//!
+//! `request` has a row for each request; `total` has their sums by hour and by day (`span` is in
+//! seconds), user, model and backend, so that a month's report reads thousands of rows and not millions.
+//! Both are written in one transaction: they agree. Costs are whole billionths of a dollar, times of
+//! requests milliseconds since 1970, times of totals seconds, all in UTC.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, params};
+
+use super::row::Row;
+
+/// Grows with the tables; a file of a later one is left alone.
+const VERSION: i64 = 1;
+/// How long another program may lock the file before the rows wait for the next try.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The most rows that are deleted at once, so that new ones do not wait long.
+const DELETED_AT_ONCE: i64 = 10_000;
+const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+/// What is summed up.
+const SPANS: [i64; 2] = [HOUR, DAY];
+
+const TABLES: &str = "
+BEGIN;
+CREATE TABLE request (
+  at INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  model TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  upstream_model TEXT NOT NULL,
+  status INTEGER NOT NULL,
+  uncached INTEGER NOT NULL,
+  cache_read INTEGER NOT NULL,
+  cache_write INTEGER NOT NULL,
+  visible INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  nanodollars INTEGER,
+  first_byte_us INTEGER,
+  latency_us INTEGER NOT NULL,
+  attempts INTEGER NOT NULL
+);
+CREATE TABLE total (
+  span INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  user TEXT NOT NULL,
+  model TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  upstream_model TEXT NOT NULL,
+  requests INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  uncached INTEGER NOT NULL,
+  cache_read INTEGER NOT NULL,
+  cache_write INTEGER NOT NULL,
+  visible INTEGER NOT NULL,
+  reasoning INTEGER NOT NULL,
+  nanodollars INTEGER NOT NULL,
+  latency_us INTEGER NOT NULL,
+  PRIMARY KEY (span, start, user, model, provider, upstream_model)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+COMMIT;
+";
+
+const INSERT: &str = "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+
+const ADD: &str = "
+INSERT INTO total VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  estimated = estimated + excluded.estimated,
+  uncached = uncached + excluded.uncached,
+  cache_read = cache_read + excluded.cache_read,
+  cache_write = cache_write + excluded.cache_write,
+  visible = visible + excluded.visible,
+  reasoning = reasoning + excluded.reasoning,
+  nanodollars = nanodollars + excluded.nanodollars,
+  latency_us = latency_us + excluded.latency_us
+";
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// SQLite says so.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// The folder cannot be made.
+    #[error("its folder cannot be made: {0}")]
+    Folder(#[from] std::io::Error),
+    /// A later Berry has written it.
+    #[error("it has version {found}, this Berry knows {VERSION}")]
+    Newer {
+        /// Its version.
+        found: i64,
+    },
+}
+
+/// The file, open to be written.
+#[derive(Debug)]
+pub(super) struct Store(Connection);
+
+impl Store {
+    /// Opens the file, and makes it where there is none.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = Connection::open(path)?;
+        file.busy_timeout(PATIENCE)?;
+        // A killed process loses nothing that is committed; a machine that loses its power may.
+        file.pragma_update(None, "journal_mode", "WAL")?;
+        file.pragma_update(None, "synchronous", "NORMAL")?;
+        match version(&file)? {
+            0 => file.execute_batch(TABLES)?,
+            VERSION => {}
+            found => return Err(StoreError::Newer { found }),
+        }
+        Ok(Self(file))
+    }
+
+    /// Writes rows: all of them or none.
+    pub(super) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        let all = self.0.transaction()?;
+        insert(&all, rows)?;
+        add(&all, rows)?;
+        Ok(all.commit()?)
+    }
+
+    /// Deletes some of what is older than `cutoff`, in seconds; returns whether that was all.
+    pub(super) fn prune(&mut self, cutoff: i64) -> Result<bool, StoreError> {
+        // Rows are in the order of their ends, nearly.
+        let deleted = self.0.execute(
+            "DELETE FROM request WHERE at < ?1 AND rowid <= ?2 + (SELECT min(rowid) FROM request)",
+            params![cutoff * 1_000, DELETED_AT_ONCE],
+        )?;
+        for span in SPANS {
+            self.0.execute(
+                "DELETE FROM total WHERE span = ?1 AND start < ?2",
+                params![span, cutoff - cutoff.rem_euclid(span)],
+            )?;
+        }
+        Ok(deleted == 0)
+    }
+}
+
+/// Opens a file to be read only.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let file = Connection::open_with_flags(path, flags)?;
+    file.busy_timeout(PATIENCE)?;
+    match version(&file)? {
+        VERSION => Ok(file),
+        found => Err(StoreError::Newer { found }),
+    }
+}
+
+fn version(file: &Connection) -> rusqlite::Result<i64> {
+    file.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn insert(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
+    let mut insert = all.prepare_cached(INSERT)?;
+    for row in rows {
+        let (provider, upstream_model) = backend(row);
+        insert.execute(params![
+            row.at.as_millisecond(),
+            row.user,
+            row.model,
+            provider,
+            upstream_model,
+            row.status,
+            whole(row.usage.uncached),
+            whole(row.usage.cache_read),
+            whole(row.usage.cache_write),
+            whole(row.usage.visible),
+            whole(row.usage.reasoning),
+            row.estimated,
+            row.nanodollars,
+            row.first_byte.map(micros),
+            micros(row.latency),
+            row.attempts,
+        ])?;
+    }
+    Ok(())
+}
+
+/// By what totals are told apart: start of the hour, user, model, provider, upstream's model.
+type Key<'a> = (i64, &'a str, &'a str, &'a str, &'a str);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Total {
+    requests: i64,
+    failed: i64,
+    estimated: i64,
+    uncached: i64,
+    cache_read: i64,
+    cache_write: i64,
+    visible: i64,
+    reasoning: i64,
+    nanodollars: i64,
+    latency: i64,
+}
+
+/// Adds the rows to the totals, each of which is touched once.
+fn add(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
+    let mut hours: BTreeMap<Key<'_>, Total> = BTreeMap::new();
+    for row in rows {
+        let (provider, upstream_model) = backend(row);
+        let second = row.at.as_second();
+        let hour = second - second.rem_euclid(HOUR);
+        let key = (hour, &*row.user, &*row.model, provider, upstream_model);
+        let total = hours.entry(key).or_default();
+        total.requests += 1;
+        total.failed += i64::from(row.status >= 400);
+        total.estimated += i64::from(row.estimated);
+        total.uncached += whole(row.usage.uncached);
+        total.cache_read += whole(row.usage.cache_read);
+        total.cache_write += whole(row.usage.cache_write);
+        total.visible += whole(row.usage.visible);
+        total.reasoning += whole(row.usage.reasoning);
+        total.nanodollars += row.nanodollars.unwrap_or_default();
+        total.latency += micros(row.latency);
+    }
+    let mut add = all.prepare_cached(ADD)?;
+    for ((hour, user, model, provider, upstream_model), total) in &hours {
+        for span in SPANS {
+            add.execute(params![
+                span,
+                hour - hour.rem_euclid(span),
+                user,
+                model,
+                provider,
+                upstream_model,
+                total.requests,
+                total.failed,
+                total.estimated,
+                total.uncached,
+                total.cache_read,
+                total.cache_write,
+                total.visible,
+                total.reasoning,
+                total.nanodollars,
+                total.latency,
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the provider and its model; empty where nobody was asked.
+fn backend(row: &Row) -> (&str, &str) {
+    let key = row.endpoint.as_ref();
+    key.map_or(("", ""), |key| (key.provider.as_str(), &*key.model))
+}
+
+/// Returns a count as SQLite has numbers.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

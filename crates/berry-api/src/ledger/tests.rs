@@ -1,0 +1,272 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use berry_core::config::{Prices, Usage as Configured};
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::report::{GroupBy, Period, Sums, report};
+use super::row::{Row, nanodollars};
+use super::store::Store;
+use super::*;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("usage.db");
+    (folder, path)
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A request of 10 tokens in and 5 out, which ended then.
+fn row(user: &str, when: &str) -> Row {
+    Row {
+        at: at(when),
+        user: user.into(),
+        model: "chat".into(),
+        endpoint: None,
+        status: 200,
+        usage: berry_relay::Usage {
+            uncached: 6,
+            cache_read: 3,
+            cache_write: 1,
+            visible: 4,
+            reasoning: 1,
+        },
+        estimated: false,
+        nanodollars: Some(1_500),
+        first_byte: None,
+        latency: Duration::from_millis(2),
+        attempts: 1,
+    }
+}
+
+fn ledger(path: &Path) -> Ledger {
+    Ledger::start(&Configured {
+        database: Some(path.to_owned()),
+        // A row of any day is kept.
+        retention_days: 100_000,
+    })
+    .unwrap()
+}
+
+fn count(path: &Path, table: &str) -> i64 {
+    let file = Connection::open(path).unwrap();
+    let query = format!("SELECT count(*) FROM {table}");
+    file.query_row(&query, [], |row| row.get(0)).unwrap()
+}
+
+/// Returns the groups and their requests.
+fn requests(path: &Path, group_by: GroupBy, from: &str, to: &str) -> Vec<(String, i64)> {
+    let groups = report(path, group_by, Period::covering(at(from), at(to))).unwrap();
+    let groups = groups.into_iter();
+    groups.map(|(name, sums)| (name, sums.requests)).collect()
+}
+
+#[test]
+fn rows_are_summed_up_by_whom_and_by_day() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    ledger.put(row("ada", "2026-11-01T10:59:59Z"));
+    ledger.put(row("ada", "2026-11-01T11:00:00Z"));
+    ledger.put(row("bob", "2026-11-02T00:00:00Z"));
+    let mut failed = row("bob", "2026-11-02T00:00:01Z");
+    (failed.status, failed.estimated, failed.nanodollars) = (502, true, None);
+    ledger.put(failed);
+    ledger.flush();
+
+    let month = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+    let users = report(&path, GroupBy::User, month).unwrap();
+
+    let sums = |failed, nanodollars| Sums {
+        requests: 2,
+        failed,
+        estimated: failed,
+        uncached: 12,
+        cache_read: 6,
+        cache_write: 2,
+        visible: 8,
+        reasoning: 2,
+        nanodollars,
+        latency_us: 4_000,
+    };
+    let expected = [
+        ("ada".to_owned(), sums(0, 3_000)),
+        ("bob".to_owned(), sums(1, 1_500)),
+    ];
+    assert_eq!(users, expected);
+    let days = requests(
+        &path,
+        GroupBy::Day,
+        "2026-11-01T00:00:00Z",
+        "2026-12-01T00:00:00Z",
+    );
+    let expected = [("2026-11-01".to_owned(), 2), ("2026-11-02".to_owned(), 2)];
+    assert_eq!(days, expected);
+    assert_eq!(count(&path, "request"), 4);
+}
+
+#[test]
+fn a_period_takes_whole_days_from_their_sums_and_the_rest_by_the_hour() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    // One request in each hour of four days.
+    let first = at("2026-11-01T00:30:00Z").as_second();
+    for hour in 0..96 {
+        let when = Timestamp::from_second(first + hour * 3_600).unwrap();
+        ledger.put(row("ada", &when.to_string()));
+    }
+    ledger.flush();
+
+    for (from, to, expected) in [
+        ("2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z", 96),
+        ("2026-11-01T05:00:00Z", "2026-11-04T07:00:00Z", 74),
+        ("2026-11-01T05:00:00Z", "2026-11-02T07:00:00Z", 26),
+        ("2026-11-02T05:00:00Z", "2026-11-02T07:00:00Z", 2),
+        ("2026-11-02T05:20:00Z", "2026-11-02T05:40:00Z", 1),
+        ("2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z", 24),
+        ("2026-12-01T00:00:00Z", "2026-12-03T00:00:00Z", 0),
+    ] {
+        let found = requests(&path, GroupBy::User, from, to);
+        let found = found.first().map_or(0, |(_, requests)| *requests);
+        assert_eq!(found, expected, "{from} {to}");
+    }
+}
+
+#[test]
+fn what_is_old_is_deleted() {
+    let (_folder, path) = folder();
+    let mut store = Store::open(&path).unwrap();
+    let days = [
+        "2026-11-01T10:00:00Z",
+        "2026-11-02T10:00:00Z",
+        "2026-11-03T10:00:00Z",
+    ];
+    store.write(&days.map(|day| row("ada", day))).unwrap();
+
+    let cutoff = at("2026-11-02T10:30:00Z").as_second();
+    while !store.prune(cutoff).unwrap() {}
+
+    assert_eq!(count(&path, "request"), 1);
+    // The day that is cut in two is kept as long as any of it.
+    let left = requests(
+        &path,
+        GroupBy::Day,
+        "2026-11-01T00:00:00Z",
+        "2026-12-01T00:00:00Z",
+    );
+    let left: Vec<_> = left.iter().map(|(day, _)| day.as_str()).collect();
+    assert_eq!(left, ["2026-11-02", "2026-11-03"]);
+}
+
+#[test]
+fn a_file_that_is_locked_for_a_while_costs_no_row() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    ledger.flush();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    for _ in 0..10 {
+        ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    }
+    ledger.flush();
+    assert_eq!(count(&path, "request"), 0);
+    other.execute_batch("COMMIT").unwrap();
+
+    // It is tried again every second, by itself.
+    while count(&path, "request") < 10 {}
+    assert_eq!(ledger.loss().unwrap().count(), 0);
+}
+
+#[test]
+fn what_can_never_be_written_is_counted_and_nobody_waits() {
+    let (_folder, path) = folder();
+    std::fs::write(
+        &path,
+        "this is no database, but it is long enough to be taken for one",
+    )
+    .unwrap();
+    let ledger = ledger(&path);
+
+    let put = 100_000;
+    for _ in 0..put {
+        ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    }
+    ledger.flush();
+
+    let lost = ledger.loss().unwrap().count();
+    assert!((1..put).contains(&lost), "{lost}");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    assert!(kept.starts_with("this is no database"), "{kept}");
+}
+
+#[test]
+fn a_file_of_a_later_version_is_left_alone() {
+    let (_folder, path) = folder();
+    let file = Connection::open(&path).unwrap();
+    file.pragma_update(None, "user_version", 7).unwrap();
+
+    let error = Store::open(&path).unwrap_err();
+
+    assert_eq!(error.to_string(), "it has version 7, this Berry knows 1");
+    assert!(
+        report(
+            &path,
+            GroupBy::User,
+            Period::covering(at("2026-11-01T00:00:00Z"), at("2026-11-02T00:00:00Z"))
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn a_cost_is_exact_to_the_billionth_of_a_dollar() {
+    let usage = |uncached, cache_read, cache_write, visible, reasoning| berry_relay::Usage {
+        uncached,
+        cache_read,
+        cache_write,
+        visible,
+        reasoning,
+    };
+    let prices = |input, output, cached_input, request| Prices {
+        input,
+        output,
+        cached_input,
+        request,
+    };
+    let tokens = prices(Some(2.5), Some(10.0), Some(1.25), None);
+    for (usage, prices, expected) in [
+        (usage(1_000, 0, 0, 500, 0), tokens, Some(7_500_000)),
+        // What is cached has its own price, what is put there that of all input, and reasoning that of
+        // all output.
+        (usage(600, 400, 0, 300, 200), tokens, Some(7_000_000)),
+        (usage(500, 400, 100, 300, 200), tokens, Some(7_000_000)),
+        (usage(1, 0, 0, 0, 0), tokens, Some(2_500)),
+        (
+            usage(1_000, 0, 0, 500, 0),
+            prices(None, None, None, Some(0.02)),
+            Some(20_000_000),
+        ),
+        (
+            usage(1_000, 0, 0, 500, 0),
+            prices(Some(2.5), None, None, None),
+            None,
+        ),
+        (
+            usage(1_000, 0, 0, 0, 0),
+            prices(Some(0.02), None, None, None),
+            Some(20_000),
+        ),
+        (usage(1_000, 0, 0, 500, 0), Prices::default(), None),
+    ] {
+        assert_eq!(
+            nanodollars(usage, &prices),
+            expected,
+            "{usage:?} {prices:?}"
+        );
+    }
+}

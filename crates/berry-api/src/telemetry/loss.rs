@@ -1,0 +1,174 @@
+//! What telemetry loses: lines, rows and spans that could not be written. Traffic never waits for them.
+//!
+//! Each output has one [`Loss`], which counts and knows whether it loses now. One task looks at all of
+//! them: an operator reads one warning when an output begins to lose, and one with the sum when it
+//! works again. Whoever loses does not log it itself: its words might be the next to be lost.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// How often the task looks.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What one output has lost. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Loss(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    output: &'static str,
+    count: AtomicU64,
+    losing: AtomicBool,
+    cause: Mutex<Option<Box<str>>>,
+}
+
+impl Loss {
+    /// Begins with nothing lost; `output` is a label and a word for people.
+    pub(crate) fn of(output: &'static str) -> Self {
+        Self(Arc::new(Inner {
+            output,
+            count: AtomicU64::new(0),
+            losing: AtomicBool::new(false),
+            cause: Mutex::default(),
+        }))
+    }
+
+    /// Returns which output it is.
+    pub(crate) fn output(&self) -> &'static str {
+        self.0.output
+    }
+
+    /// Returns how much has been lost.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Counts what is lost.
+    pub(crate) fn lose(&self, count: u64, cause: impl fmt::Display) {
+        // The cause of an outage is its first.
+        if !self.0.losing.swap(true, Ordering::Relaxed) {
+            *self.0.cause.lock() = Some(cause.to_string().into());
+        }
+        self.0.count.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Notes that the output works.
+    pub(crate) fn works(&self) {
+        if self.0.losing.load(Ordering::Relaxed) {
+            self.0.losing.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What operators have been told of one loss.
+#[derive(Debug)]
+struct Told {
+    loss: Loss,
+    /// They know that it goes on.
+    losing: bool,
+    /// How much they know of.
+    count: u64,
+}
+
+/// What is to be said of a loss.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Begun,
+    Ended(u64),
+}
+
+impl Told {
+    fn news(&mut self) -> Option<News> {
+        let losing = self.loss.0.losing.load(Ordering::Relaxed);
+        let count = self.loss.count();
+        if losing {
+            return (!std::mem::replace(&mut self.losing, true)).then_some(News::Begun);
+        }
+        let was_losing = std::mem::take(&mut self.losing);
+        let lost = count - self.count;
+        self.count = count;
+        (was_losing || lost > 0).then_some(News::Ended(lost))
+    }
+}
+
+/// Warns of losses until `stopping`.
+pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
+    let mut told: Vec<_> = losses
+        .into_iter()
+        .map(|loss| Told {
+            loss,
+            losing: false,
+            count: 0,
+        })
+        .collect();
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
+        for told in &mut told {
+            let news = told.news();
+            let output = told.loss.output();
+            match news {
+                Some(News::Begun) => {
+                    let cause = told.loss.0.cause.lock().clone();
+                    warn!(
+                        output,
+                        cause = cause.as_deref(),
+                        "telemetry cannot be written"
+                    );
+                }
+                Some(News::Ended(lost)) => warn!(output, lost, "telemetry is written again"),
+                None => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_told_of_when_it_begins_and_when_it_ends() {
+        let loss = Loss::of("test");
+        let mut told = Told {
+            loss: loss.clone(),
+            losing: false,
+            count: 0,
+        };
+        assert_eq!(told.news(), None);
+
+        loss.lose(2, "the first cause");
+        loss.lose(1, "another");
+        assert_eq!(told.news(), Some(News::Begun));
+        loss.lose(4, "another");
+        assert_eq!(told.news(), None);
+        loss.works();
+
+        assert_eq!(told.news(), Some(News::Ended(7)));
+        assert_eq!(told.news(), None);
+        assert_eq!(loss.0.cause.lock().as_deref(), Some("the first cause"));
+    }
+
+    #[test]
+    fn an_outage_that_nobody_saw_is_told_of_afterwards() {
+        let loss = Loss::of("test");
+        let mut told = Told {
+            loss: loss.clone(),
+            losing: false,
+            count: 0,
+        };
+
+        loss.lose(2, "a short one");
+        loss.works();
+
+        assert_eq!(told.news(), Some(News::Ended(2)));
+        assert_eq!(loss.count(), 2);
+    }
+}

@@ -1,0 +1,150 @@
+//! `usage`: what was used and what it cost, from the ledger of a running gateway.
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::args::ConfigArg;
+use crate::output::{self, Table};
+use crate::running::Running;
+
+/// What is asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    file: ConfigArg,
+    /// By what the sums are told apart
+    #[arg(long, value_enum, default_value_t)]
+    group_by: GroupBy,
+    /// A date (its beginning, in UTC) or an instant; without it, 30 days before `--to`
+    #[arg(long, value_name = "WHEN")]
+    from: Option<String>,
+    /// A date (its end) or an instant; without it, now
+    #[arg(long, value_name = "WHEN")]
+    to: Option<String>,
+    /// Where the gateway is; without it, where the configuration says
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// How the sums are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum GroupBy {
+    #[default]
+    User,
+    Model,
+    Provider,
+    Day,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// A table for people
+    #[default]
+    Text,
+    /// For spreadsheets
+    Csv,
+    /// For programs: one JSON value
+    Json,
+}
+
+/// Asks the gateway, and prints what it says.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let gateway = Running::find(&options.file.config, options.url.as_deref())?;
+    gateway.require_admin(&options.file.config)?;
+    let path = path(&options);
+    match options.format {
+        Format::Csv => {
+            let table = gateway.ask(&format!("{path}&format=csv")).await?;
+            Ok(output::text(std::str::from_utf8(&table)?)?)
+        }
+        Format::Json => output::json(&gateway.ask_json::<Value>(&path).await?),
+        Format::Text => print(&gateway.ask_json(&path).await?),
+    }
+}
+
+fn path(options: &Options) -> String {
+    let group_by = options.group_by.to_possible_value();
+    let group_by = group_by.as_ref().map_or("user", |value| value.get_name());
+    let member = |name, value: &Option<String>| match value {
+        Some(value) => format!("&{name}={}", escaped(value)),
+        None => String::new(),
+    };
+    let (from, to) = (member("from", &options.from), member("to", &options.to));
+    format!("/admin/usage?group_by={group_by}{from}{to}")
+}
+
+/// Escapes what would end the value, or be read as something else.
+fn escaped(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'.' | b':' => {
+            char::from(byte).to_string()
+        }
+        other => format!("%{other:02X}"),
+    });
+    bytes.collect()
+}
+
+fn print(report: &Value) -> anyhow::Result<()> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let group_by = text(&report["group_by"]);
+    output::line(&format!(
+        "Usage from {} to {}",
+        text(&report["from"]),
+        text(&report["to"])
+    ))?;
+    let mut table = Table::indented();
+    let heads = [
+        &*group_by,
+        "requests",
+        "failed",
+        "input",
+        "cached",
+        "output",
+        "reasoning",
+        "USD",
+        "ms",
+    ];
+    table.row(heads);
+    let rows = report["rows"].as_array().into_iter().flatten();
+    for row in rows {
+        table.row(cells(&text(&row[&group_by]), row));
+    }
+    table.row(cells("total", &report["total"]));
+    output::text(&table.to_string())?;
+    match report["total"]["estimated"].as_u64() {
+        Some(estimated) if estimated > 0 => output::line(&format!(
+            "  {estimated} requests were not counted by their providers; their tokens are estimated"
+        ))?,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn cells(name: &str, sums: &Value) -> [String; 9] {
+    let number = |member: &str| sums[member].to_string();
+    let cost = sums["cost_usd"].as_f64().unwrap_or_default();
+    [
+        if name.is_empty() { "(none)" } else { name }.to_owned(),
+        number("requests"),
+        number("failed"),
+        number("input_tokens"),
+        number("cached_input_tokens"),
+        number("output_tokens"),
+        number("reasoning_tokens"),
+        format!("{cost:.4}"),
+        number("average_latency_ms"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stays_one_value() {
+        assert_eq!(escaped("2026-11-01T10:00:00Z"), "2026-11-01T10:00:00Z");
+        assert_eq!(escaped("a&b=c d+e"), "a%26b%3Dc%20d%2Be");
+    }
+}
