@@ -55,6 +55,8 @@ pub struct Answer {
     shape: Shape,
     tap: Tap,
     idle: Quiet,
+    /// The silence that is allowed from the first content on.
+    idle_within: Option<Duration>,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
@@ -63,9 +65,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
-    pub(crate) fn events(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Events(Splitter::default()), tap, idle)
+    /// Begins to read a stream of events. `before` bounds silence before the first content, `within`
+    /// from there on.
+    pub(crate) fn events(
+        upstream: Source,
+        tap: Tap,
+        before: Option<Duration>,
+        within: Option<Duration>,
+    ) -> Self {
+        let mut answer = Self::new(upstream, Shape::Events(Splitter::default()), tap, before);
+        answer.idle_within = within;
+        answer
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
@@ -84,6 +94,7 @@ impl Answer {
             shape,
             tap,
             idle: Quiet::new(idle),
+            idle_within: idle,
             held: VecDeque::new(),
             held_bytes: 0,
             ending: None,
@@ -109,7 +120,7 @@ impl Answer {
     pub(crate) fn take_over(&mut self, mut lease: Lease) {
         lease.answered();
         self.lease = Some(lease);
-        self.idle.broken();
+        self.idle = Quiet::new(self.idle_within);
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
@@ -231,12 +242,10 @@ impl Answer {
             };
             let frame = match upstream.poll(cx) {
                 Poll::Ready(frame) => frame,
-                // The clock of a stream runs from its content on; before, other limits hold.
-                Poll::Pending if !self.is_events() || self.tap.content() => {
+                Poll::Pending => {
                     ready!(self.idle.poll(cx));
                     return self.end(FailureKind::Timeout);
                 }
-                Poll::Pending => return Poll::Pending,
             };
             self.idle.broken();
             let chunk = match frame {

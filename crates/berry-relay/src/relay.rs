@@ -33,13 +33,13 @@ use crate::upstream::{Place, Prepared, Purpose, Unsayable, UpstreamBody};
 /// The most that is read of an answer that is no success: some quote the whole request.
 const ERROR_BODY: usize = 1024 * 1024;
 /// An error's body may take this long after its head.
-const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a request waits for a place at a provider, where it may go elsewhere. Other places are
 /// chosen for a reason (price, priority), so a moment is worth it; more is not.
-const QUEUE_OR_MOVE: Duration = Duration::from_millis(100);
+pub(crate) const QUEUE_OR_MOVE: Duration = Duration::from_millis(100);
 /// The same where the only other answer is an error.
-const QUEUE_OR_FAIL: Duration = Duration::from_secs(2);
+pub(crate) const QUEUE_OR_FAIL: Duration = Duration::from_secs(2);
 
 /// An answer for the client.
 #[derive(Debug)]
@@ -436,7 +436,14 @@ async fn attempt(
     let tap = mem::take(&mut prepared.tap);
     let waits = &route.waits;
     let (mut answer, limit) = match form {
-        Form::Events => (Answer::events(source, tap, waits.idle), waits.first_token),
+        Form::Events => {
+            let silence = match waits.first_token {
+                Some(_) => None,
+                None => Some(upstream.silence_before_content()),
+            };
+            let answer = Answer::events(source, tap, silence, waits.idle);
+            (answer, waits.first_token)
+        }
         Form::Whole => (Answer::whole(source, tap, waits.idle), None),
         Form::Bytes => (Answer::bytes(source, waits.idle), None),
     };

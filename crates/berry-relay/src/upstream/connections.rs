@@ -43,9 +43,9 @@ const UNREAD_CONNECTION: u32 = UNREAD_STREAM * 128;
 const JOINS: usize = 2;
 /// A shared connection may be dead without anybody knowing: a NAT forgets, a host vanishes. While
 /// streams are open on it, it is asked this often whether it lives,
-const PING_EVERY: Duration = Duration::from_secs(20);
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(20);
 /// and closed when it has not answered by then.
-const PING_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const PING_WITHIN: Duration = Duration::from_secs(10);
 /// The driver of a connection may be a moment behind the body it has delivered. One that is not
 /// ready by then is still busy with the last request and of no use.
 const READY_WITHIN: Duration = Duration::from_millis(10);

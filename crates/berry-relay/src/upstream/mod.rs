@@ -29,8 +29,9 @@ use crate::adapter::{self, Protocol, Tongue};
 use crate::envelope::Pieces;
 use crate::exchange::Operation;
 use crate::json;
+use crate::waits;
 pub(crate) use body::UpstreamBody;
-pub(crate) use connections::{TransportError, Waits};
+pub(crate) use connections::{PING_EVERY, PING_WITHIN, TransportError, Waits};
 pub(crate) use gate::{Gate, Place};
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
@@ -140,6 +141,11 @@ impl Upstream {
             Tongue::OpenAi { .. } => Some(body).filter(|body| json::members(body, |_| ()).is_ok()),
             Tongue::Foreign(foreign) => (foreign.error)(&body).map(Bytes::from),
         }
+    }
+
+    /// Returns how long a stream may be silent before its content, where nothing else bounds it.
+    pub(crate) fn silence_before_content(&self) -> Duration {
+        waits::silence_before_content(&self.provider)
     }
 
     /// Takes a place among the requests that the provider is at work on, where one is free.
