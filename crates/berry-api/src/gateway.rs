@@ -8,14 +8,16 @@ use berry_core::auth::{client_address, credential};
 use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::error::ApiError;
 use crate::ledger::Ledger;
+use crate::memory::Memory;
 use crate::reload::Reloads;
+use crate::server::Seat;
 use crate::snapshots::Snapshots;
 use crate::telemetry::loss::Loss;
 use crate::telemetry::traffic::Traffic;
@@ -32,6 +34,7 @@ pub(crate) struct Gateway {
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,
     pub(crate) in_flight: InFlight,
+    pub(crate) memory: Memory,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -47,7 +50,14 @@ impl Gateway {
 
     /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
     /// counted: health and admin routes answer however much is going on.
-    pub(crate) fn enter(&self, snapshot: &Snapshot) -> Result<Place, ApiError> {
+    pub(crate) fn enter(
+        &self,
+        snapshot: &Snapshot,
+        extensions: &Extensions,
+    ) -> Result<Place, ApiError> {
+        if extensions.get() == Some(&Seat::Reserve) || self.memory.is_short() {
+            return Err(ApiError::overloaded());
+        }
         let most = snapshot.config.settings.max_inflight_requests;
         self.in_flight.enter(most).ok_or_else(ApiError::overloaded)
     }

@@ -36,6 +36,12 @@ mod health;
 /// Probes: what they ask, and what changes by the answer.
 #[cfg(test)]
 mod health_check;
+/// What a client may do to HTTP.
+#[cfg(test)]
+mod hostile_client;
+/// What an upstream may do to HTTP.
+#[cfg(test)]
+mod hostile_upstream;
 /// A slow provider costs the others nothing, a slow client little memory.
 #[cfg(test)]
 mod isolation;
@@ -69,6 +75,9 @@ mod models;
 /// Everything that can be asked of a model besides chats.
 #[cfg(test)]
 mod operations;
+/// More than the process can do.
+#[cfg(test)]
+mod overload;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;

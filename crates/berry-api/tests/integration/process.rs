@@ -63,6 +63,34 @@ async fn a_drain_ends_with_its_grace_and_exits_0() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let upstream = Upstream::builder()
+        .behaviour(Behaviour::echo().hang())
+        .start()
+        .await;
+    let setup = Setup::over(&upstream).settings("shutdown_grace_seconds = 3600");
+    let folder = scratch(&[("config.toml", &setup.toml())]);
+    for second in ["TERM", "INT"] {
+        let mut process = Process::start(folder.path(), &[], &[]).await;
+        let mut client = Client::connect(process.address()).await;
+        let before = upstream.request_count();
+        let request = client.exchange(chat(hello().to_string()));
+        let signals = async {
+            upstream.wait_for_requests(before + 1).await;
+            process.signal("TERM").await;
+            process.logged("draining").await;
+            process.signal(second).await;
+            process.ended().await
+        };
+
+        tokio::select! {
+            _ = async { let _ = request.await; std::future::pending::<()>().await } => {}
+            code = within(signals) => assert_eq!(code, Some(1), "{second}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hangup_reloads_and_ends_nothing() {
     let (folder, upstream) = folder().await;
     let mut process = Process::start(folder.path(), &[], &[]).await;

@@ -99,6 +99,9 @@ table! {
         trusted_proxies: Vec<IpNet>,
         /// Requests in flight over which further ones are shed with 503; 0 = off.
         max_inflight_requests: CountOrOff<1_000_000>,
+        /// The MiB that the process may take: over nine tenths of it new requests are shed with 503;
+        /// 0 = what its container has, or the machine.
+        max_memory_mib: Count<0, 16_777_216>,
         /// Whether anonymous `/health`, `/metrics` and `/smart-ai/*` list providers and models.
         public_details: bool,
         /// The constants of the `smart_ai` strategy.
