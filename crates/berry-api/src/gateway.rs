@@ -1,6 +1,5 @@
 //! What every handler sees of the process.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::User;
@@ -13,6 +12,8 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::arrival::{Arrival, Who};
+use crate::audit::Audit;
 use crate::error::ApiError;
 use crate::ledger::Ledger;
 use crate::memory::Memory;
@@ -29,6 +30,7 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    pub(crate) audit: Audit,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) ledger: Ledger,
     /// What telemetry could not write.
@@ -63,22 +65,25 @@ impl Gateway {
     }
 }
 
-/// Finds out who sends a request. Why one is refused is in the log and nowhere else.
+/// Finds out who sends a request. Why one is refused is in the logs and nowhere else.
 pub(crate) fn authenticate(
     snapshot: &Snapshot,
     headers: &HeaderMap,
-    peer: SocketAddr,
+    arrival: &Arrival,
 ) -> Result<Arc<User>, ApiError> {
     let trusted = &snapshot.config.settings.trusted_proxies;
-    let address = client_address(headers, peer.ip(), trusted);
+    let address = client_address(headers, arrival.peer.ip(), trusted);
     let refused = |reason: &dyn std::fmt::Display| {
         warn!(%reason, peer = %address, "Authentication failed");
+        arrival.is_from(address, || Who::Refused(reason.to_string()));
     };
     let token = credential(headers).inspect_err(|reason| refused(reason))?;
     let user = snapshot
         .authenticator
         .authenticate(token, address, Timestamp::now());
-    Ok(user.inspect_err(|reason| refused(reason))?)
+    let user = user.inspect_err(|reason| refused(reason))?;
+    arrival.is_from(address, || Who::User(user.id.clone()));
+    Ok(user)
 }
 
 /// Finds the model that a user asks for, if the user may have it.

@@ -7,11 +7,14 @@
 mod access_log;
 mod app;
 mod arrival;
+mod audit;
+mod body_log;
 mod caller;
 mod client_body;
 pub mod config_file;
 pub mod env;
 mod error;
+mod exposure;
 mod frame;
 mod gateway;
 mod headers;
@@ -25,7 +28,9 @@ mod server;
 mod snapshots;
 mod tasks;
 pub mod telemetry;
+pub mod tls;
 
 pub use app::{App, Options, StartError};
+pub use audit::AuditError;
 pub use reload::Reloads;
 pub use router::routes;

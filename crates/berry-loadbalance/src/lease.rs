@@ -31,6 +31,7 @@ pub struct Lease {
     started: Tick,
     answered: bool,
     charged: bool,
+    sent: bool,
     /// Held by the pool's only last-resort attempt.
     _last_resort: Option<Arc<()>>,
     outcome: Outcome,
@@ -53,6 +54,7 @@ impl Lease {
             started,
             answered: false,
             charged: false,
+            sent: true,
             _last_resort: last_resort,
             outcome: Outcome::Abandoned,
         }
@@ -96,6 +98,11 @@ impl Lease {
         endpoint.state.meter().charge(tokens, cost);
     }
 
+    /// Gives it back: nothing was sent.
+    pub(crate) fn decline(mut self) {
+        self.sent = false;
+    }
+
     /// Records how the use ended. A success has been answered.
     pub fn finish(mut self, outcome: Outcome) {
         if outcome == Outcome::Success {
@@ -129,6 +136,7 @@ impl Lease {
             now,
             breaker: self.pool.limits().breaker_of(endpoint.billing),
             limits: self.pool.limits(),
+            waited: self.sent && !self.answered,
         };
         tell(&endpoint.state, &this);
     }

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::quiet::Quiet;
 use crate::source::Source;
 use crate::sse::Splitter;
 use crate::tap::{StreamFailure, Tap, Usage};
+use crate::upstream::Scrub;
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
@@ -41,7 +43,7 @@ pub struct Break {
 #[derive(Debug)]
 enum Shape {
     /// Server-sent events.
-    Events(Splitter),
+    Events(Splitter, Arc<Scrub>),
     /// One object.
     Whole,
     /// Sound, or text: the first of it is content.
@@ -65,17 +67,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Begins to read a stream of events. `before` bounds silence before the first content, `within`
-    /// from there on.
+    /// Begins to read a stream of events. `idle` bounds silence, from the first content on. An error
+    /// among the events is scrubbed.
     pub(crate) fn events(
         upstream: Source,
         tap: Tap,
-        before: Option<Duration>,
-        within: Option<Duration>,
+        idle: Option<Duration>,
+        scrub: &Arc<Scrub>,
     ) -> Self {
-        let mut answer = Self::new(upstream, Shape::Events(Splitter::default()), tap, before);
-        answer.idle_within = within;
-        answer
+        let shape = Shape::Events(Splitter::default(), Arc::clone(scrub));
+        Self::new(upstream, shape, tap, idle)
+    }
+
+    /// Bounds silence before the first content as well.
+    pub(crate) fn silent_before_content(mut self, before: Option<Duration>) -> Self {
+        self.idle = Quiet::new(before);
+        self
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
@@ -126,7 +133,7 @@ impl Answer {
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
         loop {
             let enough = match self.shape {
-                Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
+                Shape::Events(..) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole => self.held_bytes > HELD_WHOLE,
                 Shape::Bytes => self.held_bytes > 0,
             };
@@ -178,12 +185,12 @@ impl Answer {
 
     /// Returns whether the answer is a stream of events.
     pub fn is_events(&self) -> bool {
-        matches!(self.shape, Shape::Events(_))
+        matches!(self.shape, Shape::Events(..))
     }
 
     /// Returns whether the client is in the middle of an event, where nothing may be put in between.
     pub fn is_torn(&self) -> bool {
-        matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
+        matches!(&self.shape, Shape::Events(splitter, _) if splitter.torn())
     }
 
     /// Returns whether nothing is to come any more, although the body may still be open.
@@ -271,7 +278,7 @@ impl Answer {
 
     /// Shows the bytes to the tap and returns what may go on of them.
     fn pass(&mut self, data: Bytes) -> Bytes {
-        let Shape::Events(splitter) = &mut self.shape else {
+        let Shape::Events(splitter, scrub) = &mut self.shape else {
             return data;
         };
         let split = splitter.push(&data, |event| self.tap.observe(event));
@@ -288,12 +295,12 @@ impl Answer {
         if !told {
             return split.complete;
         }
-        [split.complete, stopped_by].concat().into()
+        [split.complete, scrub.clean(stopped_by)].concat().into()
     }
 
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
     fn pass_rest(&mut self) -> Bytes {
-        let Shape::Events(splitter) = &mut self.shape else {
+        let Shape::Events(splitter, _) = &mut self.shape else {
             return Bytes::new();
         };
         let rest = splitter.finish(|event| self.tap.observe(event));
@@ -310,9 +317,9 @@ impl Answer {
     fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
         let at_end = self.upstream.take().is_none();
         let finished = match &self.shape {
-            Shape::Events(_) if self.tap.failure().is_some() => false,
-            Shape::Events(_) if at_end => self.tap.finished(),
-            Shape::Events(_) => self.tap.done(),
+            Shape::Events(..) if self.tap.failure().is_some() => false,
+            Shape::Events(..) if at_end => self.tap.finished(),
+            Shape::Events(..) => self.tap.done(),
             Shape::Whole | Shape::Bytes => at_end,
         };
         if finished {

@@ -427,7 +427,7 @@ async fn attempt(
         let body = refusal(&head, body, expected).await?;
         return Ok(Answered {
             head,
-            body: AnsweredBody::Refusal(upstream.translate_error(body)),
+            body: AnsweredBody::Refusal(upstream.error_for_client(body)),
         });
     }
     let form = expected.form(&head.headers);
@@ -441,8 +441,8 @@ async fn attempt(
                 Some(_) => None,
                 None => Some(upstream.silence_before_content()),
             };
-            let answer = Answer::events(source, tap, silence, waits.idle);
-            (answer, waits.first_token)
+            let answer = Answer::events(source, tap, waits.idle, upstream.scrub());
+            (answer.silent_before_content(silence), waits.first_token)
         }
         Form::Whole => (Answer::whole(source, tap, waits.idle), None),
         Form::Bytes => (Answer::bytes(source, waits.idle), None),

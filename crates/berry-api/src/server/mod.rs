@@ -1,8 +1,9 @@
 //! The accept loop: connections in, at most so many, each served until it ends or is drained.
 //!
 //! Ours rather than `axum::serve`, which bounds neither connections nor heads. HTTP/1.1 and HTTP/2
-//! with prior knowledge are told apart by their first bytes. `TCP_NODELAY` is set: with Nagle's
-//! algorithm each small write waits up to 40 ms for the peer's delayed acknowledgement.
+//! with prior knowledge are told apart by their first bytes, under TLS as well, where ALPN has said
+//! the same before. `TCP_NODELAY` is set: with Nagle's algorithm each small write waits up to 40 ms
+//! for the peer's delayed acknowledgement.
 
 mod activity;
 mod refusal;
@@ -22,16 +23,21 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 use crate::frame::Frame;
 use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
 pub(crate) use crate::server::seat::Seat;
 use crate::server::seat::{Seats, Taken};
-use crate::server::socket::{ClientWaits, Socket};
+use crate::server::socket::{ClientWaits, Reset, Socket};
 use crate::tasks::Tasks;
 use crate::telemetry::gauge::Held;
 
@@ -119,23 +125,26 @@ impl Server {
                 }
             };
             failing = false;
-            let frame = Arc::clone(&frame);
-            let waits = ClientWaits::from(&gateway.snapshot().config.server);
-            let waits = taken.seat.bound(waits);
-            let slot = Slot {
-                taken,
-                _held: gateway.traffic.connections.hold(),
-            };
-            let activity = Activity::counting(gateway.traffic.in_flight.clone());
-            let socket = Socket::new(stream, waits, activity.clone());
-            tasks.spawn(serve(
-                socket,
-                activity,
+            let connection = Connection {
                 peer,
-                frame,
-                graceful.watcher(),
-                slot,
-            ));
+                frame: Arc::clone(&frame),
+                waits: taken
+                    .seat
+                    .bound(ClientWaits::from(&gateway.snapshot().config.server)),
+                watcher: graceful.watcher(),
+                activity: Activity::counting(gateway.traffic.in_flight.clone()),
+                slot: Slot {
+                    taken,
+                    _held: gateway.traffic.connections.hold(),
+                },
+            };
+            match gateway.snapshots.tls() {
+                None => tasks.spawn(connection.serve(stream)),
+                Some(tls) => {
+                    let stopping = tasks.stopping().clone();
+                    tasks.spawn(connection.serve_encrypted(stream, tls, stopping));
+                }
+            }
         }
         drop(listener);
         let grace = gateway.snapshot().config.settings.shutdown_grace;
@@ -162,43 +171,81 @@ struct Slot {
     _held: Held,
 }
 
-/// Serves one connection to its end.
-async fn serve(
-    socket: Socket<TcpStream>,
-    activity: Activity,
+/// A client's connection, apart from its bytes.
+struct Connection {
     peer: SocketAddr,
     frame: Arc<Frame>,
+    waits: ClientWaits,
     watcher: Watcher,
+    activity: Activity,
     slot: Slot,
-) {
-    let seat = slot.taken.seat;
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(seat);
-        let in_flight = activity.begin();
-        let frame = Arc::clone(&frame);
-        async move {
-            let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
-            Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight)))
+}
+
+impl Connection {
+    /// Shakes hands, for which the client has as long as for the head of a request, and serves.
+    async fn serve_encrypted(
+        self,
+        stream: TcpStream,
+        tls: Arc<ServerConfig>,
+        stopping: CancellationToken,
+    ) {
+        let handshake = TlsAcceptor::from(tls).accept(stream);
+        let handshake = timeout(self.waits.head, handshake);
+        let shaken: io::Result<TlsStream<TcpStream>> =
+            match stopping.run_until_cancelled(handshake).await {
+                // Nothing has been asked yet.
+                None => return,
+                Some(shaken) => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            };
+        match shaken {
+            Ok(stream) => self.serve(stream).await,
+            Err(error) => debug!(peer = %self.peer.ip(), %error, "TLS handshake failed"),
         }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // The socket bounds heads and idle times itself.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None)
-        .keep_alive(seat == Seat::Usual)
-        .max_buf_size(BUFFER);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS)
-        .max_send_buf_size(STREAM_BUFFER);
-    let connection = builder
-        .serve_connection(TokioIo::new(socket), service)
-        .into_owned();
-    // What goes wrong on a connection is the client's doing and seen by it; requests in flight
-    // write their own lines.
-    let _ = watcher.watch(connection).await;
-    drop(slot);
+    }
+
+    /// Serves to the end.
+    async fn serve<T>(self, stream: T)
+    where
+        T: Reset + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            peer,
+            frame,
+            waits,
+            watcher,
+            activity,
+            slot,
+        } = self;
+        let seat = slot.taken.seat;
+        let socket = Socket::new(stream, waits, activity.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(seat);
+            let in_flight = activity.begin();
+            let frame = Arc::clone(&frame);
+            async move {
+                let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
+                Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight)))
+            }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // The socket bounds heads and idle times itself.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .keep_alive(seat == Seat::Usual)
+            .max_buf_size(BUFFER);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .max_send_buf_size(STREAM_BUFFER);
+        let connection = builder
+            .serve_connection(TokioIo::new(socket), service)
+            .into_owned();
+        // What goes wrong on a connection is the client's doing and seen by it; requests in flight
+        // write their own lines.
+        let _ = watcher.watch(connection).await;
+        drop(slot);
+    }
 }

@@ -27,118 +27,90 @@ async fn serve() -> (Gateway, Upstream) {
     (gateway, upstream)
 }
 
+/// What the framing is, the headers that say it, and what comes before a second request.
+const FRAMINGS: &[(&str, &str, &str)] = &[
+    (
+        "a length and chunks",
+        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+        "0\r\n\r\n",
+    ),
+    (
+        "chunks and a length",
+        "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
+        "0\r\n\r\n",
+    ),
+    (
+        "two lengths",
+        "content-length: 2\r\ncontent-length: 500\r\n",
+        "{}",
+    ),
+    ("a list of lengths", "content-length: 2, 500\r\n", "{}"),
+    ("a signed length", "content-length: +2\r\n", "{}"),
+    ("a length below nothing", "content-length: -1\r\n", ""),
+    (
+        "chunks that are not last",
+        "transfer-encoding: chunked, identity\r\n",
+        "0\r\n\r\n",
+    ),
+    (
+        "an unknown coding",
+        "transfer-encoding: xchunked\r\n",
+        "0\r\n\r\n",
+    ),
+    (
+        "a name before a space",
+        "transfer-encoding : chunked\r\n",
+        "0\r\n\r\n",
+    ),
+    (
+        "a folded header",
+        "x-folded: a\r\n transfer-encoding: chunked\r\n",
+        "0\r\n\r\n",
+    ),
+    (
+        "a chunk of no size",
+        "transfer-encoding: chunked\r\n",
+        "zz\r\n",
+    ),
+    (
+        "a chunk of too great a size",
+        "transfer-encoding: chunked\r\n",
+        "fffffffffffffffff\r\n",
+    ),
+    (
+        "a chunk longer than it says",
+        "transfer-encoding: chunked\r\n",
+        "2\r\n{}",
+    ),
+    (
+        "a null byte in a header",
+        "x-null: a\0b\r\ncontent-length: 2\r\n",
+        "{}",
+    ),
+    (
+        "a bare return in a header",
+        "x-return: a\rb\r\ncontent-length: 2\r\n",
+        "{}",
+    ),
+];
+
 #[tokio::test]
 async fn what_is_framed_in_two_ways_reaches_nobody() {
     let (gateway, upstream) = serve().await;
     let hidden = smuggled();
-    let rows = [
-        (
-            "a length and chunks",
-            post(
-                "content-length: 5\r\ntransfer-encoding: chunked\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            ),
-        ),
-        (
-            "chunks and a length",
-            post(
-                "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            ),
-        ),
-        (
-            "two lengths",
-            post(
-                "content-length: 2\r\ncontent-length: 500\r\n",
-                &format!("{{}}{hidden}"),
-            ),
-        ),
-        (
-            "a list of lengths",
-            post("content-length: 2, 500\r\n", &format!("{{}}{hidden}")),
-        ),
-        (
-            "a signed length",
-            post("content-length: +2\r\n", &format!("{{}}{hidden}")),
-        ),
-        (
-            "a length below nothing",
-            post("content-length: -1\r\n", &hidden),
-        ),
-        (
-            "chunks that are not last",
-            post(
-                "transfer-encoding: chunked, identity\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            ),
-        ),
-        (
-            "an unknown coding",
-            post(
-                "transfer-encoding: xchunked\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            ),
-        ),
-        (
-            "a name before a space",
-            post(
-                "transfer-encoding : chunked\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            ),
-        ),
-        (
-            "a folded header",
-            post(
-                "x-folded: a\r\n transfer-encoding: chunked\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            ),
-        ),
-        (
-            "a chunk of no size",
-            post("transfer-encoding: chunked\r\n", &format!("zz\r\n{hidden}")),
-        ),
-        (
-            "a chunk of too great a size",
-            post(
-                "transfer-encoding: chunked\r\n",
-                &format!("fffffffffffffffff\r\n{hidden}"),
-            ),
-        ),
-        (
-            "a chunk longer than it says",
-            post(
-                "transfer-encoding: chunked\r\n",
-                &format!("2\r\n{{}}{hidden}0\r\n\r\n"),
-            ),
-        ),
-        (
-            "a null byte in a header",
-            post(
-                "x-null: a\0b\r\ncontent-length: 2\r\n",
-                &format!("{{}}{hidden}"),
-            ),
-        ),
-        (
-            "a bare return in a header",
-            post(
-                "x-return: a\rb\r\ncontent-length: 2\r\n",
-                &format!("{{}}{hidden}"),
-            ),
-        ),
+    let framed = FRAMINGS
+        .iter()
+        .map(|&(name, headers, before)| (name, post(headers, &format!("{before}{hidden}"))));
+    let of_version = |version| smuggled().replacen("HTTP/1.1", version, 1);
+    let chunks = post("transfer-encoding: chunked\r\n", "0\r\n\r\n");
+    let versions = [
         (
             "HTTP/1.0 and chunks",
-            post(
-                "transfer-encoding: chunked\r\n",
-                &format!("0\r\n\r\n{hidden}"),
-            )
-            .replacen("HTTP/1.1", "HTTP/1.0", 1),
+            chunks.replacen("HTTP/1.1", "HTTP/1.0", 1),
         ),
-        (
-            "no such version",
-            post("content-length: 2\r\n", &format!("{{}}{hidden}"))
-                .replacen("HTTP/1.1", "HTTP/1.2", 1),
-        ),
+        ("no such version", of_version("HTTP/1.2")),
     ];
+    let rows = framed.chain(versions);
     for (name, bytes) in rows {
         let mut client = Raw::connect(gateway.address()).await;
 
@@ -198,9 +170,7 @@ async fn odd_requests_get_an_answer_of_their_own() {
         ),
         (
             "an upgrade",
-            format!(
-                "GET /health/live HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade, close\r\nhost: x\r\n\r\n"
-            ),
+            "GET /health/live HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade, close\r\nhost: x\r\n\r\n".to_owned(),
             "200",
         ),
         (
@@ -256,6 +226,13 @@ async fn a_client_that_stops_anywhere_in_its_request_is_let_go() {
     assert_eq!(gateway.chat(&hello()).await.status, 200);
 }
 
+// Kinds of frames (RFC 9113, 6).
+const HEADERS_FRAME: u8 = 1;
+const RESET: u8 = 3;
+const SETTINGS: u8 = 4;
+const PUSH: u8 = 5;
+const CONTINUATION: u8 = 9;
+
 /// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -270,7 +247,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 async fn http2(gateway: &Gateway) -> Raw {
     let mut client = Raw::connect(gateway.address()).await;
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-    client.send(frame(4, 0, 0, &[])).await;
+    client.send(frame(SETTINGS, 0, 0, &[])).await;
     client
 }
 
@@ -292,10 +269,6 @@ async fn ends(client: &mut Raw, mut bytes: impl FnMut(u32) -> Vec<u8>) -> bool {
 #[tokio::test]
 async fn a_flood_of_http2_frames_ends_its_connection_only() {
     let (gateway, upstream) = serve().await;
-    const HEADERS_FRAME: u8 = 1;
-    const RESET: u8 = 3;
-    const PUSH: u8 = 5;
-    const CONTINUATION: u8 = 9;
 
     let mut rapid = http2(&gateway).await;
     let reset = ends(&mut rapid, |round| {

@@ -16,120 +16,114 @@ fn sized(head: &str) -> String {
     )
 }
 
+/// Answers that are not sound. `$OK` is a status line, `$HEAD` has a content type as well, `$SIZE` is
+/// the body's; `$HALF` a part of it.
+const BROKEN: &[(&str, &str, Then)] = &[
+    ("closed before a byte", "", Then::Close),
+    ("reset before a byte", "", Then::Reset),
+    ("closed in the status line", "HTTP/1.1 2", Then::Close),
+    ("reset in the status line", "HTTP/1.1 2", Then::Reset),
+    ("closed in the head", "$HEAD", Then::Close),
+    ("reset in the head", "$HEAD", Then::Reset),
+    ("silent in the head", "$HEAD", Then::Hold),
+    (
+        "silent in the body",
+        "$HEADcontent-length: $SIZE\r\n\r\n$HALF",
+        Then::Hold,
+    ),
+    (
+        "length not reached",
+        "$HEADcontent-length: $SIZE\r\n\r\n$HALF",
+        Then::Close,
+    ),
+    (
+        "reset in the body",
+        "$HEADcontent-length: $SIZE\r\n\r\n$HALF",
+        Then::Reset,
+    ),
+    (
+        "chunks without their end",
+        "$CHUNKS$HEX\r\n$JSON\r\n",
+        Then::Close,
+    ),
+    ("a chunk cut short", "$CHUNKS$HEX\r\n$HALF", Then::Close),
+    (
+        "a chunk of no size",
+        "$CHUNKSzz\r\n$JSON\r\n0\r\n\r\n",
+        Then::Close,
+    ),
+    (
+        "a chunk of too great a size",
+        "$CHUNKSfffffffffffffffff\r\n$JSON",
+        Then::Close,
+    ),
+    (
+        "two lengths",
+        "$HEADcontent-length: 5\r\ncontent-length: 6\r\n\r\n$JSON",
+        Then::Close,
+    ),
+    (
+        "a length below nothing",
+        "$HEADcontent-length: -1\r\n\r\n$JSON",
+        Then::Close,
+    ),
+    (
+        "a length that is too short",
+        "$HEADcontent-length: 40\r\n\r\n$JSON",
+        Then::Close,
+    ),
+    (
+        "compressed",
+        "$HEADcontent-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\x0b\x08\x00",
+        Then::Close,
+    ),
+    ("no body", "$HEADcontent-length: 0\r\n\r\n", Then::Close),
+    ("no content", "HTTP/1.1 204 No Content\r\n\r\n", Then::Close),
+    ("not HTTP", "SSH-2.0-OpenSSH_9.6\r\n", Then::Close),
+    ("HTTP/2 unasked", "\0\0\0\x04\0\0\0\0\0", Then::Close),
+    (
+        "a header without an end",
+        "$OKx-padding: $LONG",
+        Then::Close,
+    ),
+    ("headers without an end", "$OK$MANY", Then::Close),
+    (
+        "hints without an end",
+        "HTTP/1.1 103 Early Hints\r\n\r\n",
+        Then::Repeat,
+    ),
+    ("bytes without an end", "$LONG", Then::Repeat),
+    (
+        "a switch of protocols",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        Then::Close,
+    ),
+];
+
+/// Returns a row of [`BROKEN`] in full.
+fn in_full(bytes: &str) -> String {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let size = JSON.len();
+    bytes
+        .replace(
+            "$CHUNKS",
+            &format!("{head}transfer-encoding: chunked\r\n\r\n"),
+        )
+        .replace("$HEAD", head)
+        .replace("$OK", "HTTP/1.1 200 OK\r\n")
+        .replace("$LONG", &"x".repeat(100_000))
+        .replace("$MANY", &"x: y\r\n".repeat(200))
+        .replace("$SIZE", &size.to_string())
+        .replace("$HEX", &format!("{size:x}"))
+        .replace("$HALF", &JSON[..40])
+        .replace("$JSON", JSON)
+}
+
 #[tokio::test]
 async fn a_whole_answer_that_is_not_sound_is_asked_of_another_backend() {
-    let ok = "HTTP/1.1 200 OK\r\n";
-    let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
-    let half = &JSON[..40];
-    let size = JSON.len();
-    let rows: Vec<(&str, String, Then)> = vec![
-        ("closed before a byte", String::new(), Then::Close),
-        ("reset before a byte", String::new(), Then::Reset),
-        (
-            "closed in the status line",
-            "HTTP/1.1 2".into(),
-            Then::Close,
-        ),
-        ("reset in the status line", "HTTP/1.1 2".into(), Then::Reset),
-        ("closed in the head", json.into(), Then::Close),
-        ("reset in the head", json.into(), Then::Reset),
-        ("silent in the head", json.into(), Then::Hold),
-        (
-            "silent in the body",
-            format!("{json}content-length: {size}\r\n\r\n{half}"),
-            Then::Hold,
-        ),
-        (
-            "length not reached",
-            format!("{json}content-length: {size}\r\n\r\n{half}"),
-            Then::Close,
-        ),
-        (
-            "reset in the body",
-            format!("{json}content-length: {size}\r\n\r\n{half}"),
-            Then::Reset,
-        ),
-        (
-            "chunks without their end",
-            format!("{json}transfer-encoding: chunked\r\n\r\n{size:x}\r\n{JSON}\r\n"),
-            Then::Close,
-        ),
-        (
-            "a chunk cut short",
-            format!("{json}transfer-encoding: chunked\r\n\r\n{size:x}\r\n{half}"),
-            Then::Close,
-        ),
-        (
-            "a chunk of no size",
-            format!("{json}transfer-encoding: chunked\r\n\r\nzz\r\n{JSON}\r\n0\r\n\r\n"),
-            Then::Close,
-        ),
-        (
-            "a chunk of too great a size",
-            format!("{json}transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n{JSON}"),
-            Then::Close,
-        ),
-        (
-            "two lengths",
-            format!("{json}content-length: 5\r\ncontent-length: 6\r\n\r\n{JSON}"),
-            Then::Close,
-        ),
-        (
-            "a length below nothing",
-            format!("{json}content-length: -1\r\n\r\n{JSON}"),
-            Then::Close,
-        ),
-        (
-            "a length that is too short",
-            format!("{json}content-length: 40\r\n\r\n{JSON}"),
-            Then::Close,
-        ),
-        (
-            "compressed against our word",
-            format!("{json}content-encoding: gzip\r\ncontent-length: 4\r\n\r\n\x1f\u{b}\x08\x00"),
-            Then::Close,
-        ),
-        (
-            "no body",
-            format!("{json}content-length: 0\r\n\r\n"),
-            Then::Close,
-        ),
-        (
-            "no content",
-            "HTTP/1.1 204 No Content\r\n\r\n".into(),
-            Then::Close,
-        ),
-        ("not HTTP", "SSH-2.0-OpenSSH_9.6\r\n".into(), Then::Close),
-        (
-            "HTTP/2 unasked",
-            "\0\0\0\u{4}\0\0\0\0\0".into(),
-            Then::Close,
-        ),
-        (
-            "a header without an end",
-            format!("{ok}x-padding: {}", "x".repeat(100_000)),
-            Then::Close,
-        ),
-        (
-            "headers without an end",
-            format!("{ok}{}", "x: y\r\n".repeat(200)),
-            Then::Close,
-        ),
-        (
-            "informational answers without an end",
-            "HTTP/1.1 103 Early Hints\r\n\r\n".into(),
-            Then::Repeat,
-        ),
-        ("bytes without an end", "x".repeat(1000), Then::Repeat),
-        (
-            "a switch of protocols",
-            "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".into(),
-            Then::Close,
-        ),
-    ];
     let spare = Upstream::start().await;
-    for (name, bytes, then) in rows {
-        let upstream = Script::start(bytes, then).await;
+    for &(name, bytes, then) in BROKEN {
+        let upstream = Script::start(in_full(bytes), then).await;
         let gateway = Setup::new()
             .provider_at("odd", &upstream.url())
             .provider("spare", &spare)
@@ -152,6 +146,8 @@ async fn a_whole_answer_that_is_not_sound_is_asked_of_another_backend() {
 #[tokio::test]
 async fn an_answer_that_is_odd_but_lawful_passes() {
     let size = JSON.len();
+    let chunks = JSON.chars().map(|c| format!("1;name=value\r\n{c}\r\n"));
+    let bytewise = chunks.collect::<Vec<_>>().concat();
     let rows: Vec<(&str, String)> = vec![
         (
             "HTTP/1.0, ended by the connection",
@@ -174,10 +170,7 @@ async fn an_answer_that_is_odd_but_lawful_passes() {
         (
             "one chunk a byte, extensions and trailers",
             format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{}0\r\nx-trailer: 1\r\n\r\n",
-                JSON.chars()
-                    .map(|c| format!("1;name=value\r\n{c}\r\n"))
-                    .collect::<String>()
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{bytewise}0\r\nx-trailer: 1\r\n\r\n"
             ),
         ),
         (

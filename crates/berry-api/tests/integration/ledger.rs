@@ -276,3 +276,32 @@ async fn a_killed_process_loses_a_batch_at_most_and_a_told_one_nothing() {
     let mut client = Client::connect(process.address()).await;
     written(&mut client, left + 1).await;
 }
+
+#[tokio::test]
+async fn rows_are_kept_for_as_many_days_as_configured() {
+    for (days, kept) in [(2, false), (4, true)] {
+        let upstream = Upstream::start().await;
+        let folder = scratch(&[]);
+        let setup = setup(&upstream, folder.path()).more(&format!("retention_days = {days}"));
+        std::fs::write(folder.path().join("config.toml"), setup.toml()).unwrap();
+        ask_once(folder.path()).await;
+        let file = rusqlite::Connection::open(folder.path().join("usage.db")).unwrap();
+        file.execute("UPDATE request SET at = at - 3 * 86400000", [])
+            .unwrap();
+
+        ask_once(folder.path()).await;
+
+        let count = "SELECT count(*) FROM request";
+        let rows: i64 = file.query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 1 + i64::from(kept), "{days}");
+    }
+}
+
+/// Serves one request and ends, with everything in the ledger.
+async fn ask_once(folder: &Path) {
+    let mut process = Process::start(folder, &[], &[]).await;
+    let mut client = Client::connect(process.address()).await;
+    client.send(chat(hello().to_string())).await;
+    process.signal("TERM").await;
+    process.ended().await;
+}

@@ -14,6 +14,9 @@ mod mock_upstream;
 /// Providers and gateways, asked.
 #[cfg(test)]
 mod probing;
+/// The script that replaces secrets.
+#[cfg(test)]
+mod rotate;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]

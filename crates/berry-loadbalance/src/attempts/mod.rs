@@ -194,7 +194,7 @@ impl Attempts {
             tried.attempts -= 1;
         }
         self.tried.retain(|tried| tried.attempts > 0);
-        drop(lease);
+        lease.decline();
     }
 
     /// Claims the endpoint of a [`Repeat`] after its wait; none where it is ejected by now.
@@ -220,6 +220,7 @@ impl Attempts {
             .consecutive_failures
             > 0;
         if (self.moved || suspect) && !self.pool.withdraw(now) {
+            lease.decline();
             return Next::Stop;
         }
         self.moved = true;

@@ -9,6 +9,7 @@ mod opening;
 mod prepared;
 mod reach;
 mod request;
+mod scrub;
 mod tls;
 
 use std::cell::LazyCell;
@@ -37,6 +38,7 @@ use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
+pub(crate) use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
 
@@ -76,6 +78,8 @@ pub struct Upstream {
     places: Places,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
+    /// What its errors must not tell.
+    scrub: Arc<Scrub>,
     reach: Reach,
     gate: Arc<Gate>,
     connect_timeout: Duration,
@@ -98,6 +102,7 @@ impl Upstream {
             places: Places::compile(&(protocol.address)(&provider))?,
             protocol,
             headers: fixed_headers(&provider, protocol)?,
+            scrub: Arc::new(Scrub::of(&provider)),
             reach,
             gate: gate.unwrap_or_default(),
             connect_timeout: settings.connect_timeout,
@@ -135,12 +140,19 @@ impl Upstream {
         adapter::other_than(self.protocol.name)
     }
 
-    /// Returns an upstream's error as OpenAI would have put it, where it is one.
-    pub(crate) fn translate_error(&self, body: Bytes) -> Option<Bytes> {
-        match &self.protocol.tongue {
+    /// Returns what removes from this upstream's errors what is not for clients.
+    pub(crate) fn scrub(&self) -> &Arc<Scrub> {
+        &self.scrub
+    }
+
+    /// Returns an upstream's error as OpenAI would have put it and a client may see it, where it is
+    /// one.
+    pub(crate) fn error_for_client(&self, body: Bytes) -> Option<Bytes> {
+        let error = match &self.protocol.tongue {
             Tongue::OpenAi { .. } => Some(body).filter(|body| json::members(body, |_| ()).is_ok()),
             Tongue::Foreign(foreign) => (foreign.error)(&body).map(Bytes::from),
-        }
+        };
+        error.map(|error| self.scrub.clean(error))
     }
 
     /// Returns how long a stream may be silent before its content, where nothing else bounds it.

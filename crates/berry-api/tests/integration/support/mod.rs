@@ -17,7 +17,7 @@ use std::time::Duration;
 pub(crate) use answer::{Answer, Streaming, error_event};
 pub(crate) use client::{Client, Request, chat, get, hello, hello_stream, request};
 pub(crate) use gateway::Gateway;
-pub(crate) use process::{Finished, Process, run, scratch};
+pub(crate) use process::{Finished, Process, run, scratch, signal};
 pub(crate) use proxy::Proxy;
 pub(crate) use raw::Raw;
 pub(crate) use script::{Script, Then};
