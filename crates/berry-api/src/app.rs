@@ -16,6 +16,7 @@ use crate::audit::{self, Audit, AuditError};
 use crate::exposure;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::memory::{self, Memory};
 use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
@@ -124,6 +125,7 @@ impl App {
             ledger,
             audit,
             in_flight: InFlight::default(),
+            memory: Memory::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });
@@ -189,6 +191,8 @@ impl App {
         drop(snapshot);
         tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
         tasks.spawn(reloader.run(tasks.stopping().clone()));
+        let watched = Arc::clone(&gateway);
+        tasks.spawn(memory::watch(watched, tasks.stopping().clone()));
         let losses = gateway.losses.clone();
         tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
         let serving = server.run();

@@ -7,7 +7,7 @@ use berry_core::auth::{client_address, credential};
 use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -16,7 +16,9 @@ use crate::arrival::{Arrival, Who};
 use crate::audit::Audit;
 use crate::error::ApiError;
 use crate::ledger::Ledger;
+use crate::memory::Memory;
 use crate::reload::Reloads;
+use crate::server::Seat;
 use crate::snapshots::Snapshots;
 use crate::telemetry::loss::Loss;
 use crate::telemetry::traffic::Traffic;
@@ -34,6 +36,7 @@ pub(crate) struct Gateway {
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,
     pub(crate) in_flight: InFlight,
+    pub(crate) memory: Memory,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -49,7 +52,14 @@ impl Gateway {
 
     /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
     /// counted: health and admin routes answer however much is going on.
-    pub(crate) fn enter(&self, snapshot: &Snapshot) -> Result<Place, ApiError> {
+    pub(crate) fn enter(
+        &self,
+        snapshot: &Snapshot,
+        extensions: &Extensions,
+    ) -> Result<Place, ApiError> {
+        if extensions.get() == Some(&Seat::Reserve) || self.memory.is_short() {
+            return Err(ApiError::overloaded());
+        }
         let most = snapshot.config.settings.max_inflight_requests;
         self.in_flight.enter(most).ok_or_else(ApiError::overloaded)
     }

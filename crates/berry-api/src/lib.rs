@@ -19,6 +19,7 @@ mod frame;
 mod gateway;
 mod headers;
 mod ledger;
+mod memory;
 mod reload;
 mod request_body;
 mod router;

@@ -75,6 +75,11 @@ impl Lease {
         self.clock.now().saturating_since(self.started)
     }
 
+    /// Begins now: what was before was not the endpoint's doing.
+    pub fn restart(&mut self) {
+        self.started = self.clock.now();
+    }
+
     /// Records that content has come: from here the endpoint counts as working, however long the
     /// answer lasts. A ten-minute stream must not hold a breaker's only trial.
     pub fn answered(&mut self) {

@@ -57,6 +57,8 @@ pub struct Answer {
     shape: Shape,
     tap: Tap,
     idle: Quiet,
+    /// The silence that is allowed from the first content on.
+    idle_within: Option<Duration>,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
@@ -77,6 +79,12 @@ impl Answer {
         Self::new(upstream, shape, tap, idle)
     }
 
+    /// Bounds silence before the first content as well.
+    pub(crate) fn silent_before_content(mut self, before: Option<Duration>) -> Self {
+        self.idle = Quiet::new(before);
+        self
+    }
+
     /// Begins to read a whole answer. `idle` bounds silence.
     pub(crate) fn whole(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
         Self::new(upstream, Shape::Whole, tap, idle)
@@ -93,6 +101,7 @@ impl Answer {
             shape,
             tap,
             idle: Quiet::new(idle),
+            idle_within: idle,
             held: VecDeque::new(),
             held_bytes: 0,
             ending: None,
@@ -118,7 +127,7 @@ impl Answer {
     pub(crate) fn take_over(&mut self, mut lease: Lease) {
         lease.answered();
         self.lease = Some(lease);
-        self.idle.broken();
+        self.idle = Quiet::new(self.idle_within);
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
@@ -240,12 +249,10 @@ impl Answer {
             };
             let frame = match upstream.poll(cx) {
                 Poll::Ready(frame) => frame,
-                // The clock of a stream runs from its content on; before, other limits hold.
-                Poll::Pending if !self.is_events() || self.tap.content() => {
+                Poll::Pending => {
                     ready!(self.idle.poll(cx));
                     return self.end(FailureKind::Timeout);
                 }
-                Poll::Pending => return Poll::Pending,
             };
             self.idle.broken();
             let chunk = match frame {

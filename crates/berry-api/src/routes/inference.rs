@@ -61,7 +61,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
     let (config, user) = (&snapshot.config, &caller.user);
-    let place = gateway.enter(snapshot)?;
+    let place = gateway.enter(snapshot, &head.extensions)?;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;

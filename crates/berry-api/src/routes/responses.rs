@@ -70,7 +70,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, _) = request.into_parts();
     let user = &caller.user;
-    let place = gateway.enter(snapshot)?;
+    let place = gateway.enter(snapshot, &head.extensions)?;
     // Dots alone are a step in a path, not a name.
     if id.len() > LONGEST_ID || id.bytes().all(|byte| byte == b'.') {
         return Err(ApiError::response_not_found());

@@ -7,6 +7,7 @@
 
 mod activity;
 mod refusal;
+mod seat;
 mod socket;
 
 use std::convert::Infallible;
@@ -25,7 +26,6 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -35,6 +35,8 @@ use tracing::{debug, info, warn};
 use crate::frame::Frame;
 use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
+pub(crate) use crate::server::seat::Seat;
+use crate::server::seat::{Seats, Taken};
 use crate::server::socket::{ClientWaits, Reset, Socket};
 use crate::tasks::Tasks;
 use crate::telemetry::gauge::Held;
@@ -42,6 +44,11 @@ use crate::telemetry::gauge::Held;
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
+/// About the longest request head, and the most of an answer that waits to be written: a little more
+/// than the longest URL that hyper takes, so that a longer one is told apart.
+const BUFFER: usize = 66 * 1024;
+/// The most of an answer that waits to be written on each stream of HTTP/2.
+const STREAM_BUFFER: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS: u32 = 1000;
 /// Out of file descriptors or the like: trying again at once would only spin.
@@ -68,7 +75,7 @@ pub(crate) struct Server {
     listener: TcpListener,
     frame: Arc<Frame>,
     gateway: Arc<Gateway>,
-    slots: Arc<Semaphore>,
+    seats: Seats,
     tasks: Tasks,
 }
 
@@ -79,12 +86,11 @@ impl Server {
         max_connections: usize,
         tasks: Tasks,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Self {
             listener,
             frame: Arc::new(Frame::new(&gateway)),
             gateway,
-            slots,
+            seats: Seats::new(max_connections),
             tasks,
         }
     }
@@ -96,32 +102,39 @@ impl Server {
             listener,
             frame,
             gateway,
-            slots,
+            seats,
             tasks,
         } = self;
         let graceful = GracefulShutdown::new();
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = tasks.stopping().cancelled() => break,
-                accepted = accept(&listener, &slots) => accepted,
+                accepted = accept(&listener, &seats) => accepted,
             };
-            let (stream, peer, permit) = match accepted {
+            let (stream, peer, taken) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    warn!(%error, "connection not accepted");
+                    // One line for each time that it begins.
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "connection not accepted");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
+            failing = false;
             let connection = Connection {
                 peer,
                 frame: Arc::clone(&frame),
-                waits: ClientWaits::from(&gateway.snapshot().config.server),
+                waits: taken
+                    .seat
+                    .bound(ClientWaits::from(&gateway.snapshot().config.server)),
                 watcher: graceful.watcher(),
                 activity: Activity::counting(gateway.traffic.in_flight.clone()),
-                _slot: Slot {
-                    _permit: permit,
+                slot: Slot {
+                    taken,
                     _held: gateway.traffic.connections.hold(),
                 },
             };
@@ -140,24 +153,21 @@ impl Server {
     }
 }
 
-/// Waits for a free slot and a connection to fill it.
+/// Waits for a free place and a connection to fill it.
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    seats: &Seats,
+) -> io::Result<(TcpStream, SocketAddr, Taken)> {
+    let taken = seats.take().await;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, peer, slot))
+    Ok((stream, peer, seats.exchange(taken)))
 }
 
 /// What a connection holds while it lasts.
 #[derive(Debug)]
 struct Slot {
-    _permit: OwnedSemaphorePermit,
+    taken: Taken,
     _held: Held,
 }
 
@@ -168,7 +178,7 @@ struct Connection {
     waits: ClientWaits,
     watcher: Watcher,
     activity: Activity,
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Connection {
@@ -204,10 +214,12 @@ impl Connection {
             waits,
             watcher,
             activity,
-            _slot,
+            slot,
         } = self;
+        let seat = slot.taken.seat;
         let socket = Socket::new(stream, waits, activity.clone());
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(seat);
             let in_flight = activity.begin();
             let frame = Arc::clone(&frame);
             async move {
@@ -220,16 +232,20 @@ impl Connection {
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(None);
+            .header_read_timeout(None)
+            .keep_alive(seat == Seat::Usual)
+            .max_buf_size(BUFFER);
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(HTTP2_STREAMS);
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .max_send_buf_size(STREAM_BUFFER);
         let connection = builder
             .serve_connection(TokioIo::new(socket), service)
             .into_owned();
         // What goes wrong on a connection is the client's doing and seen by it; requests in flight
         // write their own lines.
         let _ = watcher.watch(connection).await;
+        drop(slot);
     }
 }

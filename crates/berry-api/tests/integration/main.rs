@@ -45,9 +45,18 @@ mod health;
 /// Probes: what they ask, and what changes by the answer.
 #[cfg(test)]
 mod health_check;
+/// What a client may do to HTTP.
+#[cfg(test)]
+mod hostile_client;
+/// What an upstream may do to HTTP.
+#[cfg(test)]
+mod hostile_upstream;
 /// What clients write that is meant to be read as something else.
 #[cfg(test)]
 mod injection;
+/// A slow provider costs the others nothing, a slow client little memory.
+#[cfg(test)]
+mod isolation;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;
@@ -78,6 +87,9 @@ mod models;
 /// Everything that can be asked of a model besides chats.
 #[cfg(test)]
 mod operations;
+/// More than the process can do.
+#[cfg(test)]
+mod overload;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;

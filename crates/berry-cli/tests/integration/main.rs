@@ -21,6 +21,9 @@ mod rotate;
 mod simulate;
 #[cfg(test)]
 mod support;
+/// How long the gateway waits for what.
+#[cfg(test)]
+mod timeouts;
 /// Tokens: made and hashed.
 #[cfg(test)]
 mod token;

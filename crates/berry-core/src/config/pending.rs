@@ -14,10 +14,6 @@ pub(super) struct Pending(pub(super) &'static str, pub(super) &'static str);
 
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
-    Pending(
-        "providers.*.max_concurrent_requests",
-        "requests are not bounded",
-    ),
     Pending("telemetry.otlp_endpoint", "traces are not sent"),
     Pending("telemetry.sample_ratio", "traces are not sent"),
     Pending("telemetry.service_name", "traces are not sent"),

@@ -20,8 +20,9 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 use smallvec::SmallVec;
 
-/// The longest event that is held until it is complete.
-pub(crate) const MAX_EVENT: usize = 256 * 1024;
+/// The longest event that is held until it is complete: with what is read ahead and what is not yet
+/// written, a stream takes 256 KiB at most.
+pub(crate) const MAX_EVENT: usize = 128 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 

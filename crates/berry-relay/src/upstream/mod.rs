@@ -3,7 +3,9 @@
 mod body;
 mod connections;
 mod connector;
+mod gate;
 mod listening;
+mod opening;
 mod prepared;
 mod reach;
 mod request;
@@ -28,8 +30,10 @@ use crate::adapter::{self, Protocol, Tongue};
 use crate::envelope::Pieces;
 use crate::exchange::Operation;
 use crate::json;
+use crate::waits;
 pub(crate) use body::UpstreamBody;
-pub(crate) use connections::{TransportError, Waits};
+pub(crate) use connections::{PING_EVERY, PING_WITHIN, TransportError, Waits};
+pub(crate) use gate::{Gate, Place};
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
@@ -77,6 +81,7 @@ pub struct Upstream {
     /// What its errors must not tell.
     scrub: Arc<Scrub>,
     reach: Reach,
+    gate: Arc<Gate>,
     connect_timeout: Duration,
 }
 
@@ -90,6 +95,7 @@ impl Upstream {
     ) -> Result<Self, UpstreamError> {
         let protocol =
             adapter::find(provider.protocol).ok_or(UpstreamError::Protocol(provider.protocol))?;
+        let gate = previous.map(|upstream| Arc::clone(&upstream.gate));
         let previous = previous.map(|upstream| &upstream.reach);
         let reach = Reach::find(&provider, settings, surroundings, previous)?;
         Ok(Self {
@@ -98,6 +104,7 @@ impl Upstream {
             headers: fixed_headers(&provider, protocol)?,
             scrub: Arc::new(Scrub::of(&provider)),
             reach,
+            gate: gate.unwrap_or_default(),
             connect_timeout: settings.connect_timeout,
             provider,
         })
@@ -148,11 +155,29 @@ impl Upstream {
         error.map(|error| self.scrub.clean(error))
     }
 
-    /// Sends a request and waits for the answer's headers.
+    /// Returns how long a stream may be silent before its content, where nothing else bounds it.
+    pub(crate) fn silence_before_content(&self) -> Duration {
+        waits::silence_before_content(&self.provider)
+    }
+
+    /// Takes a place among the requests that the provider is at work on, where one is free.
+    pub(crate) fn try_enter(&self) -> Option<Place> {
+        self.gate.try_enter(self.provider.max_concurrent_requests)
+    }
+
+    /// Waits for such a place, not for longer than `patience`.
+    pub(crate) async fn queue(&self, patience: Duration) -> Option<Place> {
+        let most = self.provider.max_concurrent_requests;
+        self.gate.queue(most, patience).await
+    }
+
+    /// Sends a request and waits for the answer's headers. The answer's body keeps the place until
+    /// it has been read or dropped.
     pub(crate) async fn send(
         &self,
         outgoing: &Outgoing,
         mode: Mode,
+        place: Place,
     ) -> Result<Response<UpstreamBody>, TransportError> {
         let response_timeout = self.provider.response_timeout;
         let waits = Waits {
@@ -162,7 +187,8 @@ impl Upstream {
                 Mode::Whole => response_timeout.whole,
             },
         };
-        self.reach.connections().send(outgoing, waits).await
+        let response = self.reach.connections().send(outgoing, waits).await?;
+        Ok(response.map(|body| body.keeping(place)))
     }
 
     /// Asks for the list of models and waits for the answer's headers, as long as `within`.
