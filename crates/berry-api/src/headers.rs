@@ -2,10 +2,13 @@
 //!
 //! Credentials, cookies, hop-by-hop headers and an upstream's CORS stay where they are. What both
 //! an upstream and Berry say, such as the id of a request or what is left of a limit, is passed on
-//! under a name of its own: a client must not take the provider's word for ours.
+//! under a name of its own: a client must not take the provider's word for ours. Nor may a value
+//! quote what only the gateway and the provider know.
 
+use berry_relay::Scrub;
 use http::HeaderMap;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use jiff::fmt::rfc2822::DateTimeParser;
 
 /// From the client to the upstream.
 static TO_UPSTREAM: [HeaderName; 6] = [
@@ -34,13 +37,14 @@ pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
 }
 
 /// Returns the upstream's headers that go on.
-pub(crate) fn to_client(upstream: &HeaderMap) -> HeaderMap {
+pub(crate) fn to_client(upstream: &HeaderMap, scrub: &Scrub) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in upstream {
         if let Some(shown) = name_for_client(name)
             && !ends_here(upstream, name)
+            && (shown != RETRY_AFTER || is_wait(value))
         {
-            headers.append(shown, value.clone());
+            headers.append(shown, scrub.clean_header(value));
         }
     }
     headers
@@ -73,6 +77,15 @@ fn name_for_client(name: &HeaderName) -> Option<HeaderName> {
     })
 }
 
+/// Returns whether a `Retry-After` has one of its two forms: seconds, or a date.
+fn is_wait(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else {
+        return false;
+    };
+    let is_seconds = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_seconds || DateTimeParser::new().parse_timestamp(text).is_ok()
+}
+
 /// Returns whether `Connection` says that a header is for the next hop only (RFC 9110, 7.6.1).
 fn ends_here(headers: &HeaderMap, name: &HeaderName) -> bool {
     let names = |value: &HeaderValue| {
@@ -100,12 +113,13 @@ mod tests {
 
     #[test]
     fn what_an_upstream_says_of_its_limits_is_not_taken_for_ours() {
-        let shown = to_client(&headers(&[
+        let told = headers(&[
             ("x-ratelimit-remaining-requests", "7"),
             ("x-ratelimit-reset-tokens", "6m0s"),
             ("anthropic-ratelimit-tokens-remaining", "8"),
             ("request-id", "req_1"),
-        ]));
+        ]);
+        let shown = to_client(&told, &Scrub::default());
 
         let expected = headers(&[
             ("x-upstream-ratelimit-remaining-requests", "7"),
@@ -114,6 +128,22 @@ mod tests {
             ("x-upstream-request-id", "req_1"),
         ]);
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_wait_is_a_number_or_a_date() {
+        for (value, expected) in [
+            ("0", true),
+            ("120", true),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", true),
+            ("", false),
+            ("-1", false),
+            ("soon", false),
+            ("1; key", false),
+        ] {
+            let shown = to_client(&headers(&[("retry-after", value)]), &Scrub::default());
+            assert_eq!(shown.contains_key(RETRY_AFTER), expected, "{value}");
+        }
     }
 
     #[test]

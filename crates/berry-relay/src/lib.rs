@@ -45,4 +45,4 @@ pub use quiet::Quiet;
 pub use relay::{Receipt, Relay, Reply, ReplyBody};
 pub use snapshot::{CompileError, Names, Route, Snapshot};
 pub use tap::Usage;
-pub use upstream::{TlsError, Upstream, UpstreamError};
+pub use upstream::{Scrub, TlsError, Upstream, UpstreamError};

@@ -28,7 +28,7 @@ use crate::pins::{Pin, Pins};
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
-use crate::upstream::{Place, Prepared, Purpose, Unsayable, UpstreamBody};
+use crate::upstream::{Place, Prepared, Purpose, Scrub, Unsayable, UpstreamBody};
 
 /// The most that is read of an answer that is no success: some quote the whole request.
 const ERROR_BODY: usize = 1024 * 1024;
@@ -48,6 +48,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// The upstream's headers, all of them: which go on is decided above.
     pub headers: HeaderMap,
+    /// Removes from them what is not for clients.
+    pub scrub: Arc<Scrub>,
     /// The tokens it cost, where the answer is complete and says so.
     pub usage: Option<Usage>,
     /// The id of the response that it is, where it is one.
@@ -216,7 +218,10 @@ impl Relay {
             )
             .await;
             let failure = match asked {
-                Some(Ok(answered)) => return Ok(answered.reply(lease)),
+                Some(Ok(answered)) => {
+                    let scrub = route.upstreams[lease.index()].scrub();
+                    return Ok(answered.reply(lease, Arc::clone(scrub)));
+                }
                 Some(Err(failure)) => failure,
                 None => return Err(out_of_time(route, lease, receipt)),
             };
@@ -375,7 +380,7 @@ enum AnsweredBody {
 
 impl Answered {
     /// Makes the reply; from here the lease is the answer's.
-    fn reply(self, lease: Lease) -> Reply {
+    fn reply(self, lease: Lease, scrub: Arc<Scrub>) -> Reply {
         let Parts {
             status, headers, ..
         } = self.head;
@@ -391,6 +396,7 @@ impl Answered {
                 Reply {
                     status,
                     headers,
+                    scrub,
                     usage,
                     response,
                     body,
@@ -401,6 +407,7 @@ impl Answered {
                 Reply {
                     status,
                     headers,
+                    scrub,
                     usage: None,
                     response: None,
                     body: ReplyBody::Refusal(body),

@@ -191,7 +191,7 @@ impl Out {
         };
         let mut response = Response::new(body);
         *response.status_mut() = reply.status;
-        *response.headers_mut() = headers::to_client(&reply.headers);
+        *response.headers_mut() = headers::to_client(&reply.headers, &reply.scrub);
         if events {
             set_event_stream(response.headers_mut());
         }

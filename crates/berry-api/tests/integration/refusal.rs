@@ -67,6 +67,41 @@ async fn a_refusal_keeps_its_bytes() {
 }
 
 #[tokio::test]
+async fn our_key_gets_out_neither_by_escapes_nor_by_headers() {
+    let escaped: String = "key-of-first"
+        .bytes()
+        .map(|byte| format!("\\u{byte:04x}"))
+        .collect();
+    let refusal = format!(r#"{{"error":{{"message":"bad key {escaped}","type":"x"}}}}"#);
+    let refusal = Behaviour::body("application/json; key-of-first", refusal)
+        .with_status(400)
+        .header("openai-processing-ms", "key-of-first")
+        .header("x-ratelimit-limit-tokens", "key-of-first")
+        .header("retry-after", "key-of-first");
+
+    // This one is told as an event: a comment has gone out before it.
+    let late = Upstream::builder()
+        .behaviour(refusal.clone().delay(Duration::from_millis(1_200)))
+        .start()
+        .await;
+    let late = Setup::new()
+        .provider("first", &late)
+        .settings("stream_keepalive_seconds = 1")
+        .start();
+    let event = late.chat(&hello_stream()).await;
+
+    assert!(event.text().starts_with(": keep-alive\n\n"), "{event:?}");
+    let [whole, streamed] = refused("our key", refusal).await;
+    for answer in [whole, streamed, event] {
+        assert!(answer.text().contains("bad key ***"), "{answer:?}");
+        for value in answer.headers.values() {
+            assert!(!value.as_bytes().ends_with(b"key-of-first"), "{answer:?}");
+        }
+        assert_eq!(answer.header("retry-after"), None);
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_that_quotes_the_client_is_not_taken_for_the_providers_own_words() {
     for said in [
         "your credit balance is too low to access the API",

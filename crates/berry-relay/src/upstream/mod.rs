@@ -38,7 +38,7 @@ use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
-pub(crate) use scrub::Scrub;
+pub use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
 
@@ -78,7 +78,7 @@ pub struct Upstream {
     places: Places,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
-    /// What its errors must not tell.
+    /// What its errors and headers must not tell.
     scrub: Arc<Scrub>,
     reach: Reach,
     gate: Arc<Gate>,
@@ -140,7 +140,7 @@ impl Upstream {
         adapter::other_than(self.protocol.name)
     }
 
-    /// Returns what removes from this upstream's errors what is not for clients.
+    /// Returns what removes from this upstream's words what is not for clients.
     pub(crate) fn scrub(&self) -> &Arc<Scrub> {
         &self.scrub
     }
