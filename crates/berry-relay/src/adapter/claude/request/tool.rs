@@ -10,6 +10,8 @@
 //! | `parallel_tool_calls: false` | `disable_parallel_tool_use` of the choice |
 //! | a choice without tools | dropped where it demands nothing, else refused |
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::super::translate::Untranslatable;
@@ -186,9 +188,12 @@ fn read_choice(choice: Value, tools: &mut Vec<Value>) -> Result<Choice, Untransl
             let Some(Value::Array(names)) = allowed.remove("tools") else {
                 return Err(place.member("tools").refuse("must be an array"));
             };
+            let names = names.iter().map(|allowed| &allowed["function"]["name"]);
+            let names: HashSet<&str> = names.filter_map(Value::as_str).collect();
             tools.retain(|tool| {
-                let mut names = names.iter().map(|allowed| &allowed["function"]["name"]);
-                names.any(|name| *name == tool["name"])
+                tool["name"]
+                    .as_str()
+                    .is_some_and(|name| names.contains(name))
             });
             let mode = take_text(&mut allowed, "mode", &place)?;
             read_mode(&mode, &place.member("mode"))

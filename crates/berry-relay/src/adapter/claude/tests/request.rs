@@ -105,3 +105,47 @@ fn a_budget_is_less_than_the_limit_and_at_least_the_least() {
         assert_eq!(budget, expected, "{effort} of {limit}");
     }
 }
+
+/// So many of each that work for every pair of them takes longer than a test may.
+#[test]
+fn the_work_grows_with_the_request_and_not_with_its_square() {
+    const MANY: usize = 10_000;
+    let result = json!({"role": "tool", "tool_call_id": "a", "content": "b"});
+    let text = json!({"role": "user", "content": "c"});
+    let thought = json!({"index": 0, "type": "thinking", "thinking": "", "signature": "s"});
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f0", "arguments": ""}});
+    let tool = |name: String| json!({"type": "function", "function": {"name": name}});
+    let mut allowed: Vec<_> = (0..MANY).map(|n| tool(format!("g{n}"))).collect();
+    allowed.push(tool("f7".to_owned()));
+    let mut messages = vec![json!({
+        "role": "assistant", "content": "", "thinking_blocks": vec![thought; MANY],
+        "tool_calls": [call],
+    })];
+    messages.extend(vec![text; MANY]);
+    messages.extend(vec![result; MANY]);
+    let body = json!({
+        "messages": messages,
+        "tools": (0..MANY).map(|n| tool(format!("f{n}"))).collect::<Vec<_>>(),
+        "tool_choice": {"type": "allowed_tools", "allowed_tools": {
+            "mode": "auto", "tools": allowed,
+        }},
+    });
+
+    let body = CLAUDE.request(body.to_string().as_bytes(), "claude-sonnet-4-5");
+
+    let body = body.unwrap().body;
+    let [assistant, user] = body["messages"].as_array().unwrap().as_slice() else {
+        panic!("one turn of each side is expected")
+    };
+    let kinds = |turn: &Value| {
+        let mut kinds: Vec<_> = turn["content"].as_array().unwrap().iter().collect();
+        kinds.dedup_by(|a, b| a["type"] == b["type"]);
+        kinds
+            .iter()
+            .map(|block| block["type"].to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(assistant), ["\"thinking\"", "\"tool_use\""]);
+    assert_eq!(kinds(user), ["\"tool_result\"", "\"text\""]);
+    assert_eq!(body["tools"].as_array().unwrap().len(), 1);
+}
