@@ -287,10 +287,18 @@ async fn what_a_protocol_cannot_say_goes_to_a_backend_that_can() {
         .option("backend_type = \"claude\"")
         .start();
 
+    let half = r#"{"model":"test-model","messages":[{"role":"user","content":"\ud800"}]}"#;
+
     let moved = mixed.chat(&body).await;
     let refused = alone.chat(&body).await;
+    let unreadable = alone.send(crate::support::chat(half)).await;
 
     assert_eq!(moved.said(), "Hello from openai! You said: hello");
+    let error = &unreadable.json()["error"];
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&json!("unsupported_value"), &json!(null))
+    );
     assert_eq!(
         refused.error(),
         "400 invalid_request_error/unsupported_value n"

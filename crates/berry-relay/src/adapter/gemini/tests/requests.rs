@@ -302,3 +302,26 @@ fn the_work_grows_with_the_request_and_not_with_its_square() {
     assert_eq!(lengths, [MANY, MANY, MANY]);
     assert_eq!(turns[1]["parts"][0]["functionResponse"]["id"], "0");
 }
+
+#[test]
+fn numbers_of_arguments_and_schemas_keep_all_their_digits() {
+    let body = r#"{
+        "messages": [{"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function":
+            {"name": "f", "arguments": "{\"a\":[12345678901234567890123,18446744073709551616,1E2,1.10]}"}}]}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters":
+            {"type": "object", "properties": {"a": {"maximum": 1e400}}}}}]
+    }"#;
+
+    let body = Gemini
+        .request(body.as_bytes(), MODEL)
+        .unwrap()
+        .body
+        .to_string();
+
+    for expected in [
+        r#""args":{"a":[12345678901234567890123,18446744073709551616,1e+2,1.10]}"#,
+        r#"{"maximum":1e+400}"#,
+    ] {
+        assert!(body.contains(expected), "{body}");
+    }
+}
