@@ -60,6 +60,12 @@ impl Untranslatable {
     }
 }
 
+/// Returns what follows the scheme of a URL, if it is this one, in letters of either case.
+pub(crate) fn after_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    let (begin, rest) = url.split_at_checked(scheme.len())?;
+    begin.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
 /// An answer that is not one in the provider's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not in the provider's protocol")]

@@ -9,6 +9,7 @@
 //! | `tool_choice` `allowed_tools` | only those tools are sent, with `auto` or `any` |
 //! | `parallel_tool_calls: false` | `disable_parallel_tool_use` of the choice |
 //! | a choice without tools | dropped where it demands nothing, else refused |
+//! | a choice that demands a tool of a model that always thinks | refused: Anthropic refuses it |
 
 use std::collections::HashSet;
 

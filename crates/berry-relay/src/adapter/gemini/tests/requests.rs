@@ -325,3 +325,24 @@ fn numbers_of_arguments_and_schemas_keep_all_their_digits() {
         assert!(body.contains(expected), "{body}");
     }
 }
+
+#[test]
+fn schemes_are_read_in_either_case() {
+    for (url, kind) in [
+        ("HTTPS://host/a.png", "fileData"),
+        ("Data:image/png;Base64,AA==", "inlineData"),
+    ] {
+        let part = json!({"type": "image_url", "image_url": {"url": url}});
+        let body = json!({"messages": [{"role": "user", "content": [part]}]});
+
+        let body = Gemini
+            .request(body.to_string().as_bytes(), MODEL)
+            .unwrap()
+            .body;
+
+        assert!(
+            body["contents"][0]["parts"][0].get(kind).is_some(),
+            "{body}"
+        );
+    }
+}
