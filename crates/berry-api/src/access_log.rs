@@ -1,18 +1,22 @@
 //! The one line per request, written when its answer has ended; it is counted by then too.
 
 use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::EndpointKey;
 use berry_relay::{Receipt, Usage};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::arrival::RequestId;
+use crate::audit::{Action, Event};
+use crate::body_log::AnswerBody;
 use crate::caller::Permit;
-use crate::ledger::{Ledger, Row, nanodollars};
+use crate::gateway::Gateway;
+use crate::ledger::{Row, nanodollars};
 use crate::telemetry::label::CLIENT_LEFT;
 use crate::telemetry::traffic::Visit;
 
@@ -48,6 +52,13 @@ pub(crate) fn finished(
 /// last byte has been sent or the client has left.
 #[derive(Debug)]
 pub(crate) struct AccessRecord {
+    pub(crate) gateway: Arc<Gateway>,
+    /// Where the client is, where auditors want to know.
+    pub(crate) address: Option<IpAddr>,
+    /// What is asked for, below `/v1`.
+    pub(crate) path: &'static str,
+    /// The request says which provider to use.
+    pub(crate) names_backend: bool,
     pub(crate) request_id: RequestId,
     pub(crate) user_id: Box<str>,
     pub(crate) model: Box<str>,
@@ -60,9 +71,9 @@ pub(crate) struct AccessRecord {
     pub(crate) own_error: bool,
     /// The answer went out to its end.
     pub(crate) ended: bool,
-    /// Cancelled where it is us who cut answers off.
-    pub(crate) cut: CancellationToken,
     pub(crate) usage: Option<Usage>,
+    /// What was answered, where that is logged.
+    pub(crate) answer: Option<AnswerBody>,
     /// About how many tokens have gone out, for where nobody says.
     pub(crate) written: u64,
     /// About how many tokens were read, for where nobody says; none where nothing was asked of a
@@ -71,7 +82,6 @@ pub(crate) struct AccessRecord {
     pub(crate) receipt: Receipt,
     /// The request's leave, until its answer has come to an end.
     pub(crate) permit: Option<Permit>,
-    pub(crate) ledger: Ledger,
 }
 
 impl AccessRecord {
@@ -79,6 +89,13 @@ impl AccessRecord {
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.first_byte = Some(self.visit.elapsed());
+    }
+
+    /// Notes a piece of the answer.
+    pub(crate) fn passes(&mut self, piece: &[u8]) {
+        if let Some(answer) = &mut self.answer {
+            answer.observe(piece);
+        }
     }
 
     /// Notes that the answer is out to its end.
@@ -120,9 +137,37 @@ impl AccessRecord {
         self.status = Some(status);
         self.own_error = true;
     }
-}
 
-impl AccessRecord {
+    /// Notes for auditors who asked what of whom, and what came of it.
+    fn audit(&self, status: u16) {
+        let audit = &self.gateway.audit;
+        if !audit.is_on() {
+            return;
+        }
+        let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::to_string);
+        let resource = format!(
+            "/v1{} {} {}",
+            self.path,
+            self.model,
+            endpoint.as_deref().unwrap_or("-")
+        );
+        let event = Event {
+            user_id: Some(&self.user_id),
+            action: Action::Request,
+            resource: &resource,
+            result: &status.to_string(),
+            ip_address: self.address,
+            request_id: Some(self.request_id.as_str()),
+        };
+        if self.names_backend {
+            audit.record(Event {
+                action: Action::ChooseBackend,
+                ..event
+            });
+        }
+        audit.record(event);
+    }
+
     /// Makes the request's row in the ledger; nothing is read of the record afterwards.
     fn row(&mut self, status: u16, latency: Duration) -> Row {
         // Content came, and a client that leaves or an answer that breaks off does not undo that.
@@ -154,9 +199,13 @@ impl Drop for AccessRecord {
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
-        let client_left = !self.ended && !self.cut.is_cancelled();
+        let client_left = !self.ended && !self.gateway.cut.is_cancelled();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
+        self.audit(status);
+        if let Some(answer) = &self.answer {
+            answer.log(&self.request_id);
+        }
         let (latency, overhead) = (self.visit.elapsed(), self.visit.relayed());
         self.visit.ended(status);
         macro_rules! line {
@@ -189,9 +238,9 @@ impl Drop for AccessRecord {
             (false, false) => line!(info, "Request finished"),
             (false, true) => line!(error, "Request finished"),
         }
-        if self.ledger.is_kept() {
+        if self.gateway.ledger.is_kept() {
             let row = self.row(status, latency);
-            self.ledger.put(row);
+            self.gateway.ledger.put(row);
         }
     }
 }

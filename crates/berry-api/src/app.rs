@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use berry_core::config::Severity;
 use berry_core::limit::InFlight;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
@@ -11,13 +12,17 @@ use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::audit::{self, Audit, AuditError};
+use crate::exposure;
 use crate::gateway::Gateway;
 use crate::ledger::Ledger;
+use crate::memory::{self, Memory};
 use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::tasks::Tasks;
 use crate::telemetry::{Logs, loss};
+use crate::tls;
 
 /// How a process is started.
 #[derive(Debug)]
@@ -42,7 +47,13 @@ pub enum StartError {
     /// The configuration cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// No thread can be started for the ledger.
+    /// The certificate for clients cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// No thread can be started for the ledger or the audit log.
     #[error("no thread can be started")]
     Thread(#[source] io::Error),
     /// The address cannot be listened on.
@@ -82,6 +93,11 @@ impl App {
             max_connections,
             seed,
         } = options;
+        let tls = tls::load(&config, &source).map_err(|findings| {
+            StartError::Tls(findings.lines(Severity::Error, &source).join("; "))
+        })?;
+        let audit = audit::open(config.settings.audit_log.as_deref())?;
+        let audit = Audit::begin(audit).map_err(StartError::Thread)?;
         let registry = Arc::new(Registry::new(Events::to(log_transition)));
         let snapshot = Snapshot::compile(Arc::new(config), &registry, None)?;
         let failed = |source| StartError::Listen { address, source };
@@ -95,14 +111,21 @@ impl App {
         let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
         let (reloads, requests) = Reloads::channel();
         let gateway = Arc::new(Gateway {
-            snapshots: Snapshots::new(snapshot),
+            snapshots: Snapshots::new(snapshot, tls),
             reloads,
             relay: Relay::new(clock, seed),
             clock,
             traffic: Arc::default(),
-            losses: logs.losses().chain(ledger.loss()).cloned().collect(),
+            losses: logs
+                .losses()
+                .chain(ledger.loss())
+                .chain([audit.loss()])
+                .cloned()
+                .collect(),
             ledger,
+            audit,
             in_flight: InFlight::default(),
+            memory: Memory::default(),
             stopping: tasks.stopping().clone(),
             cut: tasks.cut().clone(),
         });
@@ -164,9 +187,12 @@ impl App {
             users = config.users.len(),
             "Starting Berry API"
         );
+        exposure::announce(config);
         drop(snapshot);
         tasks.spawn(monitor.run(plans, tasks.stopping().clone()));
         tasks.spawn(reloader.run(tasks.stopping().clone()));
+        let watched = Arc::clone(&gateway);
+        tasks.spawn(memory::watch(watched, tasks.stopping().clone()));
         let losses = gateway.losses.clone();
         tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
         let serving = server.run();
@@ -184,6 +210,7 @@ impl App {
             let connections = tasks.cut_off().await;
             warn!(connections, "stopped before all requests ended");
         }
+        gateway.audit.close().await;
         gateway.ledger.flush();
     }
 }

@@ -1,7 +1,9 @@
 //! Where a request comes from, and what it is called.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
+use berry_core::UserName;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -55,6 +57,42 @@ pub(crate) struct Arrival {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
     pub(crate) visit: Visit,
+    /// Who sends it, once that is known; shared by all copies. None where nobody wants to know.
+    pub(crate) sender: Option<Arc<OnceLock<Sender>>>,
+}
+
+impl Arrival {
+    /// Notes who sends the request, and from where.
+    pub(crate) fn is_from(&self, address: IpAddr, who: impl FnOnce() -> Who) {
+        if let Some(sender) = &self.sender {
+            // The first answer is as good as any other.
+            let _ = sender.set(Sender {
+                address,
+                who: who(),
+            });
+        }
+    }
+
+    /// Returns who sends the request, where that is known.
+    pub(crate) fn sender(&self) -> Option<&Sender> {
+        self.sender.as_ref()?.get()
+    }
+}
+
+/// Who sends a request, and from where.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    pub(crate) address: IpAddr,
+    pub(crate) who: Who,
+}
+
+/// See [`Sender`].
+#[derive(Debug)]
+pub(crate) enum Who {
+    /// A user.
+    User(UserName),
+    /// Nobody who is let in, and why not.
+    Refused(String),
 }
 
 /// Marks an answer whose log line is written when its body ends.

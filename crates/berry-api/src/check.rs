@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
-use berry_api::env;
+use berry_api::{env, tls};
 use berry_core::{Loaded, Source};
 use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
@@ -24,10 +24,14 @@ impl Checked {
     /// The file cannot be read.
     pub(crate) fn load(file: &ConfigFile) -> anyhow::Result<Result<Self, String>> {
         let source = Source::read(&file.path).context("the configuration cannot be loaded")?;
-        match Names::collect().parse(&source, &|name| env::read(name)) {
-            Ok(loaded) => Ok(Ok(Self { loaded, source })),
-            Err(diagnostics) => Ok(Err(diagnostics.render(&source, is_colored()))),
-        }
+        let loaded = match Names::collect().parse(&source, &|name| env::read(name)) {
+            Ok(loaded) => loaded,
+            Err(diagnostics) => return Ok(Err(diagnostics.render(&source, is_colored()))),
+        };
+        Ok(match tls::load(&loaded.config, &source) {
+            Ok(_) => Ok(Self { loaded, source }),
+            Err(diagnostics) => Err(diagnostics.render(&source, is_colored())),
+        })
     }
 
     /// Prints what `--check-config` prints: what is odd to stderr, the result to `out`. The

@@ -179,6 +179,7 @@ impl ClientBody {
                 },
                 State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
+                        record.passes(&chunk);
                         record.written = answer.written();
                         if answer.is_done() {
                             // The client may send its next request before the upstream's own end.
@@ -207,6 +208,7 @@ impl ClientBody {
                     }
                 },
                 State::Last(event, mut record) => {
+                    record.passes(&event);
                     record.ended(None);
                     return Poll::Ready(Some(Ok(Frame::data(event))));
                 }

@@ -1,6 +1,5 @@
 //! What every handler sees of the process.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use berry_core::User;
@@ -8,14 +7,18 @@ use berry_core::auth::{client_address, credential};
 use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::Clock;
 use berry_relay::{Relay, Route, Snapshot};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::arrival::{Arrival, Who};
+use crate::audit::Audit;
 use crate::error::ApiError;
 use crate::ledger::Ledger;
+use crate::memory::Memory;
 use crate::reload::Reloads;
+use crate::server::Seat;
 use crate::snapshots::Snapshots;
 use crate::telemetry::loss::Loss;
 use crate::telemetry::traffic::Traffic;
@@ -27,11 +30,13 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    pub(crate) audit: Audit,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) ledger: Ledger,
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,
     pub(crate) in_flight: InFlight,
+    pub(crate) memory: Memory,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
     /// Says when what has not ended is cut off.
@@ -47,28 +52,38 @@ impl Gateway {
 
     /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
     /// counted: health and admin routes answer however much is going on.
-    pub(crate) fn enter(&self, snapshot: &Snapshot) -> Result<Place, ApiError> {
+    pub(crate) fn enter(
+        &self,
+        snapshot: &Snapshot,
+        extensions: &Extensions,
+    ) -> Result<Place, ApiError> {
+        if extensions.get() == Some(&Seat::Reserve) || self.memory.is_short() {
+            return Err(ApiError::overloaded());
+        }
         let most = snapshot.config.settings.max_inflight_requests;
         self.in_flight.enter(most).ok_or_else(ApiError::overloaded)
     }
 }
 
-/// Finds out who sends a request. Why one is refused is in the log and nowhere else.
+/// Finds out who sends a request. Why one is refused is in the logs and nowhere else.
 pub(crate) fn authenticate(
     snapshot: &Snapshot,
     headers: &HeaderMap,
-    peer: SocketAddr,
+    arrival: &Arrival,
 ) -> Result<Arc<User>, ApiError> {
     let trusted = &snapshot.config.settings.trusted_proxies;
-    let address = client_address(headers, peer.ip(), trusted);
+    let address = client_address(headers, arrival.peer.ip(), trusted);
     let refused = |reason: &dyn std::fmt::Display| {
         warn!(%reason, peer = %address, "Authentication failed");
+        arrival.is_from(address, || Who::Refused(reason.to_string()));
     };
     let token = credential(headers).inspect_err(|reason| refused(reason))?;
     let user = snapshot
         .authenticator
         .authenticate(token, address, Timestamp::now());
-    Ok(user.inspect_err(|reason| refused(reason))?)
+    let user = user.inspect_err(|reason| refused(reason))?;
+    arrival.is_from(address, || Who::User(user.id.clone()));
+    Ok(user)
 }
 
 /// Finds the model that a user asks for, if the user may have it.

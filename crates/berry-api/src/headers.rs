@@ -1,11 +1,11 @@
 //! Which headers cross the gateway: those listed here, and no others.
 //!
-//! Credentials, cookies, hop-by-hop headers and an upstream's CORS stay where they are.
+//! Credentials, cookies, hop-by-hop headers and an upstream's CORS stay where they are. What both
+//! an upstream and Berry say, such as the id of a request or what is left of a limit, is passed on
+//! under a name of its own: a client must not take the provider's word for ours.
 
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
-
-use crate::arrival::X_REQUEST_ID;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 
 /// From the client to the upstream.
 static TO_UPSTREAM: [HeaderName; 6] = [
@@ -17,38 +17,116 @@ static TO_UPSTREAM: [HeaderName; 6] = [
     HeaderName::from_static("tracestate"),
 ];
 
-/// From the upstream to the client.
-static TO_CLIENT: [HeaderName; 4] = [
-    CONTENT_TYPE,
-    RETRY_AFTER,
-    HeaderName::from_static("openai-processing-ms"),
-    HeaderName::from_static("openai-version"),
-];
-
-const X_UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// The beginning of the names by which Anthropic tells its limits; they are nobody else's.
+const ANTHROPIC_LIMITS: &str = "anthropic-ratelimit-";
 
 /// Returns the client's headers that go on.
 pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
-    listed(client, &TO_UPSTREAM)
-}
-
-/// Returns the upstream's headers that go on. Its request id gets a name of its own.
-pub(crate) fn to_client(upstream: &HeaderMap) -> HeaderMap {
-    let mut headers = listed(upstream, &TO_CLIENT);
-    // Anthropic's header has the shorter name.
-    let id = upstream.get(X_REQUEST_ID).or(upstream.get("request-id"));
-    if let Some(id) = id {
-        headers.insert(X_UPSTREAM_REQUEST_ID, id.clone());
+    let mut headers = HeaderMap::new();
+    for name in &TO_UPSTREAM {
+        for value in client.get_all(name) {
+            if !ends_here(client, name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
     }
     headers
 }
 
-fn listed(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
-    let mut found = HeaderMap::new();
-    for name in names {
-        for value in headers.get_all(name) {
-            found.append(name.clone(), value.clone());
+/// Returns the upstream's headers that go on.
+pub(crate) fn to_client(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in upstream {
+        if let Some(shown) = name_for_client(name)
+            && !ends_here(upstream, name)
+        {
+            headers.append(shown, value.clone());
         }
     }
-    found
+    headers
+}
+
+/// Returns what a header of an upstream's is called for the client; none where it is not for them.
+fn name_for_client(name: &HeaderName) -> Option<HeaderName> {
+    Some(match name.as_str() {
+        "content-type" => CONTENT_TYPE,
+        "retry-after" => RETRY_AFTER,
+        "openai-processing-ms" | "openai-version" => name.clone(),
+        // Anthropic's header has the shorter name.
+        "x-request-id" | "request-id" => HeaderName::from_static("x-upstream-request-id"),
+        "x-ratelimit-limit-requests" => {
+            HeaderName::from_static("x-upstream-ratelimit-limit-requests")
+        }
+        "x-ratelimit-limit-tokens" => HeaderName::from_static("x-upstream-ratelimit-limit-tokens"),
+        "x-ratelimit-remaining-requests" => {
+            HeaderName::from_static("x-upstream-ratelimit-remaining-requests")
+        }
+        "x-ratelimit-remaining-tokens" => {
+            HeaderName::from_static("x-upstream-ratelimit-remaining-tokens")
+        }
+        "x-ratelimit-reset-requests" => {
+            HeaderName::from_static("x-upstream-ratelimit-reset-requests")
+        }
+        "x-ratelimit-reset-tokens" => HeaderName::from_static("x-upstream-ratelimit-reset-tokens"),
+        text if text.starts_with(ANTHROPIC_LIMITS) => name.clone(),
+        _ => return None,
+    })
+}
+
+/// Returns whether `Connection` says that a header is for the next hop only (RFC 9110, 7.6.1).
+fn ends_here(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let names = |value: &HeaderValue| {
+        let mut options = value.as_bytes().split(|&byte| byte == b',');
+        options.any(|option| {
+            option
+                .trim_ascii()
+                .eq_ignore_ascii_case(name.as_str().as_bytes())
+        })
+    };
+    headers.get_all(CONNECTION).iter().any(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let lines = lines.iter().map(|&(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn what_an_upstream_says_of_its_limits_is_not_taken_for_ours() {
+        let shown = to_client(&headers(&[
+            ("x-ratelimit-remaining-requests", "7"),
+            ("x-ratelimit-reset-tokens", "6m0s"),
+            ("anthropic-ratelimit-tokens-remaining", "8"),
+            ("request-id", "req_1"),
+        ]));
+
+        let expected = headers(&[
+            ("x-upstream-ratelimit-remaining-requests", "7"),
+            ("x-upstream-ratelimit-reset-tokens", "6m0s"),
+            ("anthropic-ratelimit-tokens-remaining", "8"),
+            ("x-upstream-request-id", "req_1"),
+        ]);
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_connection_names_goes_no_further() {
+        let lines = [
+            ("connection", "keep-alive, Traceparent"),
+            ("traceparent", "00-1-2-01"),
+            ("tracestate", "a=b"),
+        ];
+
+        assert_eq!(
+            to_upstream(&headers(&lines)),
+            headers(&[("tracestate", "a=b")])
+        );
+    }
 }

@@ -15,6 +15,7 @@ use berry_core::config::Severity;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::arguments::Arguments;
@@ -53,7 +54,6 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     for warning in warnings.lines(Severity::Warning, &source) {
         warn!("{warning}");
     }
-    raise_file_limit();
     let options = Options {
         address: arguments::bind_address(&config.server)?,
         max_connections: arguments::max_connections()?,
@@ -62,6 +62,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         source,
         logs,
     };
+    raise_file_limit(options.max_connections);
     let runtime = runtime(&options)?;
     let code = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
@@ -69,17 +70,30 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         let mut hangup = signal(SignalKind::hangup()).context("no signal handler")?;
         let app = App::build(options)?;
         let reloads = app.reloads();
-        app.run(async move {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => return,
-                    _ = interrupt.recv() => return,
-                    _ = hangup.recv() => reloads.hang_up(),
+        let (first, told) = oneshot::channel();
+        let serving = app.run(async {
+            // The sender lives as long as this is waited for.
+            let _ = told.await;
+        });
+        tokio::pin!(serving);
+        let mut first = Some(first);
+        loop {
+            tokio::select! {
+                () = &mut serving => return Ok(ExitCode::SUCCESS),
+                _ = hangup.recv() => {
+                    reloads.hang_up();
+                    continue;
                 }
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
             }
-        })
-        .await;
-        Ok(ExitCode::SUCCESS)
+            let Some(first) = first.take() else {
+                warn!("told to stop a second time: stopping at once");
+                return Ok(ExitCode::FAILURE);
+            };
+            // It may have ended by itself.
+            let _ = first.send(());
+        }
     });
     // A name look-up that hangs on its thread must not hold the exit up.
     runtime.shutdown_background();
@@ -88,9 +102,17 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 /// Raises the soft limit of open files to the hard one: each request may take two descriptors, and
 /// the usual soft limit of 1,024 is a convention for programs that use `select`.
-fn raise_file_limit() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        warn!(%error, "the limit of open files cannot be raised");
+fn raise_file_limit(max_connections: usize) {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < 2 * max_connections as u64 => {
+            warn!(
+                limit,
+                max_connections,
+                "the hard limit of open files is below twice `MAX_CONNECTIONS`: connections may be refused"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!(%error, "the limit of open files cannot be raised"),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use berry_relay::Snapshot;
+use rustls::ServerConfig;
 
 /// Holds the current snapshot, and counts how it came to be the current one.
 ///
@@ -12,6 +13,8 @@ use berry_relay::Snapshot;
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     current: ArcSwap<Snapshot>,
+    /// What new connections are encrypted with, where they are.
+    tls: ArcSwapOption<ServerConfig>,
     generation: AtomicU64,
     refusals: AtomicU64,
     last_refused: AtomicBool,
@@ -29,9 +32,10 @@ pub(crate) struct Reckoning {
 }
 
 impl Snapshots {
-    pub(crate) fn new(first: Snapshot) -> Self {
+    pub(crate) fn new(first: Snapshot, tls: Option<Arc<ServerConfig>>) -> Self {
         Self {
             current: ArcSwap::from_pointee(first),
+            tls: ArcSwapOption::new(tls),
             generation: AtomicU64::new(1),
             refusals: AtomicU64::new(0),
             last_refused: AtomicBool::new(false),
@@ -43,8 +47,14 @@ impl Snapshots {
         self.current.load_full()
     }
 
-    /// Serves another from now on; returns its generation. Called by one task only.
-    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) -> u64 {
+    /// Returns what new connections are encrypted with; none where they are not.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.load_full()
+    }
+
+    /// Serves others from now on; returns their generation. Called by one task only.
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>, tls: Option<Arc<ServerConfig>>) -> u64 {
+        self.tls.store(tls);
         self.current.store(snapshot);
         self.last_refused.store(false, Ordering::Relaxed);
         self.generation.fetch_add(1, Ordering::Relaxed) + 1

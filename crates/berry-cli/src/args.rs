@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, simulate, test_backend, usage, validate_config,
+    mock_upstream, simulate, test_backend, timeouts, usage, validate_config,
 };
 
 /// The command line as a whole.
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Usage(usage::Options),
     /// Try one model of one provider
     TestBackend(test_backend::Options),
+    /// Show how long the gateway waits for what, for each backend
+    Timeouts(timeouts::Options),
     /// Make a token for a user
     GenerateToken(generate_token::Options),
     /// Turn a token into what `token_sha256` takes

@@ -19,7 +19,7 @@ use clap::Parser;
 use crate::args::{Args, Command};
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, simulate, test_backend, usage, validate_config,
+    mock_upstream, simulate, test_backend, timeouts, usage, validate_config,
 };
 use crate::output::Told;
 
@@ -44,6 +44,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::Metrics(options) => metrics::run(options).await,
         Command::Usage(options) => usage::run(options).await,
         Command::TestBackend(options) => test_backend::run(options).await,
+        Command::Timeouts(options) => timeouts::run(&options),
         Command::GenerateToken(options) => generate_token::run(&options),
         Command::HashToken(options) => hash_token::run(options),
         Command::EncryptKey(options) => encrypt_key::run(&options),

@@ -7,7 +7,8 @@
 //! sample below it:           average = average · w + sample · (1−w),   w = min(e^(−Δt / τ), 0.9)
 //! ```
 //!
-//! (after Finagle's `PeakEwma`). A failure says nothing about how long answers take, and yet it must
+//! (after Finagle's `PeakEwma`). A wait that was given up says that an answer takes at least as long:
+//! it is a sample where it is above the average. A failure says nothing about how long answers take, and yet it must
 //! make the endpoint less attractive: it counts as `max(elapsed, its timeout)`, beside the average,
 //! until an answer comes. Both fade while nothing is learned, the penalty of a failure faster, so
 //! that an endpoint that was slow or failed once is asked again.
@@ -51,16 +52,24 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// Notes that it is asked.
-    pub(crate) fn asked(&mut self, mode: Mode, now: Tick) {
-        self.of(mode).asked = Some(now);
+    /// Takes a wait that ended without an answer and without a failure.
+    pub(crate) fn asked_in_vain(&mut self, mode: Mode, waited: Duration, now: Tick) {
+        let estimate = self.of(mode);
+        estimate.in_vain = Some(now);
+        let waited = waited.as_secs_f64();
+        if estimate
+            .average
+            .is_some_and(|(average, _)| waited > average)
+        {
+            estimate.average = Some((waited, now));
+        }
     }
 
-    /// Returns when it was asked last since it became unknown.
-    pub(crate) fn last_asked(&self, mode: Mode) -> Option<Tick> {
+    /// Returns when it was asked last and that taught nothing.
+    pub(crate) fn in_vain(&self, mode: Mode) -> Option<Tick> {
         match mode {
-            Mode::Streamed => self.streamed.asked,
-            Mode::Whole => self.whole.asked,
+            Mode::Streamed => self.streamed.in_vain,
+            Mode::Whole => self.whole.in_vain,
         }
     }
 
@@ -103,7 +112,7 @@ type Learned = Option<(f64, Tick)>;
 struct Estimate {
     average: Learned,
     penalty: Learned,
-    asked: Option<Tick>,
+    in_vain: Option<Tick>,
 }
 
 impl Estimate {
@@ -120,7 +129,7 @@ impl Estimate {
         *self = Self {
             average: Some((average, now)),
             penalty: None,
-            asked: self.asked,
+            in_vain: None,
         };
     }
 
@@ -214,5 +223,18 @@ mod tests {
     #[test]
     fn streamed_and_whole_answers_are_apart() {
         assert_eq!(answered(&[(0, 100)]).estimate(Mode::Streamed, at(0)), None);
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_counts_where_it_was_longer_than_usual() {
+        for (waited, expected) in [(20, 100), (1000, 1000)] {
+            let mut latency = answered(&[(0, 100)]);
+
+            latency.asked_in_vain(Mode::Whole, Duration::from_millis(waited), at(0));
+
+            let expected = Some(Duration::from_millis(expected));
+            assert_eq!(latency.estimate(Mode::Whole, at(0)), expected);
+            assert_eq!(latency.estimate(Mode::Streamed, at(0)), None);
+        }
     }
 }

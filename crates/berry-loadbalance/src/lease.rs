@@ -31,6 +31,7 @@ pub struct Lease {
     started: Tick,
     answered: bool,
     charged: bool,
+    sent: bool,
     /// Held by the pool's only last-resort attempt.
     _last_resort: Option<Arc<()>>,
     outcome: Outcome,
@@ -53,6 +54,7 @@ impl Lease {
             started,
             answered: false,
             charged: false,
+            sent: true,
             _last_resort: last_resort,
             outcome: Outcome::Abandoned,
         }
@@ -73,6 +75,11 @@ impl Lease {
         self.clock.now().saturating_since(self.started)
     }
 
+    /// Begins now: what was before was not the endpoint's doing.
+    pub fn restart(&mut self) {
+        self.started = self.clock.now();
+    }
+
     /// Records that content has come: from here the endpoint counts as working, however long the
     /// answer lasts. A ten-minute stream must not hold a breaker's only trial.
     pub fn answered(&mut self) {
@@ -89,6 +96,11 @@ impl Lease {
         let cost = tokens.cost(&endpoint.prices);
         self.pool.economy().record(tokens, cost);
         endpoint.state.meter().charge(tokens, cost);
+    }
+
+    /// Gives it back: nothing was sent.
+    pub(crate) fn decline(mut self) {
+        self.sent = false;
     }
 
     /// Records how the use ended. A success has been answered.
@@ -124,6 +136,7 @@ impl Lease {
             now,
             breaker: self.pool.limits().breaker_of(endpoint.billing),
             limits: self.pool.limits(),
+            waited: self.sent && !self.answered,
         };
         tell(&endpoint.state, &this);
     }

@@ -78,8 +78,8 @@ pub struct Signals {
     pub heard: Option<Tick>,
     /// How long it takes to its first content, in the mode of the request; none while unknown.
     pub latency: Option<Duration>,
-    /// When it was last asked in that mode; none before the first time, also after a return.
-    pub asked: Option<Tick>,
+    /// When a request was last sent in that mode whose end taught nothing; none since an answer.
+    pub in_vain: Option<Tick>,
 }
 
 impl Signals {
@@ -168,6 +168,8 @@ pub(crate) struct Use<'a> {
     /// When the endpoint is ejected.
     pub(crate) breaker: BreakerPolicy,
     pub(crate) limits: &'a Limits,
+    /// Something was sent, and no content came.
+    pub(crate) waited: bool,
 }
 
 #[derive(Debug, Default)]
@@ -327,7 +329,7 @@ impl EndpointState {
             confidence: learned.confidence(now, smart_ai),
             heard: learned.confidence.heard(),
             latency: learned.latency.estimate(mode, now),
-            asked: learned.latency.last_asked(mode),
+            in_vain: learned.latency.in_vain(mode),
         }
     }
 
@@ -342,35 +344,28 @@ impl EndpointState {
     }
 
     /// Claims a use, or refuses.
-    pub(crate) fn try_enter(&self, mode: Mode, now: Tick) -> Option<Entry> {
+    pub(crate) fn try_enter(&self, now: Tick) -> Option<Entry> {
         let mut learned = self.learned.lock();
         let claim = learned.breaker.try_enter(now)?;
-        Some(self.enter(learned, claim, mode, now))
+        Some(self.enter(learned, claim, now))
     }
 
     /// Claims the trial before its time.
-    pub(crate) fn try_last_resort(&self, mode: Mode, now: Tick) -> Option<Entry> {
+    pub(crate) fn try_last_resort(&self, now: Tick) -> Option<Entry> {
         let mut learned = self.learned.lock();
         let claim = learned.breaker.try_last_resort(now)?;
-        Some(self.enter(learned, claim, mode, now))
+        Some(self.enter(learned, claim, now))
     }
 
     /// Claims a use that was asked for by name.
-    pub(crate) fn enter_regardless(&self, mode: Mode, now: Tick) -> Entry {
+    pub(crate) fn enter_regardless(&self, now: Tick) -> Entry {
         let mut learned = self.learned.lock();
         let claim = learned.breaker.enter_regardless(now);
-        self.enter(learned, claim, mode, now)
+        self.enter(learned, claim, now)
     }
 
-    fn enter(
-        &self,
-        mut learned: MutexGuard<'_, Learned>,
-        claim: Claim,
-        mode: Mode,
-        now: Tick,
-    ) -> Entry {
+    fn enter(&self, mut learned: MutexGuard<'_, Learned>, claim: Claim, now: Tick) -> Entry {
         learned.tally.claimed(claim.entry, now);
-        learned.latency.asked(mode, now);
         drop(learned);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.announce(claim.change, None);
@@ -404,6 +399,12 @@ impl EndpointState {
                 Outcome::Failure(fault) => (learned.failed(this, fault), Some(fault.kind)),
                 Outcome::ClientFault | Outcome::Abandoned => {
                     learned.breaker.abandoned(this.entry);
+                    if this.waited {
+                        let Use {
+                            mode, lasted, now, ..
+                        } = *this;
+                        learned.latency.asked_in_vain(mode, lasted, now);
+                    }
                     (None, None)
                 }
             }
@@ -474,7 +475,7 @@ impl EndpointState {
     #[cfg(test)]
     pub(crate) fn fail(&self, times: u32, now: Tick, limits: &Limits) {
         for _ in 0..times {
-            let entry = self.enter_regardless(Mode::Whole, now);
+            let entry = self.enter_regardless(now);
             let (lasted, patience) = (Duration::ZERO, Duration::ZERO);
             let this = Use {
                 entry,
@@ -484,6 +485,7 @@ impl EndpointState {
                 now,
                 breaker: limits.breaker,
                 limits,
+                waited: true,
             };
             self.leave(&this, Outcome::Failure(Fault::new(FailureKind::Server)));
         }

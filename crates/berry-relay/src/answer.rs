@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::quiet::Quiet;
 use crate::source::Source;
 use crate::sse::Splitter;
 use crate::tap::{StreamFailure, Tap, Usage};
+use crate::upstream::Scrub;
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
@@ -43,7 +45,7 @@ pub struct Break {
 #[derive(Debug)]
 enum Shape {
     /// Server-sent events.
-    Events(Splitter),
+    Events(Splitter, Arc<Scrub>),
     /// One object; once it is too long to be held, a copy of what is to be known of it.
     Whole(Option<Box<Abridged>>),
     /// Sound, or text: the first of it is content.
@@ -57,6 +59,8 @@ pub struct Answer {
     shape: Shape,
     tap: Tap,
     idle: Quiet,
+    /// The silence that is allowed from the first content on.
+    idle_within: Option<Duration>,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
@@ -67,9 +71,22 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
-    pub(crate) fn events(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Events(Splitter::default()), tap, idle)
+    /// Begins to read a stream of events. `idle` bounds silence, from the first content on. An error
+    /// among the events is scrubbed.
+    pub(crate) fn events(
+        upstream: Source,
+        tap: Tap,
+        idle: Option<Duration>,
+        scrub: &Arc<Scrub>,
+    ) -> Self {
+        let shape = Shape::Events(Splitter::default(), Arc::clone(scrub));
+        Self::new(upstream, shape, tap, idle)
+    }
+
+    /// Bounds silence before the first content as well.
+    pub(crate) fn silent_before_content(mut self, before: Option<Duration>) -> Self {
+        self.idle = Quiet::new(before);
+        self
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
@@ -88,6 +105,7 @@ impl Answer {
             shape,
             tap,
             idle: Quiet::new(idle),
+            idle_within: idle,
             held: VecDeque::new(),
             held_bytes: 0,
             ending: None,
@@ -114,13 +132,13 @@ impl Answer {
     pub(crate) fn take_over(&mut self, mut lease: Lease) {
         lease.answered();
         self.lease = Some(lease);
-        self.idle.broken();
+        self.idle = Quiet::new(self.idle_within);
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
         loop {
             let enough = match self.shape {
-                Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
+                Shape::Events(..) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole(_) => self.held_bytes > HELD_WHOLE && !self.is_all_here(),
                 Shape::Bytes => self.held_bytes > 0,
             };
@@ -188,12 +206,12 @@ impl Answer {
 
     /// Returns whether the answer is a stream of events.
     pub fn is_events(&self) -> bool {
-        matches!(self.shape, Shape::Events(_))
+        matches!(self.shape, Shape::Events(..))
     }
 
     /// Returns whether the client is in the middle of an event, where nothing may be put in between.
     pub fn is_torn(&self) -> bool {
-        matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
+        matches!(&self.shape, Shape::Events(splitter, _) if splitter.torn())
     }
 
     /// Returns whether nothing is to come any more, although the body may still be open.
@@ -261,12 +279,10 @@ impl Answer {
             };
             let frame = match upstream.poll(cx) {
                 Poll::Ready(frame) => frame,
-                // The clock of a stream runs from its content on; before, other limits hold.
-                Poll::Pending if !self.is_events() || self.tap.content() => {
+                Poll::Pending => {
                     ready!(self.idle.poll(cx));
                     return self.end(FailureKind::Timeout);
                 }
-                Poll::Pending => return Poll::Pending,
             };
             self.idle.broken();
             let chunk = match frame {
@@ -292,8 +308,8 @@ impl Answer {
 
     /// Shows the bytes to the tap and returns what may go on of them.
     fn pass(&mut self, data: Bytes) -> Bytes {
-        let splitter = match &mut self.shape {
-            Shape::Events(splitter) => splitter,
+        let (splitter, scrub) = match &mut self.shape {
+            Shape::Events(splitter, scrub) => (splitter, scrub),
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
                 return data;
@@ -301,8 +317,8 @@ impl Answer {
             Shape::Whole(None) | Shape::Bytes => return data,
         };
         let split = splitter.push(&data, |event| self.tap.observe(event));
-        self.note_response();
         let Some(stopped_by) = split.stopped_by else {
+            self.note_response();
             return split.complete;
         };
         self.upstream = None;
@@ -315,13 +331,15 @@ impl Answer {
         if !told {
             return split.complete;
         }
-        [split.complete, stopped_by].concat().into()
+        let told = [split.complete, scrub.clean(stopped_by)].concat().into();
+        self.note_response();
+        told
     }
 
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
     fn pass_rest(&mut self) -> Bytes {
         let rest = match &mut self.shape {
-            Shape::Events(splitter) => splitter.finish(|event| self.tap.observe(event)),
+            Shape::Events(splitter, _) => splitter.finish(|event| self.tap.observe(event)),
             Shape::Whole(abridged) => {
                 if let Some(copy) = abridged.take().and_then(|abridged| abridged.finish()) {
                     self.tap.observe_forwarded(&copy);
@@ -347,9 +365,9 @@ impl Answer {
     fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
         let at_end = self.upstream.take().is_none();
         let finished = match &self.shape {
-            Shape::Events(_) if self.tap.failure().is_some() => false,
-            Shape::Events(_) if at_end => self.tap.finished(),
-            Shape::Events(_) => self.tap.done(),
+            Shape::Events(..) if self.tap.failure().is_some() => false,
+            Shape::Events(..) if at_end => self.tap.finished(),
+            Shape::Events(..) => self.tap.done(),
             Shape::Whole(_) | Shape::Bytes => at_end,
         };
         if finished {

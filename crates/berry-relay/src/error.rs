@@ -29,6 +29,9 @@ pub enum RelayError {
         /// When the first of them does.
         retry_after: Duration,
     },
+    /// Every endpoint that admits requests is of a provider that has as many as it may have.
+    #[error("every backend of this model is busy at the moment: try again soon")]
+    Busy,
     /// The request cannot be said in the protocol of any backend.
     #[error("{message}")]
     Untranslatable {

@@ -33,6 +33,7 @@ mod source;
 mod sse;
 mod tap;
 mod upstream;
+pub mod waits;
 
 pub use adapter::{PROTOCOLS, Protocol};
 pub use answer::{Answer, Break};

@@ -28,12 +28,18 @@ use crate::pins::{Pin, Pinning, Pins};
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
-use crate::upstream::{Prepared, Purpose, Unsayable, UpstreamBody};
+use crate::upstream::{Place, Prepared, Purpose, Unsayable, UpstreamBody};
 
 /// The most that is read of an answer that is no success: some quote the whole request.
 const ERROR_BODY: usize = 1024 * 1024;
 /// An error's body may take this long after its head.
-const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a request waits for a place at a provider, where it may go elsewhere. Other places are
+/// chosen for a reason (price, priority), so a moment is worth it; more is not.
+pub(crate) const QUEUE_OR_MOVE: Duration = Duration::from_millis(100);
+/// The same where the only other answer is an error.
+pub(crate) const QUEUE_OR_FAIL: Duration = Duration::from_secs(2);
 
 /// An answer for the client.
 #[derive(Debug)]
@@ -185,10 +191,25 @@ impl Relay {
                     continue;
                 }
             };
+            let Some(place) = until(deadline, enter(route, &mut lease, &attempts)).await else {
+                return Err(RelayError::Deadline);
+            };
+            let Some(place) = place else {
+                lease = match attempts.pass_by(lease) {
+                    Some(lease) => lease,
+                    None if !failures.is_empty() => return Err(exhausted(failures, &attempts)),
+                    None => return Err(RelayError::Busy),
+                };
+                continue;
+            };
             receipt.attempts = attempts.count();
             receipt.endpoint = Some(lease.endpoint().key().clone());
             receipt.prices = lease.endpoint().prices;
-            let asked = until(deadline, attempt(route, &lease, expected, &mut prepared)).await;
+            let asked = until(
+                deadline,
+                attempt(route, &lease, expected, &mut prepared, place),
+            )
+            .await;
             let failure = match asked {
                 Some(Ok(answered)) => return Ok((answered, lease)),
                 Some(Err(failure)) => failure,
@@ -268,6 +289,23 @@ fn exhausted(failures: SmallVec<[Failed; 4]>, attempts: &Attempts) -> RelayError
         failures,
         tried_all: attempts.tried_all(),
     }
+}
+
+/// Takes a place at the leased endpoint's provider; none where it is busy for too long.
+async fn enter(route: &Route, lease: &mut Lease, attempts: &Attempts) -> Option<Place> {
+    let upstream = &route.upstreams[lease.index()];
+    if let Some(place) = upstream.try_enter() {
+        return Some(place);
+    }
+    let patience = if attempts.may_pass_by(lease) {
+        QUEUE_OR_MOVE
+    } else {
+        QUEUE_OR_FAIL
+    };
+    let place = upstream.queue(patience).await;
+    // The wait was ours: it says nothing of how fast the endpoint is.
+    lease.restart();
+    place
 }
 
 /// Ends an attempt that was cut off by the request's own deadline.
@@ -373,15 +411,18 @@ async fn attempt(
     lease: &Lease,
     expected: Expected,
     prepared: &mut Prepared,
+    place: Place,
 ) -> Result<Answered, Failure> {
     let upstream = &route.upstreams[lease.index()];
-    let response = upstream.send(&prepared.outgoing, prepared.mode).await?;
+    let response = upstream
+        .send(&prepared.outgoing, prepared.mode, place)
+        .await?;
     let (head, body) = response.into_parts();
     if !head.status.is_success() {
         let body = refusal(&head, body, expected).await?;
         return Ok(Answered {
             head,
-            body: AnsweredBody::Refusal(upstream.translate_error(body)),
+            body: AnsweredBody::Refusal(upstream.error_for_client(body)),
         });
     }
     let form = expected.form(&head.headers);
@@ -390,7 +431,14 @@ async fn attempt(
     let tap = mem::take(&mut prepared.tap);
     let waits = &route.waits;
     let (mut answer, limit) = match form {
-        Form::Events => (Answer::events(source, tap, waits.idle), waits.first_token),
+        Form::Events => {
+            let silence = match waits.first_token {
+                Some(_) => None,
+                None => Some(upstream.silence_before_content()),
+            };
+            let answer = Answer::events(source, tap, waits.idle, upstream.scrub());
+            (answer.silent_before_content(silence), waits.first_token)
+        }
         Form::Whole => (Answer::whole(source, tap, waits.idle), None),
         Form::Bytes => (Answer::bytes(source, waits.idle), None),
     };

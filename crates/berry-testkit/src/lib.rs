@@ -32,4 +32,5 @@ pub use behaviour::Behaviour;
 pub use builder::Builder;
 pub use journal::{Recorded, Tally};
 pub use protocol::Protocol;
+pub use tls::Identity;
 pub use upstream::Upstream;

@@ -131,10 +131,10 @@ impl ApiError {
         error.with_retry_after(Some(wait))
     }
 
-    /// As many requests are in flight as are allowed.
+    /// As many requests are in flight as are allowed, or as there is memory or a place for.
     pub(crate) fn overloaded() -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let message = "the gateway has as many requests as it may have: try again soon";
+        let message = "the gateway has as much to do as it can: try again soon";
         Self::server(status, "overloaded", message).with_retry_after(Some(SHED_WAIT))
     }
 
@@ -353,6 +353,11 @@ impl From<RelayError> for ApiError {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::server(status, "no_available_backend", message)
                     .with_retry_after(Some(retry_after))
+            }
+            RelayError::Busy => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::server(status, "no_available_backend", message)
+                    .with_retry_after(Some(SHED_WAIT))
             }
             RelayError::Deadline => {
                 Self::server(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", message)

@@ -8,6 +8,7 @@ mod watch;
 
 use std::error::Error;
 use std::fmt;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::successors;
 use std::sync::Arc;
@@ -16,14 +17,18 @@ use berry_core::config::{ConfigDiff, Severity, SourceError};
 use berry_core::{Diagnostics, Source};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
 use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
+use crate::exposure;
 use crate::gateway::Gateway;
 use crate::telemetry::{LogError, LogFile};
+use crate::tls;
 pub(crate) use watch::Watch;
 
 /// Requests for a reload that wait while one is under way. One would do for signals; admins each
@@ -102,6 +107,9 @@ pub(crate) enum ReloadError {
     /// The configuration is valid and cannot be served.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// The audit log that is configured cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The log file cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -214,6 +222,9 @@ impl Reloader {
             let Some(outcome) = self.reload(request.trigger).await else {
                 continue;
             };
+            if let Err(error) = &outcome {
+                self.audit(request.trigger, &error.explained());
+            }
             log(request.trigger, &outcome);
             if let Some(reply) = request.reply {
                 // An admin who has left can read the log.
@@ -229,6 +240,7 @@ impl Reloader {
             self.affected.log_file.reopen().unwrap_or_else(|error| {
                 error!(%error, "the log file cannot be opened again: lines go on as before");
             });
+            self.reopen_audit().await;
         }
         let path = self.served.path().to_owned();
         let read = spawn_blocking(|| Source::read(path)).await;
@@ -239,7 +251,7 @@ impl Reloader {
         }
         self.seen = seen;
         let outcome = match read {
-            Ok(source) => self.apply(source).await,
+            Ok(source) => self.apply(source, trigger).await,
             Err(error) => Err(error.into()),
         };
         if outcome.is_err() {
@@ -248,8 +260,32 @@ impl Reloader {
         Some(outcome)
     }
 
+    /// Opens the audit log anew where it is, whatever the configuration has become.
+    async fn reopen_audit(&self) {
+        let snapshot = self.affected.gateway.snapshot();
+        let opened =
+            spawn_blocking(move || audit::open(snapshot.config.settings.audit_log.as_deref()));
+        match opened.await {
+            Ok(Ok(file)) => self.affected.gateway.audit.continue_in(file),
+            Ok(Err(error)) => error!(%error, "audit log not reopened"),
+            Err(_panicked) => {}
+        }
+    }
+
+    /// Notes for auditors what a reload came to.
+    fn audit(&self, trigger: Trigger, result: &str) {
+        self.affected.gateway.audit.record(Event {
+            user_id: None,
+            action: Action::Reload,
+            resource: &self.served.path().to_string_lossy(),
+            result: &format!("{trigger}: {result}"),
+            ip_address: None,
+            request_id: None,
+        });
+    }
+
     /// Serves what is written, if it is valid.
-    async fn apply(&mut self, source: Source) -> Outcome {
+    async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
         let (registry, current) = (
             Arc::clone(&self.affected.registry),
             self.affected.gateway.snapshot(),
@@ -257,6 +293,8 @@ impl Reloader {
         let made = spawn_blocking(move || make(source, &registry, &current)).await;
         let Made {
             snapshot,
+            tls,
+            audit,
             plan,
             warnings,
         } = made.map_err(|_| ReloadError::Panicked)??;
@@ -264,9 +302,17 @@ impl Reloader {
         self.affected.log_file.follow(log_file)?;
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
-        let gateway = &self.affected.gateway;
+        exposure::announce(&snapshot.config);
+        let gateway = Arc::clone(&self.affected.gateway);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
-        let generation = gateway.snapshots.publish(snapshot);
+        let generation = gateway.snapshots.publish(snapshot, tls);
+        let result = format!("generation {generation}");
+        if audit.is_none() {
+            // The last word of a log that ends here.
+            self.audit(trigger, &result);
+        }
+        gateway.audit.continue_in(audit);
+        self.audit(trigger, &result);
         // A monitor that has ended was told to stop, as this task will be.
         let _ = self.affected.plans.send(plan).await;
         Ok(Reloaded {
@@ -280,6 +326,8 @@ impl Reloader {
 /// What a file is made into.
 struct Made {
     snapshot: Arc<Snapshot>,
+    tls: Option<Arc<ServerConfig>>,
+    audit: Option<File>,
     plan: Plan<UpstreamProber>,
     warnings: Findings,
 }
@@ -299,8 +347,15 @@ fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made,
     if !fixed.is_empty() {
         return Err(invalid(fixed, source));
     }
+    let tls = match tls::load(&loaded.config, &source) {
+        Ok(tls) => tls,
+        Err(diagnostics) => return Err(invalid(diagnostics, source)),
+    };
+    let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
     let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
     Ok(Made {
+        tls,
+        audit,
         plan: plan(&snapshot),
         snapshot: Arc::new(snapshot),
         warnings: Findings {

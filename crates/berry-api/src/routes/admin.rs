@@ -7,11 +7,13 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::middleware::Next;
 use axum::response::{Json, Response};
+use berry_core::config::Settings;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
+use crate::exposure;
 use crate::gateway::{Gateway, authenticate};
 use crate::routes::overview::{
     BackendView, ModelView, Overview, errors_by_kind, milliseconds, success_rate,
@@ -24,7 +26,7 @@ pub(crate) async fn admins_only(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let user = authenticate(&gateway.snapshot(), request.headers(), arrival.peer);
+    let user = authenticate(&gateway.snapshot(), request.headers(), &arrival);
     let user = user.map_err(|_| ApiError::admin_unauthenticated())?;
     if !user.is_admin() {
         return Err(ApiError::admin_required());
@@ -104,7 +106,7 @@ pub(crate) async fn backend_health(State(gateway): State<Arc<Gateway>>) -> Json<
             "model_name": view.model.key.as_str(),
             "display_name": view.model.name.as_str(),
             "enabled": view.model.enabled,
-            "backends": backends.map(|view| health(view, &overview)).collect::<Vec<_>>(),
+            "backends": backends.map(|view| health(view, &overview, &snapshot.config.settings)).collect::<Vec<_>>(),
         });
         (view.model.key.to_string(), shown)
     });
@@ -114,7 +116,7 @@ pub(crate) async fn backend_health(State(gateway): State<Arc<Gateway>>) -> Json<
     }))
 }
 
-fn health(view: &BackendView<'_>, overview: &Overview<'_>) -> Value {
+fn health(view: &BackendView<'_>, overview: &Overview<'_>, settings: &Settings) -> Value {
     let (backend, tally) = (view.backend, view.tally());
     let endpoint = view.endpoint.as_ref();
     let breaker = endpoint.map_or_else(|| "closed".to_owned(), |view| view.breaker.to_string());
@@ -124,6 +126,7 @@ fn health(view: &BackendView<'_>, overview: &Overview<'_>) -> Value {
     json!({
         "provider": backend.provider.id.as_str(),
         "model": backend.model,
+        "api_key": exposure::key(settings, &backend.provider.api_key),
         "enabled": view.enabled(),
         "is_healthy": view.healthy(),
         "failure_count": view.consecutive_failures(),

@@ -48,7 +48,7 @@ impl FromRequestParts<Arc<Gateway>> for Disclosure {
         let stranger = matches!(credential(&parts.headers), Err(CredentialError::Missing));
         let admin = !stranger
             && parts.extensions.get().is_some_and(|arrival: &Arrival| {
-                let user = authenticate(&snapshot, &parts.headers, arrival.peer);
+                let user = authenticate(&snapshot, &parts.headers, arrival);
                 user.is_ok_and(|user| user.is_admin())
             });
         Ok(match snapshot.config.settings.public_details {

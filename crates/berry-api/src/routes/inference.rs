@@ -19,6 +19,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 
 use crate::arrival::Arrival;
+use crate::body_log;
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
@@ -42,9 +43,9 @@ async fn create(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, request.headers(), arrival.peer)?;
+    let user = authenticate(&snapshot, request.headers(), &arrival)?;
     let caller = Caller::new(&gateway, &snapshot, user);
-    let accepted = accept(operation, &gateway, &snapshot, &caller, request).await;
+    let accepted = accept(operation, &gateway, &arrival, &snapshot, &caller, request).await;
     drop(snapshot);
     Ok(respond(gateway, arrival, &caller, accepted).await)
 }
@@ -53,16 +54,20 @@ async fn create(
 async fn accept(
     operation: Operation,
     gateway: &Gateway,
+    arrival: &Arrival,
     snapshot: &Snapshot,
     caller: &Caller,
     request: Request<Body>,
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
     let (config, user) = (&snapshot.config, &caller.user);
-    let place = gateway.enter(snapshot)?;
+    let place = gateway.enter(snapshot, &head.extensions)?;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;
+    if config.settings.log_request_body {
+        body_log::request(&arrival.id, &body);
+    }
     let envelope = match (format, head.headers.get(CONTENT_TYPE)) {
         (Format::Form, Some(kind)) => Envelope::parse_form(body, kind)?,
         _ => Envelope::parse(body)?,
@@ -85,6 +90,7 @@ async fn accept(
         filter,
         exchange,
         keep_alive,
+        logs_answer: config.settings.log_response_body,
     })
 }
 

@@ -53,6 +53,7 @@ fn totals(gateway: &Gateway, disclosure: Disclosure) -> Json<Value> {
             "last_reload_refused": reloads.last_refused,
             "refused_reloads": reloads.refusals,
         },
+        "audit": { "lost": gateway.audit.loss().count() },
         "timestamp": overview.moment.timestamp(),
     }))
 }

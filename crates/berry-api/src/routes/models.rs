@@ -22,7 +22,7 @@ pub(crate) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &headers, arrival.peer)?;
+    let user = authenticate(&snapshot, &headers, &arrival)?;
     let caller = Caller::new(&gateway, &snapshot, user);
     let user = &caller.user;
     let allowed = snapshot.routes.iter().filter(|route| may_use(user, route));
@@ -45,7 +45,7 @@ pub(crate) async fn retrieve(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, &headers, arrival.peer)?;
+    let user = authenticate(&snapshot, &headers, &arrival)?;
     let caller = Caller::new(&gateway, &snapshot, user);
     // What is not text is nobody's name.
     let id = id.map_err(|_| ApiError::unknown_url(uri.path()));

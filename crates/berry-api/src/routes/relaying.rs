@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::access_log::AccessRecord;
-use crate::arrival::{Arrival, LogsItself};
+use crate::arrival::{Arrival, LogsItself, X_REQUEST_ID};
+use crate::body_log::AnswerBody;
 use crate::caller::{Caller, Permit};
 use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
@@ -38,6 +39,8 @@ pub(super) struct Accepted {
     pub(super) exchange: Exchange,
     /// The silence after which a comment is sent; none for whole answers.
     pub(super) keep_alive: Option<Duration>,
+    /// What is answered goes to the debug log.
+    pub(super) logs_answer: bool,
 }
 
 /// Answers a request: relays it, or says what is wrong with it; and how much the caller has left.
@@ -59,16 +62,30 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         permit,
         route,
         filter,
-        exchange,
+        mut exchange,
         keep_alive,
+        logs_answer,
     } = accepted;
+    let address = arrival.sender().map(|sender| sender.address);
     let Arrival { id, visit, .. } = arrival;
+    // An upstream's operator can look for the same request.
+    exchange
+        .headers
+        .insert(X_REQUEST_ID, id.clone().into_header());
     let stopwatch = visit.stopwatch.clone();
-    let backend = exchange.envelope().and_then(|envelope| envelope.backend());
-    if let Some(backend) = backend {
-        info!(request_id = id.as_str(), user_id = %user.id, backend, "backend chosen by the request");
+    let names_backend = filter.provider.is_some();
+    // A name that is no provider's is the client's text, which is not for the log.
+    let mut endpoints = route.pool.endpoints().iter();
+    if let Some(backend) = &filter.provider
+        && endpoints.any(|endpoint| endpoint.key().provider == *backend)
+    {
+        info!(request_id = id.as_str(), user_id = %user.id, %backend, "backend chosen by the request");
     }
     let record = AccessRecord {
+        gateway: Arc::clone(&gateway),
+        address,
+        path: exchange.operation.path(),
+        names_backend,
         request_id: id,
         user_id: user.id.as_str().into(),
         model: route.model.name.as_str().into(),
@@ -78,13 +95,12 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         status: None,
         own_error: false,
         ended: false,
-        cut: gateway.cut.clone(),
         usage: None,
+        answer: AnswerBody::if_logged(logs_answer),
         written: 0,
         expected: None,
         receipt: Receipt::default(),
         permit: Some(permit),
-        ledger: gateway.ledger.clone(),
     };
     let out = Out {
         dialect: exchange.dialect,
@@ -156,11 +172,13 @@ impl Out {
                 return ApiError::refused(reply.status).into_response();
             }
             ReplyBody::Refusal(Some(body)) => {
+                record.passes(&body);
                 record.refused(reply.status);
                 record.ended(None);
                 (Body::new(Full::new(body)), false)
             }
             ReplyBody::Complete(body) => {
+                record.passes(&body);
                 record.ended(reply.usage);
                 (Body::new(Full::new(body)), false)
             }

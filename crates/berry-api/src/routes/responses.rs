@@ -52,7 +52,7 @@ async fn ask(
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
-    let user = authenticate(&snapshot, request.headers(), arrival.peer)?;
+    let user = authenticate(&snapshot, request.headers(), &arrival)?;
     let caller = Caller::new(&gateway, &snapshot, user);
     let accepted = accept(part, id, &gateway, &snapshot, &caller, request).await;
     drop(snapshot);
@@ -70,8 +70,9 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, _) = request.into_parts();
     let user = &caller.user;
-    let place = gateway.enter(snapshot)?;
-    if id.len() > LONGEST_ID {
+    let place = gateway.enter(snapshot, &head.extensions)?;
+    // Dots alone are a step in a path, not a name.
+    if id.len() > LONGEST_ID || id.bytes().all(|byte| byte == b'.') {
         return Err(ApiError::response_not_found());
     }
     let pin = gateway.relay.pin(&id);
@@ -115,6 +116,7 @@ async fn accept(
         filter,
         exchange,
         keep_alive: None,
+        logs_answer: snapshot.config.settings.log_response_body,
     })
 }
 

@@ -1,11 +1,13 @@
 //! The accept loop: connections in, at most so many, each served until it ends or is drained.
 //!
 //! Ours rather than `axum::serve`, which bounds neither connections nor heads. HTTP/1.1 and HTTP/2
-//! with prior knowledge are told apart by their first bytes. `TCP_NODELAY` is set: with Nagle's
-//! algorithm each small write waits up to 40 ms for the peer's delayed acknowledgement.
+//! with prior knowledge are told apart by their first bytes, under TLS as well, where ALPN has said
+//! the same before. `TCP_NODELAY` is set: with Nagle's algorithm each small write waits up to 40 ms
+//! for the peer's delayed acknowledgement.
 
 mod activity;
 mod refusal;
+mod seat;
 mod socket;
 
 use std::convert::Infallible;
@@ -21,21 +23,32 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 use crate::frame::Frame;
 use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
-use crate::server::socket::{ClientWaits, Socket};
+pub(crate) use crate::server::seat::Seat;
+use crate::server::seat::{Seats, Taken};
+use crate::server::socket::{ClientWaits, Reset, Socket};
 use crate::tasks::Tasks;
 use crate::telemetry::gauge::Held;
 
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
+/// About the longest request head, and the most of an answer that waits to be written: a little more
+/// than the longest URL that hyper takes, so that a longer one is told apart.
+const BUFFER: usize = 66 * 1024;
+/// The most of an answer that waits to be written on each stream of HTTP/2.
+const STREAM_BUFFER: usize = 64 * 1024;
 /// Requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS: u32 = 1000;
 /// Out of file descriptors or the like: trying again at once would only spin.
@@ -62,7 +75,7 @@ pub(crate) struct Server {
     listener: TcpListener,
     frame: Arc<Frame>,
     gateway: Arc<Gateway>,
-    slots: Arc<Semaphore>,
+    seats: Seats,
     tasks: Tasks,
 }
 
@@ -73,12 +86,11 @@ impl Server {
         max_connections: usize,
         tasks: Tasks,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
         Self {
             listener,
             frame: Arc::new(Frame::new(&gateway)),
             gateway,
-            slots,
+            seats: Seats::new(max_connections),
             tasks,
         }
     }
@@ -90,40 +102,49 @@ impl Server {
             listener,
             frame,
             gateway,
-            slots,
+            seats,
             tasks,
         } = self;
         let graceful = GracefulShutdown::new();
+        let mut failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = tasks.stopping().cancelled() => break,
-                accepted = accept(&listener, &slots) => accepted,
+                accepted = accept(&listener, &seats) => accepted,
             };
-            let (stream, peer, permit) = match accepted {
+            let (stream, peer, taken) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    warn!(%error, "connection not accepted");
+                    // One line for each time that it begins.
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!(%error, "connection not accepted");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            let frame = Arc::clone(&frame);
-            let waits = ClientWaits::from(&gateway.snapshot().config.server);
-            let slot = Slot {
-                _permit: permit,
-                _held: gateway.traffic.connections.hold(),
-            };
-            let activity = Activity::counting(gateway.traffic.in_flight.clone());
-            let socket = Socket::new(stream, waits, activity.clone());
-            tasks.spawn(serve(
-                socket,
-                activity,
+            failing = false;
+            let connection = Connection {
                 peer,
-                frame,
-                graceful.watcher(),
-                slot,
-            ));
+                frame: Arc::clone(&frame),
+                waits: taken
+                    .seat
+                    .bound(ClientWaits::from(&gateway.snapshot().config.server)),
+                watcher: graceful.watcher(),
+                activity: Activity::counting(gateway.traffic.in_flight.clone()),
+                slot: Slot {
+                    taken,
+                    _held: gateway.traffic.connections.hold(),
+                },
+            };
+            match gateway.snapshots.tls() {
+                None => tasks.spawn(connection.serve(stream)),
+                Some(tls) => {
+                    let stopping = tasks.stopping().clone();
+                    tasks.spawn(connection.serve_encrypted(stream, tls, stopping));
+                }
+            }
         }
         drop(listener);
         let grace = gateway.snapshot().config.settings.shutdown_grace;
@@ -132,58 +153,99 @@ impl Server {
     }
 }
 
-/// Waits for a free slot and a connection to fill it.
+/// Waits for a free place and a connection to fill it.
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    seats: &Seats,
+) -> io::Result<(TcpStream, SocketAddr, Taken)> {
+    let taken = seats.take().await;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, peer, slot))
+    Ok((stream, peer, seats.exchange(taken)))
 }
 
 /// What a connection holds while it lasts.
 #[derive(Debug)]
 struct Slot {
-    _permit: OwnedSemaphorePermit,
+    taken: Taken,
     _held: Held,
 }
 
-/// Serves one connection to its end.
-async fn serve(
-    socket: Socket<TcpStream>,
-    activity: Activity,
+/// A client's connection, apart from its bytes.
+struct Connection {
     peer: SocketAddr,
     frame: Arc<Frame>,
+    waits: ClientWaits,
     watcher: Watcher,
-    _slot: Slot,
-) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let in_flight = activity.begin();
-        let frame = Arc::clone(&frame);
-        async move {
-            let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
-            Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight)))
+    activity: Activity,
+    slot: Slot,
+}
+
+impl Connection {
+    /// Shakes hands, for which the client has as long as for the head of a request, and serves.
+    async fn serve_encrypted(
+        self,
+        stream: TcpStream,
+        tls: Arc<ServerConfig>,
+        stopping: CancellationToken,
+    ) {
+        let handshake = TlsAcceptor::from(tls).accept(stream);
+        let handshake = timeout(self.waits.head, handshake);
+        let shaken: io::Result<TlsStream<TcpStream>> =
+            match stopping.run_until_cancelled(handshake).await {
+                // Nothing has been asked yet.
+                None => return,
+                Some(shaken) => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+            };
+        match shaken {
+            Ok(stream) => self.serve(stream).await,
+            Err(error) => debug!(peer = %self.peer.ip(), %error, "TLS handshake failed"),
         }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // The socket bounds heads and idle times itself.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(None);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS);
-    let connection = builder
-        .serve_connection(TokioIo::new(socket), service)
-        .into_owned();
-    // What goes wrong on a connection is the client's doing and seen by it; requests in flight
-    // write their own lines.
-    let _ = watcher.watch(connection).await;
+    }
+
+    /// Serves to the end.
+    async fn serve<T>(self, stream: T)
+    where
+        T: Reset + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            peer,
+            frame,
+            waits,
+            watcher,
+            activity,
+            slot,
+        } = self;
+        let seat = slot.taken.seat;
+        let socket = Socket::new(stream, waits, activity.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(seat);
+            let in_flight = activity.begin();
+            let frame = Arc::clone(&frame);
+            async move {
+                let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
+                Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight)))
+            }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // The socket bounds heads and idle times itself.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .keep_alive(seat == Seat::Usual)
+            .max_buf_size(BUFFER);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(HTTP2_STREAMS)
+            .max_send_buf_size(STREAM_BUFFER);
+        let connection = builder
+            .serve_connection(TokioIo::new(socket), service)
+            .into_owned();
+        // What goes wrong on a connection is the client's doing and seen by it; requests in flight
+        // write their own lines.
+        let _ = watcher.watch(connection).await;
+        drop(slot);
+    }
 }

@@ -23,6 +23,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
 
 use crate::server::activity::Activity;
 use crate::server::refusal;
@@ -58,6 +59,12 @@ impl Reset for TcpStream {
     fn reset_on_close(&self) {
         // A socket that does not take the option is closed all the same.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl<T: Reset> Reset for TlsStream<T> {
+    fn reset_on_close(&self) {
+        self.get_ref().0.reset_on_close();
     }
 }
 

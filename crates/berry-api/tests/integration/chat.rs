@@ -160,6 +160,11 @@ async fn of_an_upstreams_headers_only_listed_ones_reach_the_client() {
         "x-berry-backend",
         "x-should-retry",
         "via",
+        "keep-alive",
+        "proxy-authenticate",
+        "www-authenticate",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-remaining-requests-of-nobody",
     ] {
         behaviour = behaviour.header(name, "upstream");
     }
@@ -183,6 +188,7 @@ async fn of_an_upstreams_headers_only_listed_ones_reach_the_client() {
             "openai-processing-ms",
             "openai-version",
             "x-request-id",
+            "x-upstream-ratelimit-remaining-requests",
             "x-upstream-request-id",
         ]
     );
@@ -255,11 +261,13 @@ async fn of_a_clients_headers_only_listed_ones_reach_the_upstream() {
             "traceparent",
             "tracestate",
             "user-agent",
+            "x-request-id",
         ]
     );
     assert_eq!(request.headers["authorization"], "Bearer key-of-only");
     assert_eq!(request.headers["accept-encoding"], "identity");
     assert_eq!(request.headers["openai-beta"], "assistants=v2");
+    assert_eq!(request.headers["x-request-id"], "client-request-id");
 }
 
 #[tokio::test]

@@ -230,7 +230,7 @@ async fn an_example_is_served_with_a_loud_warning() {
 #[tokio::test]
 async fn settings_without_effect_yet_are_warned_about_at_start() {
     let (toml, _upstream) = valid().await;
-    let toml = toml.replace("[settings]\n", "[settings]\nlog_request_body = true\n");
+    let toml = format!("[telemetry]\nsample_ratio = 0.5\n{toml}");
     let folder = scratch(&[("config.toml", &toml)]);
 
     let process = Process::start(folder.path(), &[], &[]).await;
@@ -243,7 +243,7 @@ async fn settings_without_effect_yet_are_warned_about_at_start() {
     let message = warning["message"].as_str().unwrap();
     assert!(message.contains("config.toml:2:1"), "{message}");
     assert!(
-        message.contains("`log_request_body` has no effect yet"),
+        message.contains("`sample_ratio` has no effect yet"),
         "{message}"
     );
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use berry_testkit::{Behaviour, Builder, Upstream};
 use http::Version;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
-use crate::support::{Gateway, Proxy, Setup, Wire, hello, hello_stream, scratch};
+use crate::support::{Gateway, Proxy, Setup, Wire, chat, hello, hello_stream, scratch, within};
 
 /// A gateway over a TLS upstream whose authority it trusts through a file. The file is read when
 /// the gateway starts.
@@ -188,6 +189,36 @@ async fn an_upstream_may_speak_http2_in_clear_text() {
 
     assert_eq!(versions(&upstream), [Version::HTTP_2; 2]);
     assert_eq!(upstream.connection_count(), 1);
+}
+
+#[tokio::test]
+async fn a_burst_over_http2_shares_few_connections_and_no_stream_waits() {
+    const STREAMS: usize = 150;
+    let stalled = Behaviour::text_stream(["a ", "b "], Duration::ZERO).hang_after(2);
+    for tls in [false, true] {
+        let builder = Upstream::builder().behaviour(stalled.clone());
+        let (gateway, upstream, _folder) = if tls {
+            over_tls(builder, "").await
+        } else {
+            let upstream = builder.h2c_only().start().await;
+            let setup = Setup::over(&upstream).option("http_version = \"h2c\"");
+            (setup.start(), upstream, scratch(&[]))
+        };
+        let mut clients = JoinSet::new();
+        for _ in 0..STREAMS {
+            let client = gateway.connect().await;
+            clients.spawn(async move {
+                let mut stream = client.open(chat(hello_stream().to_string())).await;
+                stream.event().await;
+                stream
+            });
+        }
+
+        let open = within(clients.join_all()).await;
+
+        assert_eq!(open.len(), STREAMS);
+        assert_eq!(upstream.connection_count(), 2, "tls: {tls}");
+    }
 }
 
 #[tokio::test]

@@ -12,12 +12,21 @@ mod admin;
 /// Repeated requests prefer the backend that served them before.
 #[cfg(test)]
 mod affinity;
+/// Who did what, for auditors.
+#[cfg(test)]
+mod audit;
 /// Who is let in, and what the others are told.
 #[cfg(test)]
 mod auth;
 /// The `backend` member, tags, and who is told which backend answered.
 #[cfg(test)]
 mod backend;
+/// Bodies and keys in the log, for operators who have asked for them.
+#[cfg(test)]
+mod body_log;
+/// Secrets and prompts, sought in everything that is written and answered.
+#[cfg(test)]
+mod canary;
 /// Whole answers, and what crosses the gateway with them.
 #[cfg(test)]
 mod chat;
@@ -36,6 +45,18 @@ mod health;
 /// Probes: what they ask, and what changes by the answer.
 #[cfg(test)]
 mod health_check;
+/// What a client may do to HTTP.
+#[cfg(test)]
+mod hostile_client;
+/// What an upstream may do to HTTP.
+#[cfg(test)]
+mod hostile_upstream;
+/// What clients write that is meant to be read as something else.
+#[cfg(test)]
+mod injection;
+/// A slow provider costs the others nothing, a slow client little memory.
+#[cfg(test)]
+mod isolation;
 /// What a silent stream is told, and what may still happen then.
 #[cfg(test)]
 mod keep_alive;
@@ -66,6 +87,9 @@ mod models;
 /// Everything that can be asked of a model besides chats.
 #[cfg(test)]
 mod operations;
+/// More than the process can do.
+#[cfg(test)]
+mod overload;
 /// The real binary while it runs: environment, limits, signals.
 #[cfg(test)]
 mod process;
@@ -105,6 +129,12 @@ mod stream;
 /// What the tests are written with.
 #[cfg(test)]
 mod support;
+/// TLS for clients: protocols, renewal, and files that cannot be used.
+#[cfg(test)]
+mod tls;
 /// What answers cost, whoever counted it.
 #[cfg(test)]
 mod usage;
+/// Ways to get in without leave, all of them closed.
+#[cfg(test)]
+mod ways_in;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use berry_testkit::{Behaviour, Upstream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::{
@@ -60,6 +61,30 @@ async fn a_drain_ends_with_its_grace_and_exits_0() {
 
     assert!(answer.is_err());
     assert_eq!(code, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_drain_at_once() {
+    let upstream = Upstream::builder()
+        .behaviour(Behaviour::echo().hang())
+        .start()
+        .await;
+    let setup = Setup::over(&upstream).settings("shutdown_grace_seconds = 3600");
+    let folder = scratch(&[("config.toml", &setup.toml())]);
+    for second in ["TERM", "INT"] {
+        let mut process = Process::start(folder.path(), &[], &[]).await;
+        let mut client = Client::connect(process.address()).await;
+        let before = upstream.request_count();
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { client.exchange(chat(hello().to_string())).await.is_ok() });
+        upstream.wait_for_requests(before + 1).await;
+        process.signal("TERM").await;
+        process.logged("draining").await;
+
+        process.signal(second).await;
+
+        assert_eq!(within(process.ended()).await, Some(1), "{second}");
+    }
 }
 
 #[tokio::test]

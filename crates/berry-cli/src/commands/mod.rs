@@ -10,5 +10,6 @@ pub(crate) mod metrics;
 pub(crate) mod mock_upstream;
 pub(crate) mod simulate;
 pub(crate) mod test_backend;
+pub(crate) mod timeouts;
 pub(crate) mod usage;
 pub(crate) mod validate_config;

@@ -14,10 +14,16 @@ mod mock_upstream;
 /// Providers and gateways, asked.
 #[cfg(test)]
 mod probing;
+/// The script that replaces secrets.
+#[cfg(test)]
+mod rotate;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]
 mod support;
+/// How long the gateway waits for what.
+#[cfg(test)]
+mod timeouts;
 /// Tokens: made and hashed.
 #[cfg(test)]
 mod token;

@@ -199,6 +199,24 @@ mod tests {
         }
     }
 
+    /// What cannot be reached cannot be compared: the patterns name all there is of a user's token
+    /// and of an authenticator, so that text kept beside a digest would not compile.
+    #[test]
+    fn of_a_token_only_the_digest_is_kept_and_it_says_nothing_of_what_is_nearly_right() {
+        let User { token, .. } = alice();
+        let TokenDigest(bytes): TokenDigest = token;
+        let Authenticator { users } = Authenticator::new(&[Arc::new(alice())]);
+        let keys: Vec<TokenDigest> = users.into_keys().collect();
+
+        assert_eq!(keys, [TokenDigest(bytes)]);
+        for near in ["alice-tokeN", "alice-toke", "alice-token-"] {
+            let TokenDigest(other) = TokenDigest::of(near);
+            let pairs = bytes.iter().zip(other);
+            let differing: u32 = pairs.map(|(one, other)| (one ^ other).count_ones()).sum();
+            assert!((64..192).contains(&differing), "{near}: {differing} bits");
+        }
+    }
+
     #[test]
     fn a_disabled_user_is_refused() {
         let refused = admit(

@@ -122,7 +122,7 @@ impl Config {
                 let message = format!("`{section}.{key}` cannot change while the gateway runs");
                 let finding = Diagnostic::error(message)
                     .help("restart the gateway, or write what was there before");
-                findings.push(match place(source, section, key) {
+                findings.push(match source.place(section, key) {
                     Some(span) => finding.at(span),
                     None => finding,
                 });
@@ -132,15 +132,18 @@ impl Config {
     }
 }
 
-/// Returns where a section has a key, or where the section is without it.
-fn place(source: &Source, section: &str, key: &str) -> Option<Range<usize>> {
-    let tree = DeTable::parse(source.text()).ok()?;
-    let (span, section) = entry(tree.get_ref(), section)?;
-    let key = section
-        .get_ref()
-        .as_table()
-        .and_then(|table| entry(table, key));
-    Some(key.map_or(span, |(span, _)| span))
+impl Source {
+    /// Returns where a section has a key, or where the section is without it: the place of findings
+    /// that only the surroundings of a configuration bring to light.
+    pub fn place(&self, section: &str, key: &str) -> Option<Range<usize>> {
+        let tree = DeTable::parse(self.text()).ok()?;
+        let (span, section) = entry(tree.get_ref(), section)?;
+        let key = section
+            .get_ref()
+            .as_table()
+            .and_then(|table| entry(table, key));
+        Some(key.map_or(span, |(span, _)| span))
+    }
 }
 
 #[cfg(test)]

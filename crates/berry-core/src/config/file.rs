@@ -99,6 +99,9 @@ table! {
         trusted_proxies: Vec<IpNet>,
         /// Requests in flight over which further ones are shed with 503; 0 = off.
         max_inflight_requests: CountOrOff<1_000_000>,
+        /// The MiB that the process may take: over nine tenths of it new requests are shed with 503;
+        /// 0 = what its container has, or the machine.
+        max_memory_mib: Count<0, 16_777_216>,
         /// Whether anonymous `/health`, `/metrics` and `/smart-ai/*` list providers and models.
         public_details: bool,
         /// The constants of the `smart_ai` strategy.
@@ -213,7 +216,8 @@ table! {
         /// Retries of one request on this provider after its first attempt there; without it
         /// `settings.max_retries`.
         max_retries: Count<0, 10>,
-        /// The most requests in flight; 0 = off.
+        /// The most requests in flight there: a further one waits a moment, then goes to another
+        /// provider or is answered with 503; 0 = off.
         max_concurrent_requests: CountOrOff<1_000_000>,
         /// `auto`, `http1`, or `h2c` for HTTP/2 without TLS.
         http_version: HttpVersion,

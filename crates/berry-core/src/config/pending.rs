@@ -14,16 +14,6 @@ pub(super) struct Pending(pub(super) &'static str, pub(super) &'static str);
 
 /// The settings without effect, in the order of the reference.
 pub(super) const PENDING: &[Pending] = &[
-    Pending("settings.log_request_body", "bodies are never logged"),
-    Pending("settings.log_response_body", "bodies are never logged"),
-    Pending("settings.mask_api_keys", "keys are never shown"),
-    Pending("settings.audit_log", "no audit log is written"),
-    Pending(
-        "providers.*.max_concurrent_requests",
-        "requests are not bounded",
-    ),
-    Pending("server.tls_cert", "TLS is not served"),
-    Pending("server.tls_key", "TLS is not served"),
     Pending("telemetry.otlp_endpoint", "traces are not sent"),
     Pending("telemetry.sample_ratio", "traces are not sent"),
     Pending("telemetry.service_name", "traces are not sent"),

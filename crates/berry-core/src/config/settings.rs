@@ -64,6 +64,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// The most requests in flight, if bounded.
     pub max_inflight_requests: Option<NonZeroU32>,
+    /// What the process may take, in MiB; without it what its container or the machine has.
+    pub max_memory_mib: Option<NonZeroU32>,
     /// Whether anonymous status pages list providers and models.
     pub public_details: bool,
     /// The constants of the `smart_ai` strategy.
@@ -96,6 +98,7 @@ impl Default for Settings {
             audit_log: None,
             trusted_proxies: Vec::new(),
             max_inflight_requests: None,
+            max_memory_mib: None,
             public_details: true,
             smart_ai: SmartAi::default(),
         }

@@ -9,7 +9,6 @@ use tokio::time::advance;
 use super::*;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
-use crate::latency::Mode;
 use crate::outcome::{FailureKind, Fault, Outcome};
 use crate::pool::fixtures::{
     LIMITS, SMART_AI, endpoint, everybody, fail, first_pick, key, name, pool_with,
@@ -271,7 +270,7 @@ async fn an_endpoint_that_is_more_than_twice_as_slow_loses_its_keys() {
         .pool
         .endpoint(1)
         .state
-        .enter_regardless(Mode::Whole, picks.clock.now());
+        .enter_regardless(picks.clock.now());
     assert!(!busy.is_trial());
     assert_eq!(count(&homes(200), "b"), 0);
 }

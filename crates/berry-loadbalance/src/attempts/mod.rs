@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_core::Tick;
+use berry_core::{ProviderName, Tick};
 use smallvec::SmallVec;
 
 use crate::ability::Abilities;
@@ -69,6 +69,8 @@ pub struct Attempts {
     clock: Clock,
     rng: fastrand::Rng,
     tried: SmallVec<[Tried; 4]>,
+    /// Providers that have as many requests as they may have.
+    busy: SmallVec<[ProviderName; 2]>,
     retries_left: u32,
     moves_left: u32,
     moved: bool,
@@ -98,6 +100,7 @@ impl Attempts {
             clock,
             rng,
             tried: SmallVec::new(),
+            busy: SmallVec::new(),
             retries_left: max_retries,
             moves_left: max_moves,
             moved: false,
@@ -159,13 +162,39 @@ impl Attempts {
         } else {
             Order::Later
         };
-        let index = lease.index();
-        self.count = self.count.saturating_sub(1);
-        self.tried.retain(|tried| tried.index != index);
-        drop(lease);
+        self.give_back(lease);
         let lease = self.pick(order)?;
         self.note(lease.index());
         Ok(lease)
+    }
+
+    /// Gives a lease back unused, because its provider has as many requests as it may have, and
+    /// picks an endpoint of another provider in its stead. That is no attempt, and nobody's failure.
+    pub fn pass_by(&mut self, lease: Lease) -> Option<Lease> {
+        self.busy.push(lease.endpoint().key().provider.clone());
+        self.give_back(lease);
+        let lease = self.pick(Order::Later).ok()?;
+        self.note(lease.index());
+        Some(lease)
+    }
+
+    /// Returns whether [`Self::pass_by`] would find another endpoint.
+    pub fn may_pass_by(&self, lease: &Lease) -> bool {
+        let provider = &lease.endpoint().key().provider;
+        let skip =
+            |index| self.is_out(index) || self.pool.endpoint(index).key().provider == *provider;
+        self.pool.any_admits(&self.filter, skip, self.clock.now())
+    }
+
+    /// Undoes what was noted of a lease, and drops it.
+    fn give_back(&mut self, lease: Lease) {
+        let index = lease.index();
+        self.count = self.count.saturating_sub(1);
+        for tried in self.tried.iter_mut().filter(|tried| tried.index == index) {
+            tried.attempts -= 1;
+        }
+        self.tried.retain(|tried| tried.attempts > 0);
+        lease.decline();
     }
 
     /// Claims the endpoint of a [`Repeat`] after its wait; none where it is ejected by now.
@@ -191,6 +220,7 @@ impl Attempts {
             .consecutive_failures
             > 0;
         if (self.moved || suspect) && !self.pool.withdraw(now) {
+            lease.decline();
             return Next::Stop;
         }
         self.moved = true;
@@ -224,10 +254,9 @@ impl Attempts {
 
     /// Returns the tried endpoint that may be asked again first, and in how long.
     fn soonest_ready(&self, now: Tick) -> Option<(usize, Duration)> {
-        let candidates = self
-            .tried
-            .iter()
-            .filter(|tried| !tried.barred && !self.is_spent(tried.index));
+        let candidates = self.tried.iter().filter(|tried| {
+            !tried.barred && !self.is_spent(tried.index) && !self.is_busy(tried.index)
+        });
         candidates
             .filter_map(|tried| {
                 let signals = self.pool.endpoint(tried.index).state.signals(
@@ -257,7 +286,7 @@ impl Attempts {
     /// Picks an endpoint that was not tried, of a provider that has retries left.
     fn pick(&mut self, order: Order) -> Result<Lease, PickError> {
         let mut rng = self.rng.fork();
-        let skip = |index| self.was_tried(index) || self.is_spent(index);
+        let skip = |index| self.is_out(index);
         self.pool.pick(
             &self.filter,
             skip,
@@ -271,8 +300,18 @@ impl Attempts {
 
     /// Returns whether an endpoint that was not tried admits.
     fn may_move(&self) -> bool {
-        let skip = |index| self.was_tried(index) || self.is_spent(index);
+        let skip = |index| self.is_out(index);
         self.pool.any_admits(&self.filter, skip, self.clock.now())
+    }
+
+    /// Returns whether a next attempt is not to be made there.
+    fn is_out(&self, index: usize) -> bool {
+        self.was_tried(index) || self.is_spent(index) || self.is_busy(index)
+    }
+
+    fn is_busy(&self, index: usize) -> bool {
+        let provider = &self.pool.endpoint(index).key().provider;
+        self.busy.contains(provider)
     }
 
     fn was_tried(&self, index: usize) -> bool {

@@ -34,6 +34,7 @@ fn answer(pool: &Pool, entry: Entry, clock: Clock) {
         now: clock.now(),
         breaker: pool.limits().breaker,
         limits: pool.limits(),
+        waited: true,
     };
     pool.endpoint(0).state.answered(&this);
 }
@@ -142,7 +143,7 @@ async fn the_same_endpoint_is_repeated_after_a_jittered_backoff() {
             );
             // Closed again, so that the next failure does not eject it.
             let state = &pool.endpoint(0).state;
-            let entry = state.enter_regardless(Mode::Whole, clock.now());
+            let entry = state.enter_regardless(clock.now());
             answer(&pool, entry, clock);
             lease = attempts.repeat(repeat).unwrap();
         }

@@ -235,9 +235,14 @@ impl Breaker {
                 false
             }
             Admission::Trial => {
+                // A last resort that was given up leaves its place, and the open time, to the next.
+                let early = match self.state {
+                    State::HalfOpen { early, .. } => early,
+                    _ => None,
+                };
                 self.state = State::HalfOpen {
                     on_trial: true,
-                    early: None,
+                    early,
                 };
                 true
             }

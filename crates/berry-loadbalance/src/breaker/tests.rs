@@ -365,6 +365,19 @@ fn a_last_resort_that_fails_leaves_the_open_time_as_it_was() {
 }
 
 #[test]
+fn a_last_resort_that_is_given_up_leaves_the_open_time_to_the_next() {
+    let mut breaker = Breaker::default();
+    fail(&mut breaker, 5, at(0));
+
+    let abandoned = breaker.try_last_resort(at(1)).unwrap().entry;
+    breaker.abandoned(abandoned);
+    let next = breaker.try_enter(at(2)).unwrap().entry;
+    breaker.failed(next, SERVER, at(2), POLICY);
+
+    assert_eq!(next_trial(&breaker, 3), 60);
+}
+
+#[test]
 fn a_last_resort_that_fails_after_the_open_time_is_a_failed_trial() {
     let mut breaker = Breaker::default();
     fail(&mut breaker, 5, at(0));

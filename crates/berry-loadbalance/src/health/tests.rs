@@ -36,13 +36,14 @@ fn signals(state: &EndpointState, second: u64) -> Signals {
 /// Uses the endpoint once, in no time.
 fn request(state: &EndpointState, outcome: Outcome, second: u64) {
     let this = Use {
-        entry: state.enter_regardless(Mode::Whole, at(second)),
+        entry: state.enter_regardless(at(second)),
         mode: Mode::Whole,
         lasted: Duration::ZERO,
         patience: Duration::ZERO,
         now: at(second),
         breaker: LIMITS.breaker,
         limits: &LIMITS,
+        waited: true,
     };
     if outcome == Outcome::Success {
         state.answered(&this);

@@ -101,7 +101,7 @@ fn of_all_who_claim_a_trial_at_once_one_gets_it() {
         let pool = due();
         let claims = [(); 3].map(|()| {
             let pool = Arc::clone(&pool);
-            thread::spawn(move || pool.endpoint(0).state.try_enter(Mode::Whole, clock.now()))
+            thread::spawn(move || pool.endpoint(0).state.try_enter(clock.now()))
         });
 
         let entries = join(claims);

@@ -4,7 +4,8 @@
 //! whose breaker admits; of these the healthy ones if there are any, else all. The strategy
 //! chooses among them, the same rule for every strategy. So that an ejected endpoint returns
 //! although healthy ones exist, every [`TRIAL_EVERY`]th first pick goes to one whose trial is due, or
-//! whose probe failed: where no further probe is made, only a request can show that it works.
+//! whose probe failed: probes may ask for what it cannot do. One such request that fails is enough
+//! until the next probe could be.
 //!
 //! Looking and claiming are two steps: what [`Signals`] admit is advice, the claim
 //! is made under the state's lock. Where it is refused, another request was faster, and the choice
@@ -238,8 +239,8 @@ impl Pool {
             let index = candidates[place].index;
             let state = &self.endpoints[index].state;
             let entry = match filter.provider {
-                Some(_) => Some(state.enter_regardless(filter.mode, now)),
-                None => state.try_enter(filter.mode, now),
+                Some(_) => Some(state.enter_regardless(now)),
+                None => state.try_enter(now),
             };
             if let Some(entry) = entry {
                 return Ok(lease(Claimed {
@@ -306,10 +307,7 @@ impl Pool {
         }
         while let Some(place) = self.strategy.choose(&candidates, draw) {
             let index = candidates.remove(place).index;
-            if let Some(entry) = self.endpoints[index]
-                .state
-                .try_last_resort(filter.mode, now)
-            {
+            if let Some(entry) = self.endpoints[index].state.try_last_resort(now) {
                 return Some(Claimed {
                     index,
                     entry,
@@ -416,7 +414,7 @@ impl Pool {
         let due: SmallVec<[usize; 16]> = (0..candidates.len())
             .filter(|&place| {
                 let candidate = &candidates[place];
-                !candidate.signals.healthy()
+                self.is_due(&candidate.signals, draw.now)
                     && self
                         .strategy
                         .may_try_recovering(candidate.endpoint, healthy)
@@ -424,6 +422,18 @@ impl Pool {
             .collect();
         let rotation = usize::try_from(count / TRIAL_EVERY).unwrap_or_default();
         due.get(rotation.checked_rem(due.len())?).copied()
+    }
+
+    /// Returns whether an endpoint that is not healthy may be given a request to show that it works.
+    fn is_due(&self, signals: &Signals, now: Tick) -> bool {
+        match signals.admission {
+            Admission::Trial => true,
+            Admission::Closed if signals.probe_failed => {
+                let is_past = |at| now.saturating_since(at) >= self.limits.recovery;
+                signals.consecutive_failures == 0 || signals.heard.is_none_or(is_past)
+            }
+            Admission::Closed | Admission::Ejected { .. } | Admission::CoolingDown { .. } => false,
+        }
     }
 
     fn count_selection(&self, order: Order) {

@@ -343,3 +343,50 @@ async fn an_endpoint_whose_probe_failed_is_found_well_by_a_request() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_whose_probe_failed_and_that_fails_a_request_waits_a_recovery_interval() {
+    let pool = pool("round_robin", vec![endpoint("a"), endpoint("b")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    let failed = ProbeOutcome::Failed(ProbeFailure {
+        kind: FailureKind::Timeout,
+        cause: "no answer".into(),
+    });
+    let state = &pool.endpoint(0).state;
+    state.probed(ProbeDepth::Chat, &failed, clock.now(), clock.now());
+    let mut asked = |times| {
+        let mut count = 0;
+        for _ in 0..times {
+            let lease = first_pick(&pool, &everybody(), clock, &mut rng).unwrap();
+            let is_failing = name(&lease) == "a";
+            count += usize::from(is_failing);
+            lease.finish(if is_failing {
+                Outcome::Failure(Fault::new(FailureKind::Timeout))
+            } else {
+                Outcome::Success
+            });
+        }
+        count
+    };
+
+    assert_eq!(asked(100), 1);
+    advance(LIMITS.recovery).await;
+    assert_eq!(asked(100), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_asked_for_by_name_is_not_mixed_with_its_ejected_endpoints() {
+    let pool = pool("round_robin", vec![endpoint("a"), endpoint("a")]);
+    let (clock, mut rng) = (Clock::start(), fastrand::Rng::with_seed(1));
+    eject(&pool, 0, clock);
+    let by_name = Filter {
+        provider: Some(ProviderName::parse("a").unwrap()),
+        ..everybody()
+    };
+
+    for _ in 0..100 {
+        let lease = first_pick(&pool, &by_name, clock, &mut rng).unwrap();
+        assert_eq!(lease.index(), 1);
+        lease.finish(Outcome::Success);
+    }
+}

@@ -30,8 +30,10 @@ impl Strategy for LeastLatency {
     fn choose(&self, candidates: &[Candidate<'_>], draw: &mut Draw<'_>) -> Option<usize> {
         let unknown = |candidate: &Candidate<'_>| {
             let signals = &candidate.signals;
-            let is_due = |asked| draw.now.saturating_since(asked) >= AGAIN;
-            signals.latency.is_none() && signals.in_flight == 0 && signals.asked.is_none_or(is_due)
+            let is_due = |at| draw.now.saturating_since(at) >= AGAIN;
+            signals.latency.is_none()
+                && signals.in_flight == 0
+                && signals.in_vain.is_none_or(is_due)
         };
         if let Some(place) = candidates.iter().position(unknown) {
             return Some(place);

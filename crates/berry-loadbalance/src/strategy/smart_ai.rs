@@ -20,7 +20,8 @@
 //!
 //! In choosing the exploit the last failure of a trusted endpoint is not halved for (2^−(n−1)): what
 //! else it does to c stands, but one failure is no reason to pay a multiple, and is made good
-//! elsewhere before the client notices. This is the weight that status pages show.
+//! elsewhere before the client notices. This is the weight that status
+//! pages show; trust and the tag `premium` go before it.
 //!
 //! Exploration decays: what was heard of lately has little to tell, and is passed over. It never
 //! ends: the longer an endpoint was silent, the less its failures are held against it (the upper end

@@ -162,7 +162,7 @@ fn least_latency_waits_before_it_tries_again_what_taught_it_nothing() {
     candidates[0].signals.latency = Some(Duration::from_millis(1));
 
     for (asked, expected) in [(60, [0, 10]), (61, [10, 0]), (120, [10, 0])] {
-        candidates[1].signals.asked = Some(Tick::from(Duration::from_secs(asked)));
+        candidates[1].signals.in_vain = Some(Tick::from(Duration::from_secs(asked)));
         let now = Tick::from(Duration::from_secs(120));
         assert_eq!(
             counts_at(now, "least_latency", &candidates, 10),

@@ -33,6 +33,8 @@ use crate::upstream::TransportError;
 /// to pass.
 const BILLING: Duration = Duration::from_secs(30 * 60);
 
+/// The longest code that is logged.
+const LONGEST_CODE: usize = 64;
 /// Codes that say that the key is not accepted.
 const INVALID_KEY: &[&str] = &[
     "invalid_api_key",
@@ -212,15 +214,15 @@ impl UpstreamError {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// Returns the code for the log, where it is a word: a key or a prompt in its place is none.
     fn code(&self) -> Option<String> {
-        let code = [
-            &self.error()["code"],
-            &self.error()["type"],
-            &self.error()["status"],
-        ];
-        code.into_iter()
-            .find_map(|value| value.as_str())
-            .map(str::to_owned)
+        let is_word = |text: &&str| {
+            let of_word = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+            text.len() <= LONGEST_CODE && text.bytes().all(of_word)
+        };
+        let codes = ["code", "type", "status"].map(|name| &self.error()[name]);
+        let code = codes.into_iter().find_map(|value| value.as_str());
+        code.filter(is_word).map(str::to_owned)
     }
 
     fn has_code(&self, codes: &[&str]) -> bool {

@@ -23,8 +23,9 @@ use smallvec::SmallVec;
 
 use crate::abridge::Abridged;
 
-/// The longest event that is held until it is complete.
-pub(crate) const MAX_EVENT: usize = 256 * 1024;
+/// The longest event that is held until it is complete: with what is read ahead and what is not yet
+/// written, a stream takes 256 KiB at most.
+pub(crate) const MAX_EVENT: usize = 128 * 1024;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 

@@ -11,12 +11,15 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::upstream::connections::Hold;
+use crate::upstream::gate::Place;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct UpstreamBody {
     incoming: Incoming,
     hold: Option<Hold>,
+    /// Its place at the provider; a probe has none.
+    place: Option<Place>,
 }
 
 impl UpstreamBody {
@@ -24,6 +27,7 @@ impl UpstreamBody {
         let mut body = Self {
             incoming,
             hold: Some(hold),
+            place: None,
         };
         if body.incoming.is_end_stream() {
             body.release();
@@ -31,7 +35,14 @@ impl UpstreamBody {
         body
     }
 
+    /// Keeps a place at the provider until the body has been read or dropped.
+    pub(crate) fn keeping(mut self, place: Place) -> Self {
+        self.place = Some(place).filter(|_| self.hold.is_some());
+        self
+    }
+
     fn release(&mut self) {
+        self.place = None;
         if let Some(Hold::Http1(session, connections)) = self.hold.take() {
             connections.put_back(session);
         }
@@ -51,7 +62,10 @@ impl Body for UpstreamBody {
             None => self.release(),
             Some(Ok(_)) if self.incoming.is_end_stream() => self.release(),
             Some(Ok(_)) => {}
-            Some(Err(_)) => self.hold = None,
+            Some(Err(_)) => {
+                self.hold = None;
+                self.place = None;
+            }
         }
         Poll::Ready(frame)
     }

@@ -2,16 +2,18 @@
 //!
 //! HTTP/1.1 connections carry one exchange at a time and are kept in a stack: the one used last is
 //! the one least likely to have been closed by the peer. HTTP/2 connections are shared; a further
-//! one is opened before a server's usual limit of 100 streams is reached, because requests beyond
-//! it would queue.
+//! one is opened before the server's limit of streams is reached, because requests beyond it would
+//! queue.
 //!
 //! Ours rather than hyper-util's: a request that fails on a reused connection has to be repeated on
 //! a *fresh* one, and nobody but the pool knows which is which. It also halves the instructions
 //! spent per request.
 
 use std::error::Error as _;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
@@ -25,15 +27,25 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connector::{ConnectFailure, Connection, Connector};
 use crate::upstream::listening::{Heard, Listening};
+use crate::upstream::opening::{Openings, Turn};
 use crate::upstream::request::{Form, Outgoing, OutgoingBody};
 
-/// Streams per HTTP/2 connection: below the 100 that most servers allow.
+/// Streams per HTTP/2 connection: below the 100 that most servers allow. A server that allows fewer
+/// says so.
 const STREAMS: usize = 80;
+/// The most that is read of an answer before somebody takes it, and the longest head.
+const UNREAD: usize = 64 * 1024;
+/// The same for each stream of an HTTP/2 connection; the frames that hold it take more.
+const UNREAD_STREAM: u32 = 48 * 1024;
+/// Streams that nobody reads must not stop the others: there is room for all of them.
+const UNREAD_CONNECTION: u32 = UNREAD_STREAM * 128;
+/// How often a request waits for a connection that somebody else opens before it opens its own.
+const JOINS: usize = 2;
 /// A shared connection may be dead without anybody knowing: a NAT forgets, a host vanishes. While
 /// streams are open on it, it is asked this often whether it lives,
-const PING_EVERY: Duration = Duration::from_secs(20);
+pub(crate) const PING_EVERY: Duration = Duration::from_secs(20);
 /// and closed when it has not answered by then.
-const PING_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const PING_WITHIN: Duration = Duration::from_secs(10);
 /// The driver of a connection may be a moment behind the body it has delivered. One that is not
 /// ready by then is still busy with the last request and of no use.
 const READY_WITHIN: Duration = Duration::from_millis(10);
@@ -83,6 +95,9 @@ pub(crate) struct Connections {
     idle_timeout: Duration,
     kept: Mutex<Kept>,
     sweeping: AtomicBool,
+    openings: Openings,
+    /// The upstream was last seen to speak HTTP/1.1 only: nothing is shared.
+    exclusive: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -107,20 +122,34 @@ pub(crate) struct Session {
 #[derive(Debug)]
 struct Shared {
     sender: http2::SendRequest<OutgoingBody>,
-    /// One more than the streams in use: each holds a clone.
-    load: Arc<()>,
+    load: Arc<Load>,
     last_used: Instant,
+}
+
+/// What an HTTP/2 connection carries. Each stream holds a clone, so that there is one more of them
+/// than there are streams.
+#[derive(Debug)]
+pub(crate) struct Load {
+    /// The streams that the server allows at once.
+    most: AtomicUsize,
+}
+
+impl Load {
+    fn has_room(load: &Arc<Self>) -> bool {
+        let most = load.most.load(Ordering::Relaxed).min(STREAMS);
+        Arc::strong_count(load) <= most
+    }
 }
 
 /// A connection taken for one exchange.
 enum Taken {
     Http1(Session),
-    Http2(http2::SendRequest<OutgoingBody>, Arc<()>),
+    Http2(http2::SendRequest<OutgoingBody>, Arc<Load>),
 }
 
 impl Taken {
     /// Returns what identifies a shared connection.
-    fn load(&self) -> Option<Arc<()>> {
+    fn load(&self) -> Option<Arc<Load>> {
         match self {
             Self::Http1(_) => None,
             Self::Http2(_, load) => Some(Arc::clone(load)),
@@ -136,7 +165,7 @@ pub(crate) enum Hold {
     /// The place of the stream.
     Http2 {
         /// Dropped with the stream.
-        _load: Arc<()>,
+        _load: Arc<Load>,
     },
 }
 
@@ -148,6 +177,8 @@ impl Connections {
             idle_timeout,
             kept: Mutex::default(),
             sweeping: AtomicBool::new(false),
+            openings: Openings::new(STREAMS),
+            exclusive: AtomicBool::new(false),
         }
     }
 
@@ -166,7 +197,7 @@ impl Connections {
                 decided => return decided,
             }
         }
-        let fresh = timeout(waits.connect, self.open()).await;
+        let fresh = timeout(waits.connect, self.fresh()).await;
         let fresh = fresh.map_err(|_| TransportError::ConnectTimeout(waits.connect))??;
         self.exchange(fresh, outgoing, waits).await
     }
@@ -231,7 +262,7 @@ impl Connections {
         }
     }
 
-    fn share(&self) -> Option<(http2::SendRequest<OutgoingBody>, Arc<()>)> {
+    fn share(&self) -> Option<(http2::SendRequest<OutgoingBody>, Arc<Load>)> {
         let mut kept = self.kept.lock();
         if kept.http2.is_empty() {
             return None;
@@ -240,14 +271,14 @@ impl Connections {
         let shared = kept
             .http2
             .iter_mut()
-            .find(|shared| Arc::strong_count(&shared.load) <= STREAMS)?;
+            .find(|shared| Load::has_room(&shared.load))?;
         shared.last_used = Instant::now();
         Some((shared.sender.clone(), Arc::clone(&shared.load)))
     }
 
     /// Stops sharing a connection that did not answer in time: others that wait on it may be lucky,
     /// but a new request has a better chance on a new one.
-    fn retire(&self, load: Option<&Arc<()>>) {
+    fn retire(&self, load: Option<&Arc<Load>>) {
         if let Some(load) = load {
             self.kept
                 .lock()
@@ -268,6 +299,33 @@ impl Connections {
         self.sweep_later();
     }
 
+    /// Returns whether a connection that is opened now may serve several requests.
+    fn may_share(&self) -> bool {
+        match self.settled {
+            Settled::PriorKnowledge => true,
+            Settled::ByAlpn => {
+                self.connector.is_encrypted() && !self.exclusive.load(Ordering::Relaxed)
+            }
+        }
+    }
+
+    /// Opens a connection, or shares one that is just being opened.
+    async fn fresh(self: &Arc<Self>) -> Result<Taken, TransportError> {
+        for _ in 0..JOINS {
+            if !self.may_share() {
+                break;
+            }
+            match self.openings.join() {
+                Turn::Open(_opener) => return self.open().await,
+                Turn::Wait(wait) => wait.over().await,
+            }
+            if let Some((sender, load)) = self.share() {
+                return Ok(Taken::Http2(sender, load));
+            }
+        }
+        self.open().await
+    }
+
     async fn open(self: &Arc<Self>) -> Result<Taken, TransportError> {
         let connection = self.connector.connect().await?;
         match connection {
@@ -278,7 +336,10 @@ impl Connections {
             Connection::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
                 self.http2_session(*stream).await
             }
-            Connection::Tls(stream) => http1_session(*stream).await,
+            Connection::Tls(stream) => {
+                self.exclusive.store(true, Ordering::Relaxed);
+                http1_session(*stream).await
+            }
         }
     }
 
@@ -286,16 +347,28 @@ impl Connections {
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) -> Result<Taken, TransportError> {
-        let (sender, driver) = http2::Builder::new(TokioExecutor::new())
+        let (sender, mut driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_WITHIN)
-            .adaptive_window(true)
+            .initial_stream_window_size(UNREAD_STREAM)
+            .initial_connection_window_size(UNREAD_CONNECTION)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(TransportError::Handshake)?;
-        drive(driver);
-        let load = Arc::new(());
+        self.exclusive.store(false, Ordering::Relaxed);
+        let load = Arc::new(Load {
+            most: AtomicUsize::new(STREAMS),
+        });
+        let told = Arc::downgrade(&load);
+        drive(poll_fn(move |cx| {
+            let ended = Pin::new(&mut driver).poll(cx);
+            if let Some(load) = told.upgrade() {
+                let most = driver.current_max_send_streams();
+                load.most.store(most, Ordering::Relaxed);
+            }
+            ended
+        }));
         self.kept.lock().http2.push(Shared {
             sender: sender.clone(),
             load: Arc::clone(&load),
@@ -360,6 +433,7 @@ async fn http1_session(
     let heard = Heard::default();
     let stream = Listening::new(stream, heard.clone());
     let (sender, driver) = http1::Builder::new()
+        .max_buf_size(UNREAD)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(TransportError::Handshake)?;

@@ -121,6 +121,11 @@ impl Connector {
         matches!(self.way, Way::Forwarded { .. })
     }
 
+    /// Returns whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Returns the credential for a forwarding proxy, which is sent with each request.
     pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
         match &self.way {

@@ -3,10 +3,13 @@
 mod body;
 mod connections;
 mod connector;
+mod gate;
 mod listening;
+mod opening;
 mod prepared;
 mod reach;
 mod request;
+mod scrub;
 mod tls;
 
 use std::cell::LazyCell;
@@ -27,12 +30,15 @@ use crate::adapter::{self, Protocol, Tongue};
 use crate::envelope::Pieces;
 use crate::exchange::Operation;
 use crate::json;
+use crate::waits;
 pub(crate) use body::UpstreamBody;
-pub(crate) use connections::{TransportError, Waits};
+pub(crate) use connections::{PING_EVERY, PING_WITHIN, TransportError, Waits};
+pub(crate) use gate::{Gate, Place};
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
+pub(crate) use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
 
@@ -72,7 +78,10 @@ pub struct Upstream {
     places: Places,
     /// Sent with every request: the credential and the configured headers.
     headers: HeaderMap,
+    /// What its errors must not tell.
+    scrub: Arc<Scrub>,
     reach: Reach,
+    gate: Arc<Gate>,
     connect_timeout: Duration,
 }
 
@@ -86,13 +95,16 @@ impl Upstream {
     ) -> Result<Self, UpstreamError> {
         let protocol =
             adapter::find(provider.protocol).ok_or(UpstreamError::Protocol(provider.protocol))?;
+        let gate = previous.map(|upstream| Arc::clone(&upstream.gate));
         let previous = previous.map(|upstream| &upstream.reach);
         let reach = Reach::find(&provider, settings, surroundings, previous)?;
         Ok(Self {
             places: Places::compile(&(protocol.address)(&provider))?,
             protocol,
             headers: fixed_headers(&provider, protocol)?,
+            scrub: Arc::new(Scrub::of(&provider)),
             reach,
+            gate: gate.unwrap_or_default(),
             connect_timeout: settings.connect_timeout,
             provider,
         })
@@ -128,19 +140,44 @@ impl Upstream {
         adapter::other_than(self.protocol.name)
     }
 
-    /// Returns an upstream's error as OpenAI would have put it, where it is one.
-    pub(crate) fn translate_error(&self, body: Bytes) -> Option<Bytes> {
-        match &self.protocol.tongue {
-            Tongue::OpenAi { .. } => Some(body).filter(|body| json::members(body, |_| ()).is_ok()),
-            Tongue::Foreign(foreign) => (foreign.error)(&body).map(Bytes::from),
-        }
+    /// Returns what removes from this upstream's errors what is not for clients.
+    pub(crate) fn scrub(&self) -> &Arc<Scrub> {
+        &self.scrub
     }
 
-    /// Sends a request and waits for the answer's headers.
+    /// Returns an upstream's error as OpenAI would have put it and a client may see it, where it is
+    /// one.
+    pub(crate) fn error_for_client(&self, body: Bytes) -> Option<Bytes> {
+        let error = match &self.protocol.tongue {
+            Tongue::OpenAi { .. } => Some(body).filter(|body| json::members(body, |_| ()).is_ok()),
+            Tongue::Foreign(foreign) => (foreign.error)(&body).map(Bytes::from),
+        };
+        error.map(|error| self.scrub.clean(error))
+    }
+
+    /// Returns how long a stream may be silent before its content, where nothing else bounds it.
+    pub(crate) fn silence_before_content(&self) -> Duration {
+        waits::silence_before_content(&self.provider)
+    }
+
+    /// Takes a place among the requests that the provider is at work on, where one is free.
+    pub(crate) fn try_enter(&self) -> Option<Place> {
+        self.gate.try_enter(self.provider.max_concurrent_requests)
+    }
+
+    /// Waits for such a place, not for longer than `patience`.
+    pub(crate) async fn queue(&self, patience: Duration) -> Option<Place> {
+        let most = self.provider.max_concurrent_requests;
+        self.gate.queue(most, patience).await
+    }
+
+    /// Sends a request and waits for the answer's headers. The answer's body keeps the place until
+    /// it has been read or dropped.
     pub(crate) async fn send(
         &self,
         outgoing: &Outgoing,
         mode: Mode,
+        place: Place,
     ) -> Result<Response<UpstreamBody>, TransportError> {
         let response_timeout = self.provider.response_timeout;
         let waits = Waits {
@@ -150,7 +187,8 @@ impl Upstream {
                 Mode::Whole => response_timeout.whole,
             },
         };
-        self.reach.connections().send(outgoing, waits).await
+        let response = self.reach.connections().send(outgoing, waits).await?;
+        Ok(response.map(|body| body.keeping(place)))
     }
 
     /// Asks for the list of models and waits for the answer's headers, as long as `within`.

@@ -18,6 +18,7 @@ use super::connections::{Connections, Settled};
 use super::connector::Connector;
 use super::tls::TlsError;
 use super::{Surroundings, UpstreamError};
+use crate::waits::upstream_idle;
 
 /// All that connections depend on.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,12 +47,11 @@ impl Reach {
         previous: Option<&Self>,
     ) -> Result<Self, UpstreamError> {
         let encrypted = provider.base_url.scheme() == Some(&Scheme::HTTPS);
-        let idle = settings.upstream_idle_timeout;
         let terms = Terms {
             base_url: provider.base_url.clone(),
             http_version: provider.http_version,
             proxy: provider.proxy.clone(),
-            idle_timeout: if encrypted { idle.https } else { idle.http },
+            idle_timeout: upstream_idle(settings, provider),
             certificates: certificates(provider)?,
         };
         let connections = match previous {

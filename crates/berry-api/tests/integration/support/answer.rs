@@ -114,7 +114,13 @@ impl Streaming {
     }
 
     /// Reads until the end, and returns how it ended.
-    pub(crate) async fn rest_and_ending(mut self) -> (String, hyper::Result<()>) {
+    pub(crate) async fn rest_and_ending(self) -> (String, hyper::Result<()>) {
+        let (rest, ending) = self.bytes_and_ending().await;
+        (String::from_utf8(rest).expect("text"), ending)
+    }
+
+    /// The same for what may be no text.
+    pub(crate) async fn bytes_and_ending(mut self) -> (Vec<u8>, hyper::Result<()>) {
         let mut ending = Ok(());
         while let Some(chunk) = self.chunk().await {
             match chunk {
@@ -125,7 +131,7 @@ impl Streaming {
                 }
             }
         }
-        (String::from_utf8(self.buffer).expect("text"), ending)
+        (self.buffer, ending)
     }
 }
 

@@ -1,6 +1,8 @@
 //! An HTTP client with connections that a test can count and cut.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
@@ -8,9 +10,13 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use super::{Answer, Streaming, TOKEN, within};
 
@@ -59,6 +65,53 @@ impl Client {
             sender: Sender::Http2(sender),
             driver,
         }
+    }
+
+    /// Connects with TLS, trusting this authority, and speaks what the two agree on.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub(crate) async fn connect_tls(
+        address: SocketAddr,
+        ca_pem: &str,
+        alpn: &[&str],
+    ) -> io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("PEM");
+        roots.add(ca).expect("an authority");
+        let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(crypto)
+            .with_safe_default_protocol_versions()
+            .expect("the usual versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = within(connector.connect(name, stream)).await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let io = TokioIo::new(stream);
+        let mut driver = JoinSet::new();
+        let sender = if is_http2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            driver.spawn(async {
+                let _ = connection.await;
+            });
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(io).await.unwrap();
+            driver.spawn(async {
+                let _ = connection.await;
+            });
+            Sender::Http1(sender)
+        };
+        Ok(Self { sender, driver })
+    }
+
+    /// Returns whether HTTP/2 is spoken.
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Http2(_))
     }
 
     /// Sends a request and reads the whole answer; the connection stays usable.

@@ -30,7 +30,7 @@ pub(crate) struct Finished {
     pub(crate) stderr: String,
 }
 
-/// A running gateway, whose stdout is lines of JSON.
+/// A running gateway. Its stdout is lines of JSON, unless the test has asked for text.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -116,18 +116,18 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let mut prelude = Vec::new();
         loop {
-            let line = next(&mut lines).await.expect("a line about the start");
-            if line["message"] == "Starting Berry API" {
-                let address = line["fields"]["address"].as_str().expect("an address");
-                let address = address.parse().expect("an address");
+            let line = within(lines.next_line()).await.expect("lines of text");
+            let line = line.expect("a line about the start");
+            let parsed = serde_json::from_str(&line).unwrap_or(Value::Null);
+            if line.contains("Starting Berry API") {
                 return Self {
                     child,
                     lines,
-                    address,
+                    address: address(&line, &parsed),
                     prelude,
                 };
             }
-            prelude.push(line);
+            prelude.push(parsed);
         }
     }
 
@@ -168,21 +168,45 @@ impl Process {
         lines.pop().expect("a line")
     }
 
+    /// Reads the log to its end, as it is written.
+    pub(crate) async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.lines.next_line().await.expect("lines of text") {
+            rest.push(line);
+        }
+        rest
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id().expect("a running process")
     }
 
     /// Sends a signal by its name, like `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.id());
-        let status = Command::new("/bin/sh").args(["-c", &kill]).status().await;
-        assert!(status.expect("a shell").success());
+        signal(self.id(), name).await;
     }
 
     /// Waits for the end and returns the exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         within(self.child.wait()).await.expect("an end").code()
     }
+}
+
+/// Returns where the gateway says that it listens, in a line of either format.
+fn address(line: &str, parsed: &Value) -> SocketAddr {
+    let of_text = || line.split("address=").nth(1)?.split(' ').next();
+    let address = parsed["fields"]["address"].as_str().or_else(of_text);
+    address
+        .expect("an address")
+        .parse()
+        .expect("a valid address")
+}
+
+/// Sends a signal to a process.
+pub(crate) async fn signal(id: u32, name: &str) {
+    let kill = format!("kill -{name} {id}");
+    let status = Command::new("/bin/sh").args(["-c", &kill]).status().await;
+    assert!(status.expect("a shell").success());
 }
 
 async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {

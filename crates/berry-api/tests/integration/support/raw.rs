@@ -44,6 +44,12 @@ impl Raw {
         text
     }
 
+    /// Reads until the gateway ends the connection, in whatever way.
+    pub(crate) async fn ended(&mut self) {
+        let mut bytes = [0; 4096];
+        while self.0.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    }
+
     /// Reads the answer on a connection that the gateway closes after it.
     pub(crate) async fn answer(&mut self) -> Answer {
         let text = self.rest().await;

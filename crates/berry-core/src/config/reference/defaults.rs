@@ -115,6 +115,7 @@ fn of_settings(settings: &Settings) -> Defaults {
         ("audit_log", text("")),
         ("trusted_proxies", nothing()),
         ("max_inflight_requests", count(requests)),
+        ("max_memory_mib", count(settings.max_memory_mib)),
         ("public_details", settings.public_details.to_string()),
     ]
 }

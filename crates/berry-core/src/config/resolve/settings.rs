@@ -1,5 +1,7 @@
 //! Resolves `[settings]`: a key that is absent has its default.
 
+use std::num::NonZeroU32;
+
 use super::Resolver;
 use crate::config::file::{ConfidenceAdjustmentsFile, SettingsFile, SmartAiFile};
 use crate::config::provider::ResponseTimeout;
@@ -59,6 +61,10 @@ impl Resolver<'_> {
             audit_log: file.audit_log.or(default.audit_log),
             trusted_proxies: file.trusted_proxies.or(default.trusted_proxies),
             max_inflight_requests: file.max_inflight_requests.or(default.max_inflight_requests),
+            max_memory_mib: file
+                .max_memory_mib
+                .value()
+                .and_then(|&mib| NonZeroU32::new(mib)),
             public_details: file.public_details.or(default.public_details),
             smart_ai: self.smart_ai(&file.smart_ai, &default.smart_ai),
         }

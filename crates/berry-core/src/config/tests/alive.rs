@@ -20,7 +20,7 @@ const TESTS: [&str; 2] = [
 ];
 
 /// Keys whose names say too little, and a test of each.
-const NAMED: [(&str, &str); 21] = [
+const NAMED: [(&str, &str); 23] = [
     (
         "settings.max_retries",
         "retries_and_moves_are_bounded_by_the_settings",
@@ -48,6 +48,10 @@ const NAMED: [(&str, &str); 21] = [
     (
         "models.*.name",
         "a_model_is_found_by_name_or_key_also_with_slashes_in_it",
+    ),
+    (
+        "providers.*.max_concurrent_requests",
+        "what_a_provider_may_not_take_any_more_goes_to_another",
     ),
     ("models.*.strategy", "round_robin_is_exactly_even"),
     (
@@ -94,6 +98,10 @@ const NAMED: [(&str, &str); 21] = [
     (
         "users.*.tags",
         "a_user_whose_tags_match_no_backend_is_refused",
+    ),
+    (
+        "users.*.rate_limit.max_concurrent_requests",
+        "of_thirty_requests_at_once_five_run_until_their_answers_have_ended",
     ),
     (
         "usage.database",

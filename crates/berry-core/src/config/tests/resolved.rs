@@ -1,5 +1,6 @@
 //! The configuration that comes out of a file: defaults, precedence, order, references.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{COMPLETE, all_findings, config, findings, parse};
@@ -67,6 +68,7 @@ fn every_key_is_accepted_and_has_an_effect_on_the_configuration() {
         UpstreamIdle::both(20 * SECOND)
     );
     assert_eq!(settings.max_body_bytes, 1 << 20);
+    assert_eq!(settings.max_memory_mib, NonZeroU32::new(2048));
     assert_eq!(settings.trusted_proxies.len(), 2);
     assert!(!settings.smart_ai.enable_time_decay);
     assert!((settings.smart_ai.confidence_adjustments.timeout_penalty - 0.3).abs() < f64::EPSILON);

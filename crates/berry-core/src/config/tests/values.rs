@@ -352,19 +352,13 @@ fn a_certificate_is_nothing_without_its_key() {
     );
 
     assert_snapshot!(shown, @r#"
-    warning: `tls_cert` has no effect yet: TLS is not served
-     --> config.toml:2:1
-      |
-    2 | tls_cert = "cert.pem"
-      | ^^^^^^^^
-
     error: `tls_cert` is given without `tls_key`
      --> config.toml:2:12
       |
     2 | tls_cert = "cert.pem"
       |            ^^^^^^^^^^
 
-    1 error, 1 warning; configuration not loaded
+    1 error; configuration not loaded
     "#);
 }
 

@@ -247,7 +247,8 @@ impl World {
         );
         let any = |test: fn(&Signals) -> bool| eligible.iter().any(|&place| test(&before[place]));
         if signals.admits() {
-            let may_be_its_turn = order == Order::First;
+            let may_be_its_turn = order == Order::First
+                && (signals.admission == Admission::Trial || signals.probe_failed);
             assert!(signals.healthy() || may_be_its_turn || !any(Signals::healthy));
             return false;
         }

@@ -1,0 +1,331 @@
+//! The audit log: who did what from where, and what came of it, one JSON line each.
+//!
+//! Lines are handed to a thread of their own over a queue that has an end. A disk that is slow or
+//! full therefore costs lines and no request: what is lost is counted, and said in the log. The file
+//! is appended to, readable by its owner alone, and opened anew by each reload, so that it can be
+//! moved away and followed by another. A line goes to the file that was open when it was recorded.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::telemetry::loss::Loss;
+
+/// Lines that wait for the disk: some seconds' worth of a busy gateway, a few megabytes.
+const WAITING: usize = 16 * 1024;
+/// For its owner alone: it says who did what.
+const MODE: u32 = 0o600;
+/// How long the disk has for what was said last.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The file cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit log `{}` cannot be opened", path.display())]
+pub struct AuditError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What happened, but for when. Members that do not apply are null.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Event<'a> {
+    pub(crate) user_id: Option<&'a str>,
+    pub(crate) action: Action,
+    /// What it was done to: a method and path, for requests also model and backend; a file.
+    pub(crate) resource: &'a str,
+    /// A status, or why not.
+    pub(crate) result: &'a str,
+    pub(crate) ip_address: Option<IpAddr>,
+    pub(crate) request_id: Option<&'a str>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// A credential was refused.
+    Authenticate,
+    /// A route for admins was used, or tried.
+    Admin,
+    /// The configuration was read again.
+    Reload,
+    /// A request named the provider to use.
+    ChooseBackend,
+    /// Anything else that needs a user.
+    Request,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    #[serde(flatten)]
+    event: Event<'a>,
+}
+
+enum Message {
+    /// A line, and the file that was written to when it was recorded.
+    Line(Arc<File>, Vec<u8>),
+    Close(oneshot::Sender<()>),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    /// Where lines go; none where no audit log is kept.
+    file: ArcSwapOption<File>,
+    queue: SyncSender<Message>,
+    /// Counted by the writer, too.
+    loss: Loss,
+}
+
+impl Audit {
+    /// Begins to write to a file, if there is one.
+    ///
+    /// # Errors
+    /// There can be no other thread.
+    pub(crate) fn begin(file: Option<File>) -> io::Result<Self> {
+        let (queue, messages) = sync_channel(WAITING);
+        let loss = Loss::of("audit");
+        let writer = Writer::new(loss.clone());
+        thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || writer.run(&messages))?;
+        Ok(Self {
+            file: ArcSwapOption::new(file.map(Arc::new)),
+            queue,
+            loss,
+        })
+    }
+
+    /// Returns whether anybody reads what is recorded.
+    pub(crate) fn is_on(&self) -> bool {
+        self.file.load().is_some()
+    }
+
+    /// Notes that something happened. Waits for nothing.
+    pub(crate) fn record(&self, event: Event<'_>) {
+        let Some(file) = self.file.load_full() else {
+            return;
+        };
+        let line = Line {
+            timestamp: Timestamp::now().to_string(),
+            event,
+        };
+        let Ok(mut line) = serde_json::to_vec(&line) else {
+            // Text and numbers have no way to fail.
+            return;
+        };
+        line.push(b'\n');
+        match self.queue.try_send(Message::Line(file, line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.loss.lose(1, "the disk is too slow"),
+            Err(TrySendError::Disconnected(_)) => self.loss.lose(1, "the thread has ended"),
+        }
+    }
+
+    /// Writes to another file from now on, or to none.
+    pub(crate) fn continue_in(&self, file: Option<File>) {
+        self.file.store(file.map(Arc::new));
+    }
+
+    /// Returns what it loses.
+    pub(crate) fn loss(&self) -> &Loss {
+        &self.loss
+    }
+
+    /// Waits until what was recorded so far is written, but not for ever.
+    pub(crate) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        let queue = self.queue.clone();
+        // Where the queue is full this waits for the disk, on a thread that may.
+        drop(spawn_blocking(move || queue.send(Message::Close(done))));
+        let _ = timeout(LAST_WORDS, closed).await;
+    }
+}
+
+/// Opens the file to append to, for its owner alone; makes its folder.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let wrong = |source| AuditError {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(folder).map_err(wrong)?;
+    }
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).mode(MODE).open(path);
+    let file = file.map_err(wrong)?;
+    // The mode is that of a new file; this one may be older. Devices keep what they have.
+    if file.metadata().map_err(wrong)?.is_file() {
+        file.set_permissions(Permissions::from_mode(MODE))
+            .map_err(wrong)?;
+    }
+    Ok(Some(file))
+}
+
+/// The thread that waits for the disk.
+struct Writer {
+    loss: Loss,
+    /// The file in which a line was begun and not ended.
+    torn: Option<Arc<File>>,
+}
+
+impl Writer {
+    fn new(loss: Loss) -> Self {
+        Self { loss, torn: None }
+    }
+
+    fn run(mut self, messages: &Receiver<Message>) {
+        for message in messages {
+            match message {
+                Message::Line(file, line) => self.write(file, line),
+                Message::Close(done) => {
+                    // Nobody waits any more where it took too long.
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, file: Arc<File>, mut line: Vec<u8>) {
+        let torn = self.torn.take();
+        if torn.is_some_and(|torn| Arc::ptr_eq(&torn, &file)) {
+            line.insert(0, b'\n');
+        }
+        match (&*file).write_all(&line) {
+            Ok(()) => self.loss.works(),
+            Err(error) => {
+                self.loss.lose(1, error);
+                self.torn = Some(file);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn event(result: &str) -> Event<'_> {
+        Event {
+            user_id: Some("ada"),
+            action: Action::ChooseBackend,
+            resource: "a\n\u{1b}[31mb",
+            result,
+            ip_address: None,
+            request_id: None,
+        }
+    }
+
+    fn lines(path: &Path) -> Vec<Value> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn events_are_lines_that_nothing_in_them_can_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/audit.jsonl");
+        let audit = Audit::begin(open(Some(&path)).unwrap()).unwrap();
+
+        audit.record(event("200"));
+        audit.close().await;
+
+        let lines = lines(&path);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["action"], "choose_backend");
+        assert_eq!(lines[0]["resource"], "a\n\u{1b}[31mb");
+        assert_eq!(lines[0]["ip_address"], Value::Null);
+        assert_eq!(lines[0].as_object().unwrap().len(), 7);
+    }
+
+    #[test]
+    fn the_file_is_its_owners_alone_also_where_it_was_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        std::fs::write(&path, "{}\n").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+
+        open(Some(&path)).unwrap();
+
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(lines(&path).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_recorded_before_the_log_was_switched_off_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let audit = Audit::begin(open(Some(&path)).unwrap()).unwrap();
+
+        audit.record(event("before"));
+        audit.continue_in(None);
+        audit.record(event("after"));
+        audit.close().await;
+
+        let lines = lines(&path);
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["result"], "before");
+    }
+
+    #[test]
+    fn a_full_disk_costs_lines_that_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let opened = |path: &Path| Arc::new(open(Some(path)).unwrap().unwrap());
+        let (full, good) = (opened(Path::new("/dev/full")), opened(&path));
+        let mut writer = Writer::new(Loss::of("audit"));
+
+        for file in [&full, &full, &good] {
+            writer.write(Arc::clone(file), b"{}\n".to_vec());
+        }
+
+        assert_eq!(writer.loss.count(), 2);
+        assert_eq!(lines(&path).len(), 1);
+    }
+
+    #[test]
+    fn a_queue_that_is_full_costs_lines_and_no_time() {
+        let (queue, _messages) = sync_channel(1);
+        let file = open(Some(Path::new("/dev/null"))).unwrap();
+        let audit = Audit {
+            file: ArcSwapOption::new(file.map(Arc::new)),
+            queue,
+            loss: Loss::of("audit"),
+        };
+
+        for _ in 0..3 {
+            audit.record(event("200"));
+        }
+
+        assert_eq!(audit.loss().count(), 2);
+    }
+}

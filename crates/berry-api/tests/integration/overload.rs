@@ -1,0 +1,133 @@
+//! More than the process can do: what is shed, and what still answers.
+
+use std::time::Duration;
+
+use berry_testkit::{Behaviour, Upstream};
+use tokio::net::TcpStream;
+
+use crate::support::{
+    Client, Gateway, Process, Setup, chat, get, hello, hello_stream, scratch, within,
+};
+
+#[tokio::test]
+async fn when_all_places_are_taken_probes_and_admins_are_answered_and_the_rest_is_shed() {
+    let upstream = Upstream::start().await;
+    // The last of sixteen is kept back.
+    let setup = Setup::over(&upstream).user("tags = [\"admin\"]");
+    let gateway = Gateway::start_with(&setup.toml(), 16);
+    let mut open = Vec::new();
+    for _ in 0..15 {
+        let mut client = gateway.connect().await;
+        assert_eq!(client.send(get("/health/live")).await.status, 200);
+        open.push(client);
+    }
+
+    for page in [
+        "/health",
+        "/health/ready",
+        "/metrics",
+        "/admin/system-stats",
+    ] {
+        let answer = gateway.get(page).await;
+        assert_eq!(answer.status, 200, "{page}");
+        assert_eq!(answer.header("connection"), Some("close"), "{page}");
+    }
+    let shed = gateway.chat(&hello()).await;
+
+    assert_eq!(shed.error(), "503 server_error/overloaded");
+    assert_eq!(shed.header("retry-after"), Some("1"));
+    assert_eq!(upstream.request_count(), 0);
+    drop(open);
+    within(async { while gateway.chat(&hello()).await.status != 200 {} }).await;
+}
+
+#[tokio::test]
+async fn a_place_that_was_kept_back_is_not_held_by_silence() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start_with(
+        &Setup::over(&upstream)
+            .more("[server]\nheader_timeout_seconds = 1")
+            .toml(),
+        16,
+    );
+    let mut open = Vec::new();
+    for _ in 0..15 {
+        let mut client = gateway.connect().await;
+        assert_eq!(client.send(get("/health/live")).await.status, 200);
+        open.push(client);
+    }
+    let _silent = TcpStream::connect(gateway.address()).await.unwrap();
+
+    assert_eq!(within(gateway.get("/health/live")).await.status, 200);
+}
+
+#[tokio::test]
+async fn when_memory_is_short_new_work_is_shed_and_what_has_begun_goes_on() {
+    let paced = Behaviour::echo().chunk_interval(Duration::from_millis(500));
+    let upstream = Upstream::builder().behaviour(paced).start().await;
+    let setup = |settings| {
+        let setup = Setup::over(&upstream).user("tags = [\"admin\"]");
+        setup.settings(settings).toml()
+    };
+    let folder = scratch(&[("config.toml", &setup(""))]);
+    let file = folder.path().join("config.toml");
+    let gateway = Gateway::start_from(&file);
+    let mut begun = gateway.stream(&hello_stream()).await;
+    begun.event().await;
+
+    // More than any process takes.
+    std::fs::write(&file, setup("max_memory_mib = 1")).unwrap();
+    assert_eq!(gateway.reload().await.status, 200);
+    within(async { while gateway.chat(&hello()).await.status != 503 {} }).await;
+    let shed = gateway.chat(&hello()).await;
+
+    assert_eq!(shed.error(), "503 server_error/overloaded");
+    assert_eq!(gateway.get("/health").await.status, 200);
+    assert!(begun.rest().await.ends_with("data: [DONE]\n\n"));
+    std::fs::write(&file, setup("max_memory_mib = 1000000")).unwrap();
+    assert_eq!(gateway.reload().await.status, 200);
+    upstream.set(Behaviour::echo());
+    within(async { while gateway.chat(&hello()).await.status != 200 {} }).await;
+}
+
+/// The processor time that a process has used, in clock ticks.
+fn ticks(process: &Process) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    [fields[11], fields[12]]
+        .map(|field| field.parse::<u64>().unwrap())
+        .iter()
+        .sum()
+}
+
+#[tokio::test]
+async fn without_file_descriptors_the_process_waits_without_spinning_and_recovers() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
+    let mut process = Process::start_after("ulimit -n 64", folder.path()).await;
+    let warned = process.prelude.iter().any(|line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        message.starts_with("the hard limit of open files is below twice `MAX_CONNECTIONS`")
+    });
+    let mut open = Vec::new();
+    for _ in 0..80 {
+        open.push(TcpStream::connect(process.address()).await.unwrap());
+    }
+    process.logged("connection not accepted").await;
+    let (before, began) = (ticks(&process), tokio::time::Instant::now());
+
+    // The kernel closes nothing by itself meanwhile.
+    let early = tokio::time::timeout(Duration::from_secs(1), async {
+        process.logged("connection not accepted").await;
+    });
+
+    assert!(early.await.is_err(), "a second line");
+    assert!(warned, "{:?}", process.prelude);
+    let spent = ticks(&process) - before;
+    assert!(spent <= 25, "{spent} ticks in {:?}", began.elapsed());
+    drop(open);
+    let mut client = Client::connect(process.address()).await;
+    assert_eq!(within(client.send(get("/health/live"))).await.status, 200);
+    assert_eq!(client.send(chat(hello().to_string())).await.status, 200);
+}

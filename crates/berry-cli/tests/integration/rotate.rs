@@ -1,0 +1,168 @@
+//! `scripts/rotate-api-keys.sh`: new tokens and newly encrypted keys, all of them or none.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use berry_core::{Source, TokenDigest};
+
+use crate::support::{Desk, Finished};
+
+const SCRIPT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../scripts/rotate-api-keys.sh"
+);
+
+const CONFIG: &str = r#"# What a script must leave alone: token = "x"
+[settings]
+max_retries = 1
+[providers.one]
+base_url = "http://127.0.0.1:9/v1"
+api_key = "key-of-one-0123456789"
+[models.m]
+name = "m"
+backends = [{ provider = "one", model = "m" }]
+[users.ada]
+token = "token-of-ada-0123456789"   # hers
+[users.ada.rate_limit]
+requests_per_minute = 9
+[users."bob"]
+  token_sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+tags = ["admin"]
+[users.eve]
+token = "token-of-eve-0123456789"
+"#;
+
+fn rotate(desk: &Desk, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    let output = Command::new("bash")
+        .arg(SCRIPT)
+        .args(arguments)
+        .current_dir(desk.0.path())
+        .env_remove("BERRY_MASTER_KEY")
+        .env_remove("BERRY_MASTER_KEY_FILE")
+        .env("BERRY_CLI", env!("CARGO_BIN_EXE_berry-cli"))
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Returns the files on the desk but the configuration, sorted.
+fn others(desk: &Desk) -> Vec<String> {
+    let names = desk.0.path().read_dir().unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name != "config.toml").collect();
+    names.sort();
+    names
+}
+
+/// Returns the digests of the users' tokens.
+fn digests(desk: &Desk) -> Vec<(String, String)> {
+    let source = Source::read(desk.0.path().join("config.toml")).unwrap();
+    let loaded = berry_relay::Names::collect()
+        .parse(&source, &|_| None)
+        .unwrap();
+    let users = loaded.config.users.iter();
+    users
+        .map(|user| (user.id.to_string(), user.token.to_hex()))
+        .collect()
+}
+
+#[test]
+fn every_user_gets_a_token_that_is_printed_once_and_nothing_else_changes() {
+    let desk = Desk::with(CONFIG);
+
+    let finished = rotate(&desk, &["tokens"], &[]);
+
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    let printed: Vec<_> = finished
+        .stdout
+        .lines()
+        .map(|line| line.split_once('\t').unwrap())
+        .map(|(user, token)| (user.to_owned(), TokenDigest::of(token).to_hex()))
+        .collect();
+    assert_eq!(printed.len(), 3);
+    assert_eq!(digests(&desk), printed);
+    let text = desk.read("config.toml");
+    for (before, after) in CONFIG.lines().zip(text.lines()) {
+        let is_token = before.trim_start().starts_with("token");
+        assert_eq!(is_token, before != after, "{before} became {after}");
+    }
+    assert!(text.contains("\"   # hers\n"), "{text}");
+    let path = desk.0.path().join("config.toml");
+    let mode = std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_was_there_before_is_kept_for_its_owner_alone() {
+    let desk = Desk::with(CONFIG);
+
+    rotate(&desk, &["-c", "config.toml", "tokens", "eve"], &[]);
+
+    let [backup] = &others(&desk)[..] else {
+        panic!("{:?}", others(&desk));
+    };
+    assert_eq!(desk.read(backup), CONFIG);
+    let mode = std::fs::metadata(desk.0.path().join(backup)).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    let text = desk.read("config.toml");
+    assert!(text.contains("token-of-ada") && !text.contains("token-of-eve"));
+}
+
+#[test]
+fn where_anything_is_wrong_nothing_changes() {
+    for (config, arguments, expected) in [
+        (CONFIG, &["tokens", "ada", "nobody"][..], "`nobody`"),
+        (CONFIG, &["keys"], "no master key"),
+        (CONFIG, &["everything"], "say `tokens` or `keys`"),
+        (CONFIG, &["-c", "none.toml", "tokens"], "no file at"),
+        ("[users]\n", &["tokens"], "no user"),
+        (&CONFIG.replace("max_retries", "x"), &["tokens"], "`x`"),
+    ] {
+        let desk = Desk::with(config);
+
+        let finished = rotate(&desk, arguments, &[]);
+
+        assert_ne!(finished.code, Some(0), "{arguments:?}");
+        assert!(finished.stderr.contains(expected), "{finished:?}");
+        assert_eq!(finished.stdout, "", "{arguments:?}");
+        assert_eq!(desk.read("config.toml"), config);
+        assert_eq!(others(&desk), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn keys_are_encrypted_and_then_encrypted_anew_with_another_master_key() {
+    let desk = Desk::with(CONFIG);
+    let master = || desk.run(&["encrypt-key", "--new-master-key"]).stdout;
+    desk.write("old.key", &master());
+    let new = master();
+    let sealed = || {
+        let text = desk.read("config.toml");
+        let line = text.lines().find(|line| line.starts_with("api_key"));
+        line.unwrap().to_owned()
+    };
+
+    let first = rotate(&desk, &["keys"], &[("BERRY_MASTER_KEY_FILE", "old.key")]);
+    let with_old = sealed();
+    // The second copy must have another name than the first.
+    desk.write("new.key", &new);
+    for name in others(&desk).iter().filter(|name| name.contains(".bak")) {
+        std::fs::remove_file(desk.0.path().join(name)).unwrap();
+    }
+    let environment = [("BERRY_MASTER_KEY_FILE", "new.key")];
+    let second = rotate(&desk, &["keys", "old.key"], &environment);
+
+    assert_eq!((first.code, second.code), (Some(0), Some(0)), "{second:?}");
+    assert!(with_old.contains("enc:v1:") && sealed().contains("enc:v1:"));
+    assert_ne!(with_old, sealed());
+    let valid = |key: &str| {
+        let environment = [("BERRY_MASTER_KEY_FILE", key)];
+        desk.run_with(&["validate-config"], &environment, "").code
+    };
+    assert_eq!((valid("new.key"), valid("old.key")), (Some(0), Some(1)));
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Replaces secrets in a configuration file: all of them or none, with a copy of what was there before.
+#
+#   rotate-api-keys.sh [-c FILE] tokens [USER…]   gives these users, or all, new tokens, and prints them once
+#   rotate-api-keys.sh [-c FILE] keys [OLD]       encrypts the providers' keys with the master key; OLD is the file of
+#                                                 the master key that they are encrypted with, if it is another
+#
+# FILE is config.toml. A user whose file has `token_sha256` gets the digest of the new token there. The master key is in
+# BERRY_MASTER_KEY, or in the file that BERRY_MASTER_KEY_FILE names. The copy lies beside FILE, for its owner alone; remove
+# it once nobody needs the old secrets. A running gateway takes the new file over by itself, and refuses the old tokens
+# from then on.
+#
+#   BERRY_CLI   the program, if it is neither in PATH nor built in this checkout
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+umask 077
+
+file=config.toml work=''
+trap '[[ -z $work ]] || rm -rf "$work"' EXIT
+
+cli() {
+    local built="${CARGO_TARGET_DIR:-$ROOT/target}"
+    if [[ -n ${BERRY_CLI:-} ]]; then
+        "$BERRY_CLI" "$@"
+    elif have berry-cli; then
+        berry-cli "$@"
+    elif [[ -x $built/release/berry-cli ]]; then
+        "$built/release/berry-cli" "$@"
+    else
+        require_compiler
+        (cd "$ROOT" && cargo build --quiet -p berry-cli) && "$built/debug/berry-cli" "$@"
+    fi
+}
+
+# Prints the users of the file that have a token of their own there, one a line.
+users_with_tokens() {
+    awk '
+        /^[[:space:]]*\[/ { user = "" }
+        /^[[:space:]]*\[users\.[^].]+\]/ { user = $0; sub(/^[[:space:]]*\[users\.["\047]?/, "", user); sub(/["\047]?\].*/, "", user) }
+        user != "" && /^[[:space:]]*token(_sha256)?[[:space:]]*=/ { print user }
+    ' "$file"
+}
+
+# Prints the file with the tokens of NEW, lines of user, token and digest, in place of the old ones.
+with_tokens() {
+    awk -v new="$1" '
+        BEGIN { while ((getline line < new) > 0) { split(line, part, "\t"); token[part[1]] = part[2]; digest[part[1]] = part[3] } }
+        /^[[:space:]]*\[/ { user = "" }
+        /^[[:space:]]*\[users\.[^].]+\]/ { user = $0; sub(/^[[:space:]]*\[users\.["\047]?/, "", user); sub(/["\047]?\].*/, "", user) }
+        user in token && /^[[:space:]]*token(_sha256)?[[:space:]]*=/ && match($0, /=[[:space:]]*("[^"]*"|\047[^\047]*\047)/) {
+            value = $0 ~ /^[[:space:]]*token_sha256/ ? digest[user] : token[user]
+            $0 = substr($0, 1, RSTART) " \"" value "\"" substr($0, RSTART + RLENGTH)
+        }
+        { print }
+    ' "$file"
+}
+
+# Prints a text member of the JSON in `made`.
+member() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" <<<"$made"; }
+
+# Writes new tokens into the copy at hand, and what is to be printed into a file of its own.
+rotate_tokens() {
+    local user made known
+    known=$(users_with_tokens)
+    [[ -n $known ]] || fail "no user in \`$file\` has a line \`token\` or \`token_sha256\` in a table \`[users.…]\`"
+    if (($# == 0)); then
+        # Ids have no white space.
+        # shellcheck disable=SC2086
+        set -- $known
+    fi
+    for user in "$@"; do
+        grep -qxF -- "$user" <<<"$known" ||
+            fail "the user \`$user\` has no line \`token\` or \`token_sha256\` in a table \`[users.$user]\` of \`$file\`"
+        made=$(cli generate-token --format json)
+        printf '%s\t%s\t%s\n' "$user" "$(member token)" "$(member token_sha256)" >>"$work/new"
+    done
+    with_tokens "$work/new" >"$work/file"
+    cut -f 1,2 "$work/new" >"$work/said"
+}
+
+rotate_keys() {
+    local old=()
+    if (($#)); then old=(--old-master-key-file "$1"); fi
+    cp -- "$file" "$work/file"
+    cli encrypt-key --in-place -c "$work/file" ${old[@]+"${old[@]}"} >"$work/out"
+    sed "s|$work/file|$file|" "$work/out" >"$work/said"
+}
+
+# Puts the copy in the file's place: checked, for the same readers, and in one step.
+replace() {
+    local findings backup
+    findings=$(cli validate-config -c "$work/file" 2>&1) ||
+        fail "nothing is changed, because the new file would not be valid: ${findings//$work\/file/$file}"
+    backup="$file.$(date -u +%Y%m%dT%H%M%SZ).bak"
+    [[ ! -e $backup ]] || fail "\`$backup\` exists already: try again in a second"
+    cp -- "$file" "$backup"
+    chmod 600 -- "$backup"
+    # Owner and mode are the file's; the text is new.
+    cp -p -- "$file" "$work/whole"
+    cat -- "$work/file" >"$work/whole"
+    mv -f -- "$work/whole" "$file"
+    cat -- "$work/said"
+    printf 'what was there before: %s\n' "$backup" >&2
+}
+
+while getopts :c:h option; do
+    case $option in
+        c) file=$OPTARG ;;
+        h) usage "$0" && exit ;;
+        *) fail "unknown option: see \`$0 -h\`" ;;
+    esac
+done
+shift $((OPTIND - 1))
+[[ -f $file ]] || fail "no file at \`$file\`"
+# A link stays one: what it leads to is replaced.
+file=$(realpath -- "$file")
+# Beside the file, so that the last step is a rename.
+work=$(mktemp -d -- "$(dirname -- "$file")/.rotate.XXXXXX")
+
+case ${1:-} in
+    tokens) rotate_tokens "${@:2}" ;;
+    keys)
+        (($# <= 2)) || fail 'give at most one old master key file'
+        rotate_keys "${@:2}"
+        ;;
+    *) fail "say \`tokens\` or \`keys\`: see \`$0 -h\`" ;;
+esac
+replace
