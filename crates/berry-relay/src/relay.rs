@@ -24,7 +24,7 @@ use crate::classify::{Failure, Judgement, judge};
 use crate::error::{Failed, RelayError};
 use crate::exchange::{Exchange, Operation};
 use crate::expected::{Expected, Form};
-use crate::pins::{Pin, Pins};
+use crate::pins::{Pin, Pinning, Pins};
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
@@ -52,8 +52,6 @@ pub struct Reply {
     pub scrub: Arc<Scrub>,
     /// The tokens it cost, where the answer is complete and says so.
     pub usage: Option<Usage>,
-    /// The id of the response that it is, where it is one.
-    pub response: Option<Box<str>>,
     /// What follows.
     pub body: ReplyBody,
 }
@@ -87,7 +85,7 @@ pub struct Receipt {
 pub struct Relay {
     clock: Clock,
     chance: Chance,
-    pins: Pins,
+    pins: Arc<Pins>,
 }
 
 impl Relay {
@@ -96,7 +94,7 @@ impl Relay {
         Self {
             clock,
             chance: Chance::new(seed),
-            pins: Pins::default(),
+            pins: Arc::default(),
         }
     }
 
@@ -120,23 +118,21 @@ impl Relay {
         self.follow_previous(route, &mut filter, exchange)?;
         let pinned = filter.account.is_some();
         let user = Arc::clone(&filter.user);
-        let reply = self.attempt_all(route, filter, exchange, receipt).await;
-        match &reply {
-            Ok(reply) => {
-                let response = reply.response.as_deref().zip(receipt.endpoint.as_ref());
-                if let Some((id, endpoint)) = response {
-                    let pin = Pin {
-                        model: route.model.name.clone(),
-                        user: user.id.clone(),
-                        account: endpoint.account(),
-                    };
-                    self.pins.put(id, pin);
-                }
-            }
+        let asked = self.attempt_all(route, filter, exchange, receipt).await;
+        let (answered, lease) = match asked {
             Err(error) if pinned && error.is_outage() => return Err(RelayError::PinnedDown),
-            Err(_) => {}
-        }
-        reply
+            asked => asked?,
+        };
+        let pinning = (exchange.operation == Operation::Responses).then(|| Pinning {
+            pins: Arc::clone(&self.pins),
+            pin: Pin {
+                model: route.model.name.clone(),
+                user: user.id.clone(),
+                account: lease.endpoint().key().account(),
+            },
+        });
+        let scrub = Arc::clone(route.upstreams[lease.index()].scrub());
+        Ok(answered.reply(lease, scrub, pinning))
     }
 
     /// Binds a request that continues a response to the account that made it.
@@ -172,7 +168,7 @@ impl Relay {
         filter: Filter,
         exchange: &Exchange,
         receipt: &mut Receipt,
-    ) -> Result<Reply, RelayError> {
+    ) -> Result<(Answered, Lease), RelayError> {
         let metered = route.metered || filter.user.rate_limit.tokens_per_minute.is_some();
         let begun = Attempts::begin(&route.pool, filter, self.clock, self.chance.fork());
         let (mut attempts, mut lease) = begun.map_err(|error| self.refused(error))?;
@@ -218,10 +214,7 @@ impl Relay {
             )
             .await;
             let failure = match asked {
-                Some(Ok(answered)) => {
-                    let scrub = route.upstreams[lease.index()].scrub();
-                    return Ok(answered.reply(lease, Arc::clone(scrub)));
-                }
+                Some(Ok(answered)) => return Ok((answered, lease)),
                 Some(Err(failure)) => failure,
                 None => return Err(out_of_time(route, lease, receipt)),
             };
@@ -380,7 +373,7 @@ enum AnsweredBody {
 
 impl Answered {
     /// Makes the reply; from here the lease is the answer's.
-    fn reply(self, lease: Lease, scrub: Arc<Scrub>) -> Reply {
+    fn reply(self, lease: Lease, scrub: Arc<Scrub>, pinning: Option<Pinning>) -> Reply {
         let Parts {
             status, headers, ..
         } = self.head;
@@ -388,7 +381,9 @@ impl Answered {
             AnsweredBody::Answer(mut answer) => {
                 answer.take_over(lease);
                 let usage = answer.usage();
-                let response = answer.response().map(Into::into);
+                if let Some(pinning) = pinning {
+                    answer.pin(pinning);
+                }
                 let body = match answer.complete() {
                     Some(body) => ReplyBody::Complete(body),
                     None => ReplyBody::Coming(answer),
@@ -398,7 +393,6 @@ impl Answered {
                     headers,
                     scrub,
                     usage,
-                    response,
                     body,
                 }
             }
@@ -409,7 +403,6 @@ impl Answered {
                     headers,
                     scrub,
                     usage: None,
-                    response: None,
                     body: ReplyBody::Refusal(body),
                 }
             }
