@@ -299,7 +299,9 @@ impl From<EnvelopeError> for ApiError {
             EnvelopeError::NotAForm(_) => "invalid_form",
             EnvelopeError::NotAnObject | EnvelopeError::TooDeep => "invalid_body",
             EnvelopeError::Missing(_) => "missing_required_parameter",
-            EnvelopeError::Duplicate(_) | EnvelopeError::EscapedKey(_) => "ambiguous_parameter",
+            EnvelopeError::Duplicate(_)
+            | EnvelopeError::EscapedKey(_)
+            | EnvelopeError::Uppercase(_) => "ambiguous_parameter",
             EnvelopeError::WrongType { .. } => "invalid_type",
         };
         let invalid = Self::invalid(StatusCode::BAD_REQUEST, code, error.to_string());

@@ -4,7 +4,6 @@
 //! takes. The length of the text is near enough: the answer itself says what it cost.
 
 use berry_core::limit::Estimate;
-use memchr::memchr;
 use memchr::memmem::Finder;
 
 use super::{Envelope, Form};
@@ -23,11 +22,9 @@ impl Envelope {
             Form::Parts(_) => FILE_TOKENS,
             Form::Json { .. } => input_tokens(&self.body),
         };
-        let output = self.most_output.clone();
-        let output = output.and_then(|value| std::str::from_utf8(&self.body[value]).ok());
         Estimate {
             input: u32::try_from(input).unwrap_or(u32::MAX),
-            output: output.and_then(|text| text.parse().ok()).unwrap_or(0),
+            output: self.most_output,
         }
     }
 }
@@ -37,12 +34,25 @@ fn input_tokens(body: &[u8]) -> usize {
     let (finder, mut text, mut files, mut rest) = (Finder::new(FILE), body.len(), 0, body);
     while let Some(at) = finder.find(rest) {
         let file = rest.get(at + FILE.len()..).unwrap_or_default();
-        let length = memchr(b'"', file).unwrap_or(file.len());
+        let length = base64_length(file);
         text -= length;
         files += 1;
         rest = file.get(length..).unwrap_or_default();
     }
     text.div_ceil(BYTES_PER_TOKEN) + files * FILE_TOKENS
+}
+
+/// Returns how many bytes at the beginning are base64, in either alphabet, with its slashes escaped
+/// or not.
+fn base64_length(text: &[u8]) -> usize {
+    let mut length = 0;
+    loop {
+        length += match text.get(length..) {
+            Some([b'\\', b'/', ..]) => 2,
+            Some([byte, ..]) if byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte) => 1,
+            _ => return length,
+        };
+    }
 }
 
 #[cfg(test)]
@@ -65,6 +75,8 @@ mod tests {
             (r#""max_tokens":300"#, 300),
             (r#""max_completion_tokens":301"#, 301),
             (r#""max_output_tokens":302"#, 302),
+            (r#""max_tokens":304,"max_completion_tokens":303"#, 304),
+            (r#""max_tokens":305,"max_completion_tokens":306"#, 306),
             (r#""max_tokens":null"#, 0),
             (r#""max_tokens":-5"#, 0),
             (r#""max_tokens":1e9"#, 0),
@@ -74,7 +86,7 @@ mod tests {
                 "x".repeat(4_000)
             );
             assert_eq!(estimate(&body).1, output, "{member}");
-            assert!((1_000..1_020).contains(&estimate(&body).0), "{member}");
+            assert!((1_000..1_025).contains(&estimate(&body).0), "{member}");
         }
     }
 
@@ -87,6 +99,18 @@ mod tests {
 
         assert_eq!(estimate(&body(0)), estimate(&body(100_000)));
         assert!((2_000..2_050).contains(&estimate(&body(4)).0));
+    }
+
+    #[test]
+    fn text_after_an_inline_file_counts() {
+        for text in ["some words ", r"a\u0020word ", r"some\nwords"] {
+            let text = text.repeat(1_000);
+            let body = format!(r#"{{"model":"m","a":"data:text/plain;base64,QU\/D{text}"}}"#);
+
+            let tokens = estimate(&body).0;
+
+            assert!((3_700..4_100).contains(&tokens), "{tokens}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::{Envelope, EnvelopeError, Form};
+use super::{Envelope, EnvelopeError, Form, governed};
 use crate::multipart;
 
 impl Envelope {
@@ -58,7 +58,7 @@ impl Envelope {
             backend_member,
             cache_key: None,
             previous_response: None,
-            most_output: None,
+            most_output: 0,
             form: Form::Parts(content_type.clone()),
             body,
         })
@@ -81,7 +81,13 @@ impl<'a> GovernedParts<'a> {
             "model" => ("model", &mut self.model),
             "stream" => ("stream", &mut self.stream),
             "backend" => ("backend", &mut self.backend),
-            _ => return,
+            other => {
+                let name = governed(other).filter(|&name| name != "previous_response_id");
+                if let Some(name) = name {
+                    self.error.get_or_insert(EnvelopeError::Uppercase(name));
+                }
+                return;
+            }
         };
         let text = std::str::from_utf8(&body[part.value.clone()]).ok();
         let found = match text.filter(|_| part.plain) {

@@ -5,8 +5,9 @@
 //! and cuts `backend` out. A form's parts are found and rewritten in the same way, its files
 //! untouched.
 //!
-//! A governed member that occurs twice, or whose key is written with an escape, is refused: parsers
-//! differ in which of two they believe, and we would authorise one model and forward another.
+//! A governed member that occurs twice, or whose key is written with an escape or in another case,
+//! is refused: parsers differ in which of two they believe, some take `Model` for `model`, and we
+//! would authorise one model and forward another.
 //! `prompt_cache_key` governs nothing: it is a hint, and is taken where it is plain.
 
 mod estimate;
@@ -55,6 +56,9 @@ pub enum EnvelopeError {
     /// A governed member's key is written with an escape.
     #[error("the key of the member `{0}` must be written without escapes")]
     EscapedKey(&'static str),
+    /// A governed member's key is written in another case.
+    #[error("the key of the member `{0}` must be written in lower case")]
+    Uppercase(&'static str),
     /// A governed member's value has another type.
     #[error("the member `{member}` must be {expected}")]
     WrongType {
@@ -72,6 +76,7 @@ impl EnvelopeError {
             Self::Missing(member)
             | Self::Duplicate(member)
             | Self::EscapedKey(member)
+            | Self::Uppercase(member)
             | Self::WrongType { member, .. } => Some(member),
             Self::NotUtf8(_)
             | Self::NotJson(_)
@@ -93,8 +98,8 @@ pub struct Envelope {
     backend_member: Option<Range<usize>>,
     cache_key: Option<Range<usize>>,
     previous_response: Option<Box<str>>,
-    /// The value of the member that bounds the answer's length.
-    most_output: Option<Range<usize>>,
+    /// The tokens that the answer may have, as far as that is said.
+    most_output: u32,
     form: Form,
 }
 
@@ -125,7 +130,8 @@ struct Found {
     cache_key: Option<Range<usize>>,
     stream_options: Option<Range<usize>>,
     previous_response: Option<Range<usize>>,
-    most_output: Option<Range<usize>>,
+    /// Of all members that bound the answer's length the most.
+    most_output: u32,
 }
 
 impl Envelope {
@@ -355,6 +361,7 @@ impl Found {
             "model" => ("model", &mut self.model),
             "stream" => ("stream", &mut self.stream),
             "backend" => ("backend", &mut self.backend),
+            "previous_response_id" => ("previous_response_id", &mut self.previous_response),
             "prompt_cache_key" => {
                 self.cache_key = Some(member.value.clone());
                 return Ok(None);
@@ -364,14 +371,14 @@ impl Found {
                 return Ok(None);
             }
             "max_tokens" | "max_completion_tokens" | "max_output_tokens" => {
-                self.most_output = Some(member.value.clone());
+                let most = text[member.value.clone()].parse().unwrap_or(0);
+                self.most_output = self.most_output.max(most);
                 return Ok(None);
             }
-            "previous_response_id" => {
-                self.previous_response = Some(member.value.clone());
-                return Ok(None);
+            other => {
+                return governed(other)
+                    .map_or(Ok(None), |name| Err(EnvelopeError::Uppercase(name)));
             }
-            _ => return Ok(None),
         };
         if member.escaped {
             return Err(EnvelopeError::EscapedKey(name));
@@ -381,6 +388,27 @@ impl Found {
         }
         Ok(Some(name))
     }
+}
+
+/// Returns which governed member a name would be to a reader that makes nothing of its case, as Go's
+/// does, which also takes two letters beyond ASCII for `s` and `k`.
+fn governed(name: &str) -> Option<&'static str> {
+    const LONGEST: usize = "previous_response_id".len() * "\u{17f}".len();
+    if name.len() > LONGEST {
+        return None;
+    }
+    let is = |letter: char, other: char| match letter {
+        '\u{17f}' => other == 's',
+        '\u{212a}' => other == 'k',
+        _ => letter.eq_ignore_ascii_case(&other),
+    };
+    let mut members = ["model", "stream", "backend", "previous_response_id"].into_iter();
+    members.find(|member| {
+        let mut letters = member.chars();
+        name.chars()
+            .all(|letter| letters.next().is_some_and(|other| is(letter, other)))
+            && letters.next().is_none()
+    })
 }
 
 /// Reads a JSON string, unescaped; none where the value is of another type.

@@ -125,6 +125,35 @@ fn a_governed_member_must_be_unambiguous_and_of_its_type() {
         ),
         (r#"{"mod\u0065l":"b"}"#, EnvelopeError::EscapedKey("model")),
         (
+            r#"{"model":"a","previous_response_id":"x","previous_response_id":"y"}"#,
+            EnvelopeError::Duplicate("previous_response_id"),
+        ),
+        (r#"{"Model":"a"}"#, EnvelopeError::Uppercase("model")),
+        (
+            r#"{"model":"a","MODEL":"b"}"#,
+            EnvelopeError::Uppercase("model"),
+        ),
+        (
+            r#"{"model":"a","\u004dodel":"b"}"#,
+            EnvelopeError::Uppercase("model"),
+        ),
+        (
+            r#"{"model":"a","Stream":true}"#,
+            EnvelopeError::Uppercase("stream"),
+        ),
+        (
+            "{\"model\":\"a\",\"\u{17f}tream\":true}",
+            EnvelopeError::Uppercase("stream"),
+        ),
+        (
+            "{\"model\":\"a\",\"bac\u{212a}end\":\"b\"}",
+            EnvelopeError::Uppercase("backend"),
+        ),
+        (
+            r#"{"model":"a","Previous_Response_ID":"x"}"#,
+            EnvelopeError::Uppercase("previous_response_id"),
+        ),
+        (
             r#"{"model":"a","b\u0061ckend":"b"}"#,
             EnvelopeError::EscapedKey("backend"),
         ),
@@ -143,6 +172,23 @@ fn a_governed_member_must_be_unambiguous_and_of_its_type() {
         ),
     ] {
         assert_eq!(refused(body), error, "{body}");
+    }
+}
+
+#[test]
+fn names_that_only_resemble_a_governed_one_are_the_clients() {
+    for name in [
+        "models",
+        "mode",
+        "Models",
+        "s",
+        "streams",
+        "stream_options",
+        "",
+    ] {
+        let body = format!(r#"{{"model":"m","{name}":1}}"#);
+
+        assert!(Envelope::parse(body.into()).is_ok(), "{name}");
     }
 }
 
@@ -276,6 +322,14 @@ fn a_form_is_refused_where_a_governed_part_is_not_clear() {
     for (parts, expected) in [
         (vec![], EnvelopeError::Missing("model")),
         (vec![model, model], EnvelopeError::Duplicate("model")),
+        (
+            vec![model, ("name=\"Model\"", "n")],
+            EnvelopeError::Uppercase("model"),
+        ),
+        (
+            vec![model, ("name=\"BACKEND\"", "b")],
+            EnvelopeError::Uppercase("backend"),
+        ),
         (
             vec![("name=\"model\"; filename=\"x\"", "m")],
             EnvelopeError::WrongType {

@@ -66,7 +66,12 @@ pub(super) fn ways() -> Vec<Way> {
         way(
             "another case of the key",
             asks(r#"{"Model":"test-model"}"#),
-            "400 invalid_request_error/missing_required_parameter model",
+            TWICE_MODEL,
+        ),
+        way(
+            "another case of the key beside the right one",
+            asks(r#"{"model":"test-model","Model":"other-model"}"#),
+            TWICE_MODEL,
         ),
         way(
             "in the URL",
