@@ -40,6 +40,11 @@ impl Pinning {
     }
 }
 
+impl Pin {
+    /// The longest id that is remembered, and that is looked for.
+    pub const LONGEST_ID: usize = 512;
+}
+
 /// The least recently used is forgotten first.
 #[derive(Debug)]
 pub(crate) struct Pins {
@@ -68,8 +73,11 @@ impl Pins {
         }
     }
 
-    /// Remembers who made a response.
+    /// Remembers who made a response, unless its id is longer than any that can be asked for.
     pub(crate) fn put(&self, id: &str, pin: Pin) {
+        if id.len() > Pin::LONGEST_ID {
+            return;
+        }
         let id: Arc<str> = id.into();
         let mut known = self.known.lock();
         let known = &mut *known;
@@ -141,5 +149,16 @@ mod tests {
 
         assert_eq!(pins.get("a"), Some(pin("third")));
         assert_eq!(pins.get("b"), Some(pin("first")));
+    }
+
+    #[test]
+    fn an_id_that_nobody_can_ask_for_takes_no_memory() {
+        let pins = Pins::default();
+        for (length, kept) in [(Pin::LONGEST_ID, true), (Pin::LONGEST_ID + 1, false)] {
+            let id = "a".repeat(length);
+            pins.put(&id, pin("first"));
+
+            assert_eq!(pins.get(&id).is_some(), kept, "{length}");
+        }
     }
 }

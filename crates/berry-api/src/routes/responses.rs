@@ -23,9 +23,6 @@ use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::routes::relaying::{Accepted, respond};
 
-/// The longest id that is looked for.
-const LONGEST_ID: usize = 512;
-
 /// Returns the route of a response itself.
 pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
     get(|state, arrival, path, request| ask(StoredPart::Itself, state, arrival, path, request))
@@ -71,8 +68,7 @@ async fn accept(
     let (head, _) = request.into_parts();
     let user = &caller.user;
     let place = gateway.enter(snapshot, &head.extensions)?;
-    // Dots alone are a step in a path, not a name.
-    if id.len() > LONGEST_ID || id.bytes().all(|byte| byte == b'.') {
+    if !is_name(&id) {
         return Err(ApiError::response_not_found());
     }
     let pin = gateway.relay.pin(&id);
@@ -118,6 +114,13 @@ async fn accept(
         keep_alive: None,
         logs_answer: snapshot.config.settings.log_response_body,
     })
+}
+
+/// Returns whether an id is one that the path of an upstream can hold as it is. Dots alone are a step
+/// in a path, not a name.
+fn is_name(id: &str) -> bool {
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    id.len() <= Pin::LONGEST_ID && id.bytes().all(named) && id.bytes().any(|byte| byte != b'.')
 }
 
 /// Where a question goes, and the only account that can answer it.

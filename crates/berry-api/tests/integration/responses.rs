@@ -183,3 +183,28 @@ async fn a_response_is_for_users() {
     assert_eq!((head.status, head.text()), (200, ""));
     assert_eq!(wrong.status, 405);
 }
+
+#[tokio::test]
+async fn an_id_that_is_no_name_is_asked_of_nobody() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream).start();
+    for id in [
+        "..%2Fmodels",
+        "a%2Fb",
+        "a%3Fb",
+        "a%00",
+        "a%0d%0ab",
+        "%C3%A9",
+        "a%25b",
+        "...",
+    ] {
+        let answer = ask(&gateway, TOKEN, Method::GET, &format!("/v1/responses/{id}")).await;
+
+        assert_eq!(answer.status, 404, "{id}");
+    }
+    assert_eq!(upstream.request_count(), 0);
+
+    let named = ask(&gateway, TOKEN, Method::GET, "/v1/responses/Resp_1.a-b").await;
+
+    assert_eq!((named.status, upstream.request_count()), (200, 1));
+}
