@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -28,6 +28,8 @@ use crate::telemetry::loss::Loss;
 const WAITING: usize = 16 * 1024;
 /// For its owner alone: it says who did what.
 const MODE: u32 = 0o600;
+/// The most of a resource that is written: paths are the clients' and may be long.
+const LONGEST_RESOURCE: usize = 1024;
 /// How long the disk has for what was said last.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -122,7 +124,10 @@ impl Audit {
         };
         let line = Line {
             timestamp: Timestamp::now().to_string(),
-            event,
+            event: Event {
+                resource: beginning(event.resource),
+                ..event
+            },
         };
         let Ok(mut line) = serde_json::to_vec(&line) else {
             // Text and numbers have no way to fail.
@@ -156,6 +161,12 @@ impl Audit {
     }
 }
 
+/// Returns as much of a resource as is written.
+fn beginning(resource: &str) -> &str {
+    let end = resource.floor_char_boundary(LONGEST_RESOURCE);
+    resource.get(..end).unwrap_or(resource)
+}
+
 /// Opens the file to append to, for its owner alone; makes its folder.
 ///
 /// # Errors
@@ -173,6 +184,14 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
         .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder).map_err(wrong)?;
+    }
+    // Opening a pipe waits for its reader, and so would everybody who waits for a reload.
+    match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
+        Ok(kind) if kind.is_fifo() || kind.is_socket() => {
+            let error = "it is neither a file nor a device";
+            return Err(wrong(io::Error::new(io::ErrorKind::InvalidInput, error)));
+        }
+        _ => {}
     }
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).mode(MODE).open(path);
@@ -278,6 +297,37 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(lines(&path).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_a_long_resource_the_beginning_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let audit = Audit::begin(open(Some(&path)).unwrap()).unwrap();
+
+        audit.record(Event {
+            resource: &("x".to_owned() + &"é".repeat(2_000)),
+            ..event("404")
+        });
+        audit.close().await;
+
+        let resource = lines(&path)[0]["resource"].as_str().unwrap().len();
+        assert_eq!(resource, LONGEST_RESOURCE - 1);
+    }
+
+    #[test]
+    fn what_opening_would_wait_for_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+
+        for path in [path, pipe] {
+            let error = open(Some(&path)).unwrap_err();
+            assert!(error.source.to_string().contains("neither"), "{error:?}");
+        }
     }
 
     #[tokio::test]

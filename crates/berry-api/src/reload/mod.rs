@@ -305,10 +305,12 @@ impl Reloader {
         exposure::announce(&snapshot.config);
         let gateway = Arc::clone(&self.affected.gateway);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
+        let log = |snapshot: &Snapshot| snapshot.config.settings.audit_log.clone();
+        let moves = log(&gateway.snapshot()) != log(&snapshot);
         let generation = gateway.snapshots.publish(snapshot, tls);
         let result = format!("generation {generation}");
-        if audit.is_none() {
-            // The last word of a log that ends here.
+        if moves {
+            // The last word of a log that ends here, which says so.
             self.audit(trigger, &result);
         }
         gateway.audit.continue_in(audit);

@@ -210,6 +210,23 @@ async fn reloads_are_events_and_the_last_of_a_log_that_is_switched_off() {
 }
 
 #[tokio::test]
+async fn a_log_that_goes_on_elsewhere_says_so() {
+    let (folder, log) = folder(Setup::new());
+    let file = folder.path().join("config.toml");
+    let gateway = serve(&folder);
+    let elsewhere = format!("{log}.2");
+    let moved = fs::read_to_string(&file).unwrap().replace(&log, &elsewhere);
+
+    fs::write(&file, moved).unwrap();
+    gateway.reload().await;
+
+    for log in [&log, &elsewhere] {
+        let event = events(log, 1).await.remove(0);
+        assert_eq!(event["result"], "admin: generation 2");
+    }
+}
+
+#[tokio::test]
 async fn the_log_is_its_owners_and_goes_on_in_a_new_file_after_a_hang_up() {
     let (folder, log) = folder(Setup::new());
     let moved = format!("{log}.1");
