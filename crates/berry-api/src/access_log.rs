@@ -107,21 +107,27 @@ impl AccessRecord {
     /// Notes that the answer has come to its end, although its body may still be open, and what it
     /// cost.
     pub(crate) fn settle(&mut self, usage: Option<Usage>) {
-        self.usage = usage.or(self.usage);
-        if let Some(permit) = self.permit.take() {
-            match usage {
-                Some(usage) => permit.settle(usage),
-                None => permit.settle_unknown(self.written),
-            }
-        }
+        drop(self.charge(usage));
     }
 
-    /// Notes that the upstream has refused the request: one was sent, and it cost no tokens.
-    pub(crate) fn refused(&mut self, status: StatusCode) {
-        self.answered(status);
-        if let Some(permit) = self.permit.take() {
-            permit.settle(Usage::default());
+    /// Notes what the answer has cost. The request has its place as long as what is returned lives.
+    pub(crate) fn charge(&mut self, usage: Option<Usage>) -> Option<Permit> {
+        self.usage = usage.or(self.usage);
+        let mut permit = self.permit.take()?;
+        match usage {
+            Some(usage) => permit.settle(usage),
+            None => permit.settle_unknown(self.written),
         }
+        Some(permit)
+    }
+
+    /// Notes that the upstream has refused the request: one was sent, and it cost no tokens. The
+    /// request has its place as long as what is returned lives.
+    pub(crate) fn refused(&mut self, status: StatusCode) -> Option<Permit> {
+        self.answered(status);
+        let mut permit = self.permit.take()?;
+        permit.settle(Usage::default());
+        Some(permit)
     }
 
     /// Notes that nobody answered, and with which error of Berry's own the request ends.

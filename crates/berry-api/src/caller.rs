@@ -96,14 +96,14 @@ pub(crate) struct Permit {
 
 impl Permit {
     /// Corrects the charge to the tokens that were used, of which there may be none.
-    pub(crate) fn settle(mut self, usage: Usage) {
+    pub(crate) fn settle(&mut self, usage: Usage) {
         let used = usage.input().saturating_add(usage.output());
         self.reservation.settle(used, self.clock.now());
     }
 
     /// Corrects the charge where nobody says what was used: to what was expected, or to what is known
     /// to have been written, where that is more.
-    pub(crate) fn settle_unknown(mut self, written: u64) {
+    pub(crate) fn settle_unknown(&mut self, written: u64) {
         let now = self.clock.now();
         self.reservation.settle_unknown(written, now);
     }

@@ -29,6 +29,7 @@ mod snapshots;
 mod tasks;
 pub mod telemetry;
 pub mod tls;
+mod whole_body;
 
 pub use app::{App, Options, StartError};
 pub use audit::AuditError;

@@ -11,7 +11,6 @@ use berry_relay::{Dialect, Exchange, Quiet, Receipt, RelayError, Reply, ReplyBod
 use http::HeaderMap;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use http_body_util::Full;
 use tokio::time::timeout;
 use tracing::info;
 
@@ -24,6 +23,7 @@ use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::telemetry::stopwatch::Stopwatch;
+use crate::whole_body::WholeBody;
 
 const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -173,14 +173,15 @@ impl Out {
             }
             ReplyBody::Refusal(Some(body)) => {
                 record.passes(&body);
-                record.refused(reply.status);
+                let permit = record.refused(reply.status);
                 record.ended(None);
-                (Body::new(Full::new(body)), false)
+                (Body::new(WholeBody::new(body, permit)), false)
             }
             ReplyBody::Complete(body) => {
                 record.passes(&body);
+                let permit = record.charge(reply.usage);
                 record.ended(reply.usage);
-                (Body::new(Full::new(body)), false)
+                (Body::new(WholeBody::new(body, permit)), false)
             }
             ReplyBody::Coming(answer) => {
                 let events = answer.is_events();
