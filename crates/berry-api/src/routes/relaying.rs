@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::access_log::AccessRecord;
-use crate::arrival::{Arrival, LogsItself};
+use crate::arrival::{Arrival, LogsItself, X_REQUEST_ID};
 use crate::body_log::AnswerBody;
 use crate::caller::{Caller, Permit};
 use crate::client_body::{ClientBody, Work};
@@ -62,12 +62,16 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         permit,
         route,
         filter,
-        exchange,
+        mut exchange,
         keep_alive,
         logs_answer,
     } = accepted;
     let address = arrival.sender().map(|sender| sender.address);
     let Arrival { id, visit, .. } = arrival;
+    // An upstream's operator can look for the same request.
+    exchange
+        .headers
+        .insert(X_REQUEST_ID, id.clone().into_header());
     let stopwatch = visit.stopwatch.clone();
     let names_backend = filter.provider.is_some();
     // A name that is no provider's is the client's text, which is not for the log.

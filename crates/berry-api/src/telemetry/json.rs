@@ -1,80 +1,105 @@
-//! Log lines as JSON: `{timestamp, level, target, message, fields}`.
+//! Log lines as JSON: `{timestamp, level, target, message, fields}`, on stdout, in the file, or both.
 //!
 //! tracing-subscriber's own JSON puts the message among the fields, where the commands that users
-//! run on these logs do not look for it.
+//! run on these logs do not look for it. A line is made once, without a tree, whoever gets it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 
-/// What most lines fit into.
-const USUAL: usize = 512;
+use super::log_file::LogFile;
+use super::queue::Queue;
 
-/// Formats each event as one line.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct JsonLines;
+/// What the fields of most lines fit into.
+const USUAL: usize = 1024;
+/// What else is in a line, at most usually.
+const AROUND: usize = 256;
 
-impl<S, N> FormatEvent<S, N> for JsonLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _cx: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut found = Found {
-            message: String::new(),
-            fields: Json::default(),
-        };
-        event.record(&mut found);
-        let now = Timestamp::now();
-        let now = now.round(Unit::Microsecond).unwrap_or(now);
-        let metadata = event.metadata();
-        let mut line = Json::default();
-        line.member("timestamp", format_args!("{now}"));
-        line.member("level", metadata.level().as_str());
-        line.member("target", metadata.target());
-        line.member("message", &found.message);
-        writeln!(
-            writer,
-            "{{{},\"fields\":{{{}}}}}",
-            line.as_str()?,
-            found.fields.as_str()?
-        )
+/// Makes each event a line and gives it to the outputs.
+#[derive(Debug)]
+pub(super) struct JsonLines {
+    /// None where stdout has another form.
+    pub(super) stdout: Option<Queue>,
+    pub(super) file: LogFile,
+}
+
+impl<S: Subscriber> Layer<S> for JsonLines {
+    fn on_event(&self, event: &Event<'_>, _cx: Context<'_, S>) {
+        let file = self.file.queue().filter(|_| self.file.is_on());
+        if self.stdout.is_none() && file.is_none() {
+            return;
+        }
+        let line = line(event);
+        for queue in self.stdout.iter().chain(file) {
+            queue.put(&line);
+        }
     }
 }
 
-/// Members of an object, in the order in which they are added.
+/// Returns the line, with its end.
+fn line(event: &Event<'_>) -> Vec<u8> {
+    let mut found = Found {
+        message: String::new(),
+        fields: Json(Vec::with_capacity(USUAL)),
+    };
+    event.record(&mut found);
+    let metadata = event.metadata();
+    let mut line = Json(Vec::with_capacity(found.fields.0.len() + AROUND));
+    line.put("{\"timestamp\":\"");
+    // To the microsecond.
+    let _ = write!(line, "{:.6}", Timestamp::now());
+    line.put("\",\"level\":\"");
+    line.put(metadata.level().as_str());
+    line.put("\",\"target\":");
+    line.value(metadata.target());
+    line.put(",\"message\":");
+    line.value(&found.message);
+    line.put(",\"fields\":{");
+    line.0.extend_from_slice(&found.fields.0);
+    line.put("}}\n");
+    line.0
+}
+
+/// A piece of JSON being written. A vector takes whatever it is given, and all values here can be
+/// serialized: nothing fails.
 struct Json(Vec<u8>);
 
-impl Default for Json {
-    fn default() -> Self {
-        Self(Vec::with_capacity(USUAL))
-    }
-}
-
 impl Json {
+    fn put(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn value(&mut self, value: impl Serialize) {
+        let _ = serde_json::to_writer(&mut self.0, &value);
+    }
+
     fn member(&mut self, name: &str, value: impl Serialize) {
         if !self.0.is_empty() {
             self.0.push(b',');
         }
-        // A vector takes whatever is written, and these values are all serializable.
-        let _ = serde_json::to_writer(&mut self.0, name);
+        // Names are identifiers, unless somebody wrote a literal.
+        if name.bytes().any(|byte| byte == b'"' || byte == b'\\') {
+            self.value(name);
+        } else {
+            self.0.reserve(name.len() + 3);
+            self.0.push(b'"');
+            self.put(name);
+            self.0.push(b'"');
+        }
         self.0.push(b':');
-        let _ = serde_json::to_writer(&mut self.0, &value);
+        self.value(value);
     }
+}
 
-    fn as_str(&self) -> Result<&str, fmt::Error> {
-        std::str::from_utf8(&self.0).map_err(|_| fmt::Error)
+impl Write for Json {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text);
+        Ok(())
     }
 }
 
@@ -84,42 +109,37 @@ struct Found {
     fields: Json,
 }
 
-impl Found {
-    fn put(&mut self, field: &Field, value: impl Serialize) {
-        self.fields.member(field.name(), value);
-    }
-}
-
 impl Visit for Found {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() == "message" {
-            self.message = format!("{value:?}");
+            // Writing to a string cannot fail.
+            let _ = write!(self.message, "{value:?}");
         } else {
-            self.put(field, format_args!("{value:?}"));
+            self.fields.member(field.name(), format_args!("{value:?}"));
         }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            value.clone_into(&mut self.message);
+            self.message.push_str(value);
         } else {
-            self.put(field, value);
+            self.fields.member(field.name(), value);
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
+        self.fields.member(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
+        self.fields.member(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
+        self.fields.member(field.name(), value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        self.fields.member(field.name(), value);
     }
 }

@@ -15,12 +15,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use log_file::LogFile;
-use tracing_subscriber::filter::{EnvFilter, ParseError, dynamic_filter_fn};
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, fmt};
 
 use crate::env;
+use json::JsonLines;
 use loss::Loss;
 use queue::Queue;
 
@@ -110,23 +111,23 @@ impl LogOptions {
     pub fn init(&self) -> Result<Logs, LogError> {
         let filter = EnvFilter::builder().parse(&self.filter)?;
         let stdout = Queue::start(Loss::of("stdout"), io::stdout()).map_err(LogError::Thread)?;
-        let lines = fmt::layer().with_writer(stdout.clone());
-        let lines = match self.format {
-            Format::Text => lines.with_ansi(io::stdout().is_terminal()).boxed(),
-            Format::Json => lines.event_format(json::JsonLines).boxed(),
-        };
         let file = LogFile::open(self.fixed_file.clone(), self.file.as_deref())?;
-        let is_on = file.clone();
-        let file_lines = file.queue().cloned().map(|queue| {
+        let (text, json) = match self.format {
+            Format::Text => (Some(stdout.clone()), None),
+            Format::Json => (None, Some(stdout.clone())),
+        };
+        let text = text.map(|stdout| {
             fmt::layer()
-                .event_format(json::JsonLines)
-                .with_writer(queue)
-                .with_filter(dynamic_filter_fn(move |_, _| is_on.is_on()))
+                .with_writer(stdout)
+                .with_ansi(io::stdout().is_terminal())
         });
         tracing_subscriber::registry()
             .with(filter)
-            .with(file_lines)
-            .with(lines)
+            .with(text)
+            .with(JsonLines {
+                stdout: json,
+                file: file.clone(),
+            })
             .try_init()?;
         Ok(Logs {
             stdout: Some(stdout),

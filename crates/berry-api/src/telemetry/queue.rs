@@ -75,7 +75,8 @@ impl Queue {
         }
     }
 
-    fn put(&self, line: &[u8]) {
+    /// Adds a line, or counts it as lost.
+    pub(super) fn put(&self, line: &[u8]) {
         let mut waiting = self.0.waiting.lock();
         if waiting.lines.len() + line.len() > CAPACITY {
             drop(waiting);

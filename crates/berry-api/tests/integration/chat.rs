@@ -261,11 +261,13 @@ async fn of_a_clients_headers_only_listed_ones_reach_the_upstream() {
             "traceparent",
             "tracestate",
             "user-agent",
+            "x-request-id",
         ]
     );
     assert_eq!(request.headers["authorization"], "Bearer key-of-only");
     assert_eq!(request.headers["accept-encoding"], "identity");
     assert_eq!(request.headers["openai-beta"], "assistants=v2");
+    assert_eq!(request.headers["x-request-id"], "client-request-id");
 }
 
 #[tokio::test]
