@@ -27,6 +27,7 @@ use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
 use crate::exposure;
 use crate::gateway::Gateway;
+use crate::supervisor;
 use crate::telemetry::{LogError, LogFile};
 use crate::tls;
 pub(crate) use watch::Watch;
@@ -219,7 +220,10 @@ impl Reloader {
                     reply: None,
                 },
             };
-            let Some(outcome) = self.reload(request.trigger).await else {
+            supervisor::reloading();
+            let outcome = self.reload(request.trigger).await;
+            supervisor::ready();
+            let Some(outcome) = outcome else {
                 continue;
             };
             if let Err(error) = &outcome {
