@@ -137,7 +137,7 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
         plain.extend_from_slice(before);
         let (length, character) = match escape {
             [_, b'/', ..] => (2, Some(b'/')),
-            [_, b'u', digits @ ..] => (6, digits.first_chunk().and_then(printable)),
+            [_, b'u', digits @ ..] => (6, digits.first_chunk().copied().and_then(printable)),
             _ => (2, None),
         };
         match character {
@@ -152,10 +152,12 @@ fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Reads the digits of an escape; none where they are not those of a character that secrets have.
-fn printable(digits: &[u8; 4]) -> Option<u8> {
+fn printable(digits: [u8; 4]) -> Option<u8> {
     // A sign is no digit, though numbers may have one.
-    let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
-    let code = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let code = u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
     (b' '..=b'~').contains(&code).then_some(code)
 }
 
