@@ -15,7 +15,9 @@ use berry_loadbalance::{FailureKind, Fault, Lease, Outcome};
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use crate::abridge::Abridged;
 use crate::classify::Failure;
+use crate::pins::Pinning;
 use crate::quiet::Quiet;
 use crate::source::Source;
 use crate::sse::Splitter;
@@ -44,8 +46,8 @@ pub struct Break {
 enum Shape {
     /// Server-sent events.
     Events(Splitter, Arc<Scrub>),
-    /// One object.
-    Whole,
+    /// One object; once it is too long to be held, a copy of what is to be known of it.
+    Whole(Option<Box<Abridged>>),
     /// Sound, or text: the first of it is content.
     Bytes,
 }
@@ -64,6 +66,8 @@ pub struct Answer {
     /// How the body ended, where that is to be said after what is held.
     ending: Option<Break>,
     lease: Option<Lease>,
+    /// What is to be remembered of a response as soon as its id is known.
+    pinning: Option<Pinning>,
 }
 
 impl Answer {
@@ -87,7 +91,7 @@ impl Answer {
 
     /// Begins to read a whole answer. `idle` bounds silence.
     pub(crate) fn whole(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Whole, tap, idle)
+        Self::new(upstream, Shape::Whole(None), tap, idle)
     }
 
     /// Begins to read an answer that is no JSON. `idle` bounds silence.
@@ -106,6 +110,7 @@ impl Answer {
             held_bytes: 0,
             ending: None,
             lease: None,
+            pinning: None,
         }
     }
 
@@ -134,10 +139,11 @@ impl Answer {
         loop {
             let enough = match self.shape {
                 Shape::Events(..) => self.tap.content() || self.held_bytes > HELD_EVENTS,
-                Shape::Whole => self.held_bytes > HELD_WHOLE,
+                Shape::Whole(_) => self.held_bytes > HELD_WHOLE && !self.is_all_here(),
                 Shape::Bytes => self.held_bytes > 0,
             };
             if enough {
+                self.begin_to_forward();
                 return Poll::Ready(Ok(()));
             }
             match ready!(self.poll_upstream(cx)) {
@@ -150,10 +156,25 @@ impl Answer {
                     return Poll::Ready(Ok(()));
                 }
                 Some(Err(broken)) => return Poll::Ready(Err(broken.kind)),
-                None if matches!(self.shape, Shape::Whole) => {
+                None if matches!(self.shape, Shape::Whole(_)) => {
                     return Poll::Ready(self.check_whole());
                 }
                 None => return Poll::Ready(Err(FailureKind::Protocol)),
+            }
+        }
+    }
+
+    /// Returns whether nothing is left to be read, because it had to be translated as a whole.
+    fn is_all_here(&self) -> bool {
+        self.upstream.as_ref().is_none_or(Source::has_ended)
+    }
+
+    /// A whole answer that is not held to its end is watched from here on.
+    fn begin_to_forward(&mut self) {
+        if let Shape::Whole(abridged) = &mut self.shape {
+            let abridged = abridged.get_or_insert_default();
+            for chunk in &self.held {
+                abridged.push(chunk);
             }
         }
     }
@@ -175,7 +196,7 @@ impl Answer {
 
     /// Returns the answer's bytes where all of them are here.
     pub fn complete(&mut self) -> Option<Bytes> {
-        let done = self.upstream.is_none() && matches!(self.shape, Shape::Whole);
+        let done = self.upstream.is_none() && matches!(self.shape, Shape::Whole(None));
         if !done || self.held.len() != 1 {
             return None;
         }
@@ -208,9 +229,18 @@ impl Answer {
         self.tap.written()
     }
 
-    /// Returns the id of the response that this is, where it is one.
-    pub(crate) fn response(&self) -> Option<&str> {
-        self.tap.response()
+    /// Has the response remembered as soon as its id is known.
+    pub(crate) fn pin(&mut self, pinning: Pinning) {
+        self.pinning = Some(pinning);
+        self.note_response();
+    }
+
+    fn note_response(&mut self) {
+        if let Some(id) = self.tap.response()
+            && let Some(pinning) = self.pinning.take()
+        {
+            pinning.put(id);
+        }
     }
 
     /// Returns the next chunk for the client; none at a whole end. After an error there is nothing.
@@ -278,11 +308,17 @@ impl Answer {
 
     /// Shows the bytes to the tap and returns what may go on of them.
     fn pass(&mut self, data: Bytes) -> Bytes {
-        let Shape::Events(splitter, scrub) = &mut self.shape else {
-            return data;
+        let (splitter, scrub) = match &mut self.shape {
+            Shape::Events(splitter, scrub) => (splitter, scrub),
+            Shape::Whole(Some(abridged)) => {
+                abridged.push(&data);
+                return data;
+            }
+            Shape::Whole(None) | Shape::Bytes => return data,
         };
         let split = splitter.push(&data, |event| self.tap.observe(event));
         let Some(stopped_by) = split.stopped_by else {
+            self.note_response();
             return split.complete;
         };
         self.upstream = None;
@@ -295,15 +331,27 @@ impl Answer {
         if !told {
             return split.complete;
         }
-        [split.complete, scrub.clean(stopped_by)].concat().into()
+        let told = [split.complete, scrub.clean(stopped_by)].concat().into();
+        self.note_response();
+        told
     }
 
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
     fn pass_rest(&mut self) -> Bytes {
-        let Shape::Events(splitter, _) = &mut self.shape else {
-            return Bytes::new();
+        let rest = match &mut self.shape {
+            Shape::Events(splitter, _) => splitter.finish(|event| self.tap.observe(event)),
+            Shape::Whole(abridged) => {
+                if let Some(copy) = abridged.take().and_then(|abridged| abridged.finish()) {
+                    self.tap.observe_forwarded(&copy);
+                }
+                Bytes::new()
+            }
+            Shape::Bytes => Bytes::new(),
         };
-        let rest = splitter.finish(|event| self.tap.observe(event));
+        self.note_response();
+        if rest.is_empty() {
+            return rest;
+        }
         if self.tap.finished() && self.tap.failure().is_none() {
             rest
         } else {
@@ -320,7 +368,7 @@ impl Answer {
             Shape::Events(..) if self.tap.failure().is_some() => false,
             Shape::Events(..) if at_end => self.tap.finished(),
             Shape::Events(..) => self.tap.done(),
-            Shape::Whole | Shape::Bytes => at_end,
+            Shape::Whole(_) | Shape::Bytes => at_end,
         };
         if finished {
             return Poll::Ready(None);

@@ -35,7 +35,7 @@ pub enum RelayError {
     /// The request cannot be said in the protocol of any backend.
     #[error("{message}")]
     Untranslatable {
-        /// The member that is at fault, as a path.
+        /// The member that is at fault, as a path; empty where it is the body itself.
         param: String,
         /// What is wrong with it.
         message: String,

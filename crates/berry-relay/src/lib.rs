@@ -9,6 +9,7 @@
 //!
 //! No routes, users' tokens or metrics here, and no statuses of our own making.
 
+mod abridge;
 mod adapter;
 mod answer;
 mod chance;

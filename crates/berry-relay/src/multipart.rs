@@ -2,7 +2,7 @@
 //!
 //! Nothing is copied: files are most of such a body, and they go on as they came. What two readers
 //! might understand differently is refused rather than guessed, because we would authorise one
-//! model and forward another: line ends other than CRLF, a preamble, a name that is quoted with
+//! model and forward another: line ends other than CRLF, a preamble that says something, a name that is quoted with
 //! escapes or given twice.
 
 use std::ops::Range;
@@ -77,12 +77,15 @@ pub(crate) fn parts<'a>(
     let delimiter = format!("\r\n--{boundary}");
     let delimiter = memmem::Finder::new(&delimiter);
     let dashes = delimiter.needle().len() - 2;
-    // The first delimiter needs no line end before it.
-    if !body.starts_with(&delimiter.needle()[2..]) {
+    // The first delimiter needs no line end before it; one that is there is an empty preamble.
+    let mut start = if body.starts_with(delimiter.needle()) {
+        2
+    } else if body.starts_with(&delimiter.needle()[2..]) {
+        0
+    } else {
         return Err(Malformed::Syntax(0));
-    }
-    let mut start = 0;
-    let mut at = dashes;
+    };
+    let mut at = start + dashes;
     for _ in 0..=MOST_PARTS {
         match body.get(at..at + 2) {
             Some(b"\r\n") => at += 2,
@@ -246,6 +249,15 @@ mod tests {
             found,
             expected.map(|(name, value, plain)| (name.to_owned(), value.to_owned(), plain))
         );
+    }
+
+    #[test]
+    fn a_line_end_before_the_first_delimiter_is_passed_over() {
+        let body = part("Content-Disposition: form-data; name=model", "x") + "--b--";
+
+        assert_eq!(read(&format!("\r\n{body}")), read(&body));
+        assert!(read(&body).is_ok());
+        assert!(read(&format!("\r\n\r\n{body}")).is_err());
     }
 
     #[test]

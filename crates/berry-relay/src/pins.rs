@@ -26,6 +26,20 @@ pub struct Pin {
     pub account: Account,
 }
 
+/// A pin whose response's id is not known yet.
+#[derive(Debug)]
+pub(crate) struct Pinning {
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) pin: Pin,
+}
+
+impl Pinning {
+    /// Remembers it.
+    pub(crate) fn put(self, id: &str) {
+        self.pins.put(id, self.pin);
+    }
+}
+
 /// The least recently used is forgotten first.
 #[derive(Debug)]
 pub(crate) struct Pins {

@@ -24,7 +24,7 @@ use crate::classify::{Failure, Judgement, judge};
 use crate::error::{Failed, RelayError};
 use crate::exchange::{Exchange, Operation};
 use crate::expected::{Expected, Form};
-use crate::pins::{Pin, Pins};
+use crate::pins::{Pin, Pinning, Pins};
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
@@ -50,8 +50,6 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The tokens it cost, where the answer is complete and says so.
     pub usage: Option<Usage>,
-    /// The id of the response that it is, where it is one.
-    pub response: Option<Box<str>>,
     /// What follows.
     pub body: ReplyBody,
 }
@@ -85,7 +83,7 @@ pub struct Receipt {
 pub struct Relay {
     clock: Clock,
     chance: Chance,
-    pins: Pins,
+    pins: Arc<Pins>,
 }
 
 impl Relay {
@@ -94,7 +92,7 @@ impl Relay {
         Self {
             clock,
             chance: Chance::new(seed),
-            pins: Pins::default(),
+            pins: Arc::default(),
         }
     }
 
@@ -118,23 +116,20 @@ impl Relay {
         self.follow_previous(route, &mut filter, exchange)?;
         let pinned = filter.account.is_some();
         let user = Arc::clone(&filter.user);
-        let reply = self.attempt_all(route, filter, exchange, receipt).await;
-        match &reply {
-            Ok(reply) => {
-                let response = reply.response.as_deref().zip(receipt.endpoint.as_ref());
-                if let Some((id, endpoint)) = response {
-                    let pin = Pin {
-                        model: route.model.name.clone(),
-                        user: user.id.clone(),
-                        account: endpoint.account(),
-                    };
-                    self.pins.put(id, pin);
-                }
-            }
+        let asked = self.attempt_all(route, filter, exchange, receipt).await;
+        let (answered, lease) = match asked {
             Err(error) if pinned && error.is_outage() => return Err(RelayError::PinnedDown),
-            Err(_) => {}
-        }
-        reply
+            asked => asked?,
+        };
+        let pinning = (exchange.operation == Operation::Responses).then(|| Pinning {
+            pins: Arc::clone(&self.pins),
+            pin: Pin {
+                model: route.model.name.clone(),
+                user: user.id.clone(),
+                account: lease.endpoint().key().account(),
+            },
+        });
+        Ok(answered.reply(lease, pinning))
     }
 
     /// Binds a request that continues a response to the account that made it.
@@ -170,7 +165,7 @@ impl Relay {
         filter: Filter,
         exchange: &Exchange,
         receipt: &mut Receipt,
-    ) -> Result<Reply, RelayError> {
+    ) -> Result<(Answered, Lease), RelayError> {
         let metered = route.metered || filter.user.rate_limit.tokens_per_minute.is_some();
         let begun = Attempts::begin(&route.pool, filter, self.clock, self.chance.fork());
         let (mut attempts, mut lease) = begun.map_err(|error| self.refused(error))?;
@@ -216,7 +211,7 @@ impl Relay {
             )
             .await;
             let failure = match asked {
-                Some(Ok(answered)) => return Ok(answered.reply(lease)),
+                Some(Ok(answered)) => return Ok((answered, lease)),
                 Some(Err(failure)) => failure,
                 None => return Err(out_of_time(route, lease, receipt)),
             };
@@ -375,7 +370,7 @@ enum AnsweredBody {
 
 impl Answered {
     /// Makes the reply; from here the lease is the answer's.
-    fn reply(self, lease: Lease) -> Reply {
+    fn reply(self, lease: Lease, pinning: Option<Pinning>) -> Reply {
         let Parts {
             status, headers, ..
         } = self.head;
@@ -383,7 +378,9 @@ impl Answered {
             AnsweredBody::Answer(mut answer) => {
                 answer.take_over(lease);
                 let usage = answer.usage();
-                let response = answer.response().map(Into::into);
+                if let Some(pinning) = pinning {
+                    answer.pin(pinning);
+                }
                 let body = match answer.complete() {
                     Some(body) => ReplyBody::Complete(body),
                     None => ReplyBody::Coming(answer),
@@ -392,7 +389,6 @@ impl Answered {
                     status,
                     headers,
                     usage,
-                    response,
                     body,
                 }
             }
@@ -402,7 +398,6 @@ impl Answered {
                     status,
                     headers,
                     usage: None,
-                    response: None,
                     body: ReplyBody::Refusal(body),
                 }
             }

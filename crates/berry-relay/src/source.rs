@@ -14,10 +14,9 @@ use crate::adapter::translate::{Decoder, Garbled};
 use crate::sse::{Fate, Splitter};
 use crate::upstream::UpstreamBody;
 
-/// The longest event that is translated; pictures come in one piece.
-const LONGEST_EVENT: usize = 8 * 1024 * 1024;
-/// The largest whole answer that is translated.
-const LARGEST_WHOLE: usize = 64 * 1024 * 1024;
+/// The most that is held to be translated in one piece, a whole answer or an event: pictures come
+/// so in both.
+const LARGEST_PIECE: usize = 64 * 1024 * 1024;
 
 /// Translates a whole answer.
 pub(crate) type TranslateWhole = Box<dyn FnOnce(&[u8]) -> Result<Vec<u8>, Garbled> + Send>;
@@ -71,7 +70,7 @@ impl Source {
         let stage = match translation {
             Translation::None => Stage::Plain,
             Translation::Events(decoder) => {
-                Stage::Events(Splitter::holding(LONGEST_EVENT), decoder)
+                Stage::Events(Splitter::holding(LARGEST_PIECE), decoder)
             }
             Translation::Whole(translate) => Stage::Whole(Vec::new(), translate),
         };
@@ -100,12 +99,17 @@ impl Source {
                 }
                 Ok(translated)
             }
-            Stage::Whole(held, _) if held.len() + data.len() > LARGEST_WHOLE => Err(Broken),
+            Stage::Whole(held, _) if held.len() + data.len() > LARGEST_PIECE => Err(Broken),
             Stage::Whole(held, _) => {
                 held.extend_from_slice(&data);
                 Ok(Bytes::new())
             }
         }))
+    }
+
+    /// Returns whether all of it has been read and translated.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
     }
 
     /// Translates what only the end of the body completes.
@@ -198,6 +202,25 @@ mod tests {
         assert!(!going);
         let text = String::from_utf8(translated.to_vec()).unwrap();
         assert!(text.contains("\"content\":\"a\"") && text.ends_with("\n\n"));
+    }
+
+    #[test]
+    fn a_picture_in_one_event_is_translated() {
+        let (mut splitter, mut decoder) = (Splitter::holding(LARGEST_PIECE), decoder("gemini"));
+        let picture = "A".repeat(9 * 1024 * 1024);
+        let stream = format!(
+            r#"data: {{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"mimeType":"image/png","data":"{picture}"}}}}]}}}}]}}"#
+        );
+        let mut length = 0;
+        for piece in (stream + "\n\n").as_bytes().chunks(64 * 1024) {
+            let piece = Bytes::copy_from_slice(piece);
+            let (translated, going) = decode(&mut splitter, decoder.as_mut(), &piece);
+
+            assert!(going);
+            length += translated.len();
+        }
+
+        assert!(length > picture.len());
     }
 
     /// Prints what something costs, and fails where that is more than it may. The fastest of many

@@ -332,8 +332,12 @@ impl From<RelayError> for ApiError {
                     .with_param("model")
             }
             RelayError::Untranslatable { param, .. } => {
-                Self::invalid(StatusCode::BAD_REQUEST, "unsupported_value", message)
-                    .with_param(param)
+                let invalid = Self::invalid(StatusCode::BAD_REQUEST, "unsupported_value", message);
+                if param.is_empty() {
+                    invalid
+                } else {
+                    invalid.with_param(param)
+                }
             }
             RelayError::PreviousNotFound => Self::invalid(
                 StatusCode::BAD_REQUEST,

@@ -1,9 +1,10 @@
 //! Providers that do not speak OpenAI, and Azure, which nearly does.
 
 use berry_testkit::{Behaviour, Protocol, Upstream};
+use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Setup, hello, hello_stream};
+use crate::support::{Gateway, Setup, hello, hello_stream, request};
 
 const PROTOCOLS: [(Protocol, &str); 4] = [
     (Protocol::OpenAi, "openai"),
@@ -287,10 +288,18 @@ async fn what_a_protocol_cannot_say_goes_to_a_backend_that_can() {
         .option("backend_type = \"claude\"")
         .start();
 
+    let half = r#"{"model":"test-model","messages":[{"role":"user","content":"\ud800"}]}"#;
+
     let moved = mixed.chat(&body).await;
     let refused = alone.chat(&body).await;
+    let unreadable = alone.send(crate::support::chat(half)).await;
 
     assert_eq!(moved.said(), "Hello from openai! You said: hello");
+    let error = &unreadable.json()["error"];
+    assert_eq!(
+        (&error["code"], &error["param"]),
+        (&json!("unsupported_value"), &json!(null))
+    );
     assert_eq!(
         refused.error(),
         "400 invalid_request_error/unsupported_value n"
@@ -379,4 +388,34 @@ fn asked(upstream: &Upstream, path: &str) -> usize {
     requests
         .filter(|request| request.path_and_query == path)
         .count()
+}
+
+#[tokio::test]
+async fn the_version_that_a_client_asks_for_reaches_claude_unless_one_is_configured() {
+    let bearer = format!("Bearer {}", crate::support::TOKEN);
+    for (option, sent, expected) in [
+        ("", None, "2023-06-01"),
+        ("", Some("2099-01-01"), "2099-01-01"),
+        (
+            "headers = { anthropic-version = \"2024-01-01\" }",
+            Some("2099-01-01"),
+            "2024-01-01",
+        ),
+    ] {
+        let upstream = upstream(Protocol::Claude, "key").await;
+        let gateway = Setup::new()
+            .provider("claude", &upstream)
+            .option("backend_type = \"claude\"")
+            .option(option)
+            .start();
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(sent.map(|version| ("anthropic-version", version)));
+        let body = hello().to_string();
+        let request = request(Method::POST, "/v1/chat/completions", &headers, body);
+
+        gateway.send(request).await;
+
+        let received = upstream.requests().remove(0);
+        assert_eq!(received.headers["anthropic-version"], expected);
+    }
 }

@@ -66,6 +66,29 @@ async fn a_response_is_asked_for_where_it_was_made() {
 }
 
 #[tokio::test]
+async fn a_response_that_is_too_long_to_be_held_is_asked_for_where_it_was_made() {
+    let first = Upstream::builder().name("first").start().await;
+    let second = Upstream::builder().name("second").start().await;
+    let gateway = Setup::over_two(&first, &second)
+        .strategy("round_robin")
+        .start();
+    let picture = json!([{"type": "image_generation_call", "result": "A".repeat(1_500_000)}]);
+    let response = json!({"object": "response", "output": picture, "id": "resp_1"});
+    for upstream in [&first, &second] {
+        upstream.set(Behaviour::json(response.clone()));
+    }
+
+    let id = respond(&gateway, false).await;
+    for _ in 0..3 {
+        let path = format!("/v1/responses/{id}");
+        assert_eq!(ask(&gateway, TOKEN, Method::GET, &path).await.status, 200);
+    }
+
+    let counts = (first.request_count(), second.request_count());
+    assert!(counts == (4, 0) || counts == (0, 4), "{counts:?}");
+}
+
+#[tokio::test]
 async fn a_response_of_somebody_else_does_not_exist() {
     let upstream = Upstream::start().await;
     let gateway = Setup::over(&upstream)

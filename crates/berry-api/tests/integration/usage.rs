@@ -1,9 +1,10 @@
 //! What answers cost, in one form whoever counted it: for the client, and in the log.
 
 use berry_testkit::{Behaviour, Protocol, Upstream};
+use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Client, Process, Setup, chat, hello, hello_stream, scratch};
+use crate::support::{Client, Process, Setup, TOKEN, chat, hello, hello_stream, request, scratch};
 
 /// Returns an answer that took 12 tokens, 4 of them from a cache, and gave 7, 2 of them reasoning
 /// where the protocol counts that.
@@ -114,5 +115,61 @@ async fn usage_is_counted_as_openai_does_whoever_counted_it() {
                 "{name}: {line}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn the_usage_of_answers_and_events_that_are_too_long_to_be_held_is_counted() {
+    let picture = "A".repeat(1_500_000);
+    let output = json!([{"type": "image_generation_call", "result": picture}]);
+    let usage = json!({"input_tokens": 12, "output_tokens": 7, "total_tokens": 19});
+    let response = json!({"id": "resp_1", "output": output, "usage": usage});
+    let events = [
+        json!({"type": "response.created", "response": {"id": "resp_1"}}),
+        json!({"type": "response.output_item.done", "item": output[0]}),
+        json!({"type": "response.completed", "response": response}),
+    ];
+    let events = events.map(|event| format!("data: {event}\n\n")).concat();
+    let mut said = whole(Protocol::Claude);
+    said["content"] = json!([{"type": "text", "text": picture}]);
+    for (protocol, name, stream, upstreams) in [
+        (Protocol::OpenAi, "openai", false, response.to_string()),
+        (Protocol::OpenAi, "openai", true, events),
+        (Protocol::Claude, "claude", false, said.to_string()),
+    ] {
+        let upstream = Upstream::builder().protocol(protocol).start().await;
+        let setup = Setup::over(&upstream).option(&format!("backend_type = \"{name}\""));
+        let folder = scratch(&[("config.toml", &setup.toml())]);
+        let mut process = Process::start(folder.path(), &[], &[]).await;
+        let mut client = Client::connect(process.address()).await;
+        let kind = if stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        upstream.set(Behaviour::body(kind, upstreams.clone()));
+
+        let answer = if protocol == Protocol::OpenAi {
+            let body = json!({"model": "test-model", "input": "x", "stream": stream});
+            let bearer = format!("Bearer {TOKEN}");
+            let headers = [("authorization", bearer.as_str())];
+            let asked = request(Method::POST, "/v1/responses", &headers, body.to_string());
+            client.send(asked).await
+        } else {
+            client.send(chat(hello().to_string())).await
+        };
+        let line = process.logged("Backend selected").await;
+
+        assert!(protocol != Protocol::OpenAi || answer.text() == upstreams);
+        let fields = &line["fields"];
+        assert_eq!(
+            (
+                &fields["status"],
+                &fields["tokens_in"],
+                &fields["tokens_out"]
+            ),
+            (&200.into(), &12.into(), &7.into()),
+            "{name}: {line}"
+        );
     }
 }

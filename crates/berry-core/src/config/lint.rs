@@ -31,6 +31,7 @@ impl Loaded {
         };
         lint.unused_providers();
         lint.twin_providers();
+        lint.addresses_of_another_protocol();
         lint.models_and_backends_of_nobody();
         lint.users_of_nothing();
         lint.missing_prices();
@@ -137,6 +138,35 @@ impl<'a> Lint<'a> {
                 let help = "when one of them fails or is limited, so is the other";
                 self.warn(&["providers", id], message, Some(help));
             }
+        }
+    }
+
+    fn addresses_of_another_protocol(&mut self) {
+        for provider in self.providers() {
+            let path = provider.base_url.path();
+            let (what, help) = match provider.protocol {
+                "azure"
+                    if path.contains("/deployments/")
+                        && !provider.headers.contains_key("api-version") =>
+                {
+                    (
+                        "is asked at a deployment without an `api-version`, which Azure demands",
+                        "write `headers = { api-version = \"2024-10-21\" }`",
+                    )
+                }
+                "gemini" if path.ends_with("/openai") => (
+                    "has `backend_type = \"gemini\"` and an address where OpenAI's protocol is spoken",
+                    "leave `/openai` out of `base_url`, or write `backend_type = \"openai\"`",
+                ),
+                "openai" if path.ends_with("/messages") => (
+                    "has an address where Anthropic's protocol is spoken, and another `backend_type`",
+                    "write `backend_type = \"claude\"`",
+                ),
+                _ => continue,
+            };
+            let id = provider.id.as_str();
+            let message = format!("provider `{id}` {what}");
+            self.warn(&["providers", id, "base_url"], message, Some(help));
         }
     }
 

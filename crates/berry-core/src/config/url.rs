@@ -43,12 +43,18 @@ enum UrlError {
 
 impl UrlError {
     /// Says what to do about it, where the reason does not.
-    fn help(self) -> Option<String> {
-        (self == Self::ProxyScheme).then(|| {
-            "a proxy is spoken to in clear text; what goes to an https provider is encrypted all \
-             the way through it"
-                .to_owned()
-        })
+    fn help(self) -> Option<&'static str> {
+        match self {
+            Self::ProxyScheme => Some(
+                "a proxy is spoken to in clear text; what goes to an https provider is encrypted \
+                 all the way through it",
+            ),
+            Self::Query => Some(
+                "leave it out; Azure's `api-version` goes into the provider's headers: \
+                 `headers = { api-version = \"2024-10-21\" }`",
+            ),
+            _ => None,
+        }
     }
 }
 
@@ -139,7 +145,9 @@ fn read<T: Value, V>(
         .map_err(|why| {
             let message = format!("`{}` is not a usable URL: {why}", reader.path());
             let finding = Diagnostic::error(message).at(written.span());
-            reader.findings.push(finding.help_if(why.help()));
+            reader
+                .findings
+                .push(finding.help_if(why.help().map(str::to_owned)));
         })
         .ok()
 }

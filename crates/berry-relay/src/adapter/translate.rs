@@ -39,10 +39,31 @@ pub(crate) struct Reading {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Untranslatable {
-    /// The field, as OpenAI's errors name it: `messages[2].content[0].image_url.url`.
+    /// The field, as OpenAI's errors name it: `messages[2].content[0].image_url.url`; empty where it
+    /// is the body itself.
     pub(crate) param: String,
     /// What is wrong with it and what to do.
     pub(crate) message: String,
+}
+
+impl Untranslatable {
+    /// Says why a body is no tree. The envelope has been checked, so what is left is what JSON allows
+    /// and no program can hold: half of a surrogate pair, or hundreds of levels.
+    pub(crate) fn unreadable(error: &serde_json::Error) -> Self {
+        let message = if error.to_string().starts_with("recursion limit") {
+            "the request body is nested too deep for this model's provider".to_owned()
+        } else {
+            format!("the request body cannot be translated for this model's provider: {error}")
+        };
+        let param = String::new();
+        Self { param, message }
+    }
+}
+
+/// Returns what follows the scheme of a URL, if it is this one, in letters of either case.
+pub(crate) fn after_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    let (begin, rest) = url.split_at_checked(scheme.len())?;
+    begin.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// An answer that is not one in the provider's protocol.

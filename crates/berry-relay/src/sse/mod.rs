@@ -10,8 +10,9 @@
 //! passed over; data lines of one event are joined by LF (WHATWG HTML, "Server-sent events",
 //! 9.2.5 and 9.2.6).
 //!
-//! An event longer than [`MAX_EVENT`] is forwarded piece by piece and not observed: memory for a
-//! stream is bounded, whatever the upstream sends.
+//! An event longer than [`MAX_EVENT`] is forwarded piece by piece, and at its end an [`Abridged`]
+//! copy of its data is observed, if they are an object: memory for a stream is bounded, whatever the
+//! upstream sends. Such an event cannot be left out any more.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,6 +20,8 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 use smallvec::SmallVec;
+
+use crate::abridge::Abridged;
 
 /// The longest event that is held until it is complete: with what is read ahead and what is not yet
 /// written, a stream takes 256 KiB at most.
@@ -66,6 +69,8 @@ struct Event {
     /// The stream's first line has been read.
     begun: bool,
     cut: Cut,
+    /// What the tap gets to see of an event that is cut.
+    abridged: Option<Box<Abridged>>,
 }
 
 /// Whether part of an event was forwarded before its end, because it is too long to be held.
@@ -75,8 +80,8 @@ enum Cut {
     Nowhere,
     /// Between two lines, or within one that has ended since.
     Before,
-    /// Within the line being read.
-    InLine,
+    /// Within the line being read, which has data or has none.
+    InLine { data: bool },
 }
 
 /// What a push yields.
@@ -121,7 +126,7 @@ impl Splitter {
         // Whatever is said after the end still begins in the middle of what was forwarded.
         self.event.cut = event.cut;
         event.end_of_line(&rest, rest.len());
-        match event.take_data(&rest).map(|data| observe(&data)) {
+        match event.show(&rest, &mut observe) {
             Some(Fate::Drop) => Bytes::new(),
             _ => rest,
         }
@@ -149,7 +154,7 @@ impl Splitter {
                 stopped_by: None,
             };
         }
-        self.event.skip(self.pending.len());
+        self.event.skip(&self.pending);
         let tail = self.pending.split().freeze();
         let complete = if complete.is_empty() {
             tail
@@ -200,7 +205,7 @@ impl Event {
             if self.end_of_line(bytes, end) {
                 continue;
             }
-            match self.take_data(bytes).map(|data| observe(&data)) {
+            match self.show(bytes, observe) {
                 Some(Fate::Stop) => {
                     stopped_by = Some(self.line - complete);
                     break;
@@ -243,41 +248,70 @@ impl Event {
 
     /// Takes the line that ends at `end`; returns false where it is empty and so ends the event.
     fn end_of_line(&mut self, bytes: &[u8], end: usize) -> bool {
-        let mut start = std::mem::replace(&mut self.line, self.searched);
-        if self.cut == Cut::InLine {
+        let start = std::mem::replace(&mut self.line, self.searched);
+        let line = self.without_mark(&bytes[start..end]);
+        self.begun = true;
+        if let Cut::InLine { data } = self.cut {
             self.cut = Cut::Before;
+            if data {
+                self.abridge(line);
+            }
             return true;
         }
-        if !std::mem::replace(&mut self.begun, true)
-            && bytes[start..end].starts_with(BYTE_ORDER_MARK)
-        {
-            start += BYTE_ORDER_MARK.len();
-        }
-        if start >= end {
+        if line.is_empty() {
             return false;
         }
-        if let Some(value) = bytes[start..end].strip_prefix(b"data:") {
-            let space = usize::from(value.first() == Some(&b' '));
-            self.data.push(end - value.len() + space..end);
+        if let Some(value) = data_of(line) {
+            if self.cut == Cut::Nowhere {
+                self.data.push(end - value.len()..end);
+            } else {
+                self.abridge_line(value);
+            }
         }
         true
     }
 
-    fn take_data<'a>(&mut self, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    /// Returns a line without the mark that may begin the stream's first one.
+    fn without_mark<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        let marked = (!self.begun)
+            .then(|| line.strip_prefix(BYTE_ORDER_MARK))
+            .flatten();
+        marked.unwrap_or(line)
+    }
+
+    /// Shows the event's data to the observer, where it has any.
+    fn show(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Option<Fate> {
         let data = std::mem::take(&mut self.data);
         if std::mem::take(&mut self.cut) != Cut::Nowhere {
-            return None;
+            let abridged = self.abridged.take()?.finish()?;
+            // Part of it has been forwarded, so the rest must follow.
+            return Some(match observe(&abridged) {
+                Fate::Drop => Fate::Pass,
+                fate => fate,
+            });
         }
-        match data.as_slice() {
+        let data = match data.as_slice() {
             // An event without data is none: some upstreams send such as heartbeats.
-            [] => None,
-            [line] if line.is_empty() => None,
-            [line] => Some(Cow::Borrowed(&bytes[line.clone()])),
+            [] => return None,
+            [line] if line.is_empty() => return None,
+            [line] => Cow::Borrowed(&bytes[line.clone()]),
             lines => {
                 let lines: Vec<&[u8]> = lines.iter().map(|line| &bytes[line.clone()]).collect();
-                Some(Cow::Owned(lines.join(&b'\n')))
+                Cow::Owned(lines.join(&b'\n'))
             }
-        }
+        };
+        Some(observe(&data))
+    }
+
+    fn abridge(&mut self, data: &[u8]) {
+        self.abridged.get_or_insert_default().push(data);
+    }
+
+    /// Takes the data of a line, or of the beginning of one.
+    fn abridge_line(&mut self, data: &[u8]) {
+        // Between lines, and without meaning before the first.
+        self.abridge(b"\n");
+        self.abridge(data);
     }
 
     /// Makes positions count from `base`. Data of an event that is not complete lies after it.
@@ -289,17 +323,39 @@ impl Event {
         }
     }
 
-    /// Forgets the event's bytes, which were forwarded; only its end is still looked for.
-    fn skip(&mut self, forwarded: usize) {
-        self.cut = if self.line < forwarded {
-            Cut::InLine
-        } else {
-            Cut::Before
+    /// Forgets the event's bytes, which are forwarded; only its end is still looked for.
+    fn skip(&mut self, bytes: &[u8]) {
+        for line in std::mem::take(&mut self.data) {
+            self.abridge_line(&bytes[line]);
+        }
+        let line = &bytes[self.line..];
+        self.cut = match self.cut {
+            _ if line.is_empty() => Cut::Before,
+            Cut::InLine { data } => {
+                if data {
+                    self.abridge(line);
+                }
+                self.cut
+            }
+            Cut::Nowhere | Cut::Before => {
+                let value = data_of(self.without_mark(line));
+                if let Some(value) = value {
+                    self.abridge_line(value);
+                }
+                Cut::InLine {
+                    data: value.is_some(),
+                }
+            }
         };
-        self.data.clear();
-        self.searched -= forwarded;
+        self.searched -= bytes.len();
         self.line = 0;
     }
+}
+
+/// Returns the value of a line, or the beginning of one, that has data.
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    let value = line.strip_prefix(b"data:")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
 #[cfg(test)]

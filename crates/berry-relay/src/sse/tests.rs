@@ -111,17 +111,48 @@ fn an_observer_that_breaks_ends_the_stream_with_that_event() {
 }
 
 #[test]
-fn an_event_that_is_too_long_is_forwarded_and_not_observed() {
-    let long = format!(
-        "data: {}\ndata: more\n\ndata: next\n\n",
-        "x".repeat(MAX_EVENT * 2)
-    );
-    for size in [1000, MAX_EVENT, MAX_EVENT + 1] {
-        let (events, forwarded) = split(long.as_bytes().chunks(size));
+fn an_event_that_is_too_long_is_forwarded_and_observed_abridged() {
+    let long = "x".repeat(MAX_EVENT * 2);
+    for (event, expected) in [
+        (format!("data: {long}\ndata: more"), None),
+        (
+            format!("event: e\ndata: {{\"type\":\"e\",\"a\":\"{long}\",\"id\":1}}"),
+            Some(r#"{"type":"e","a":{},"id":1}"#),
+        ),
+        (
+            format!(": {long}\ndata: {{\ndata:\"type\":\"e\"}}\n: {long}"),
+            Some("{\n\"type\":\"e\"}"),
+        ),
+        (
+            format!("\u{feff}data: {{\"a\":\"{long}\"}}"),
+            Some(r#"{"a":{}}"#),
+        ),
+        (format!("data: {{\"a\":\"{long}\""), None),
+    ] {
+        let stream = format!("{event}\n\ndata: next\n\n");
+        for size in [1000, MAX_EVENT, MAX_EVENT + 1] {
+            let (events, forwarded) = split(stream.as_bytes().chunks(size));
 
-        assert_eq!(events, ["next"], "{size}");
-        assert_eq!(forwarded, long.as_bytes());
+            let events: Vec<&str> = events.iter().map(|event| event.trim_start()).collect();
+            let expected: Vec<&str> = expected.into_iter().chain(["next"]).collect();
+            assert_eq!(events, expected, "{size}");
+            assert!(forwarded == stream.as_bytes());
+        }
     }
+}
+
+#[test]
+fn an_event_that_is_too_long_cannot_be_left_out() {
+    let stream = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(MAX_EVENT));
+    let mut splitter = Splitter::default();
+    let mut forwarded = Vec::new();
+    for frame in stream.as_bytes().chunks(MAX_EVENT + 10) {
+        let frame = Bytes::copy_from_slice(frame);
+        forwarded.extend(splitter.push(&frame, |_| Fate::Drop).complete);
+    }
+
+    assert!(forwarded == stream.as_bytes());
+    assert!(!splitter.torn());
 }
 
 #[test]

@@ -125,10 +125,22 @@ impl Tap {
         } else {
             self.content = true;
             self.done = true;
-            self.usage = parts.usage.and_then(Usage::read);
-            if self.grammar == Grammar::Responses {
-                self.response = parts.id.and_then(text);
-            }
+            self.note(&parts);
+        }
+    }
+
+    /// Takes the end of a whole answer that has been forwarded: what it cost, and its id.
+    pub(crate) fn observe_forwarded(&mut self, abridged: &[u8]) {
+        let mut parts = Parts::default();
+        if parts.scan(abridged).is_ok() {
+            self.note(&parts);
+        }
+    }
+
+    fn note(&mut self, parts: &Parts<'_>) {
+        self.usage = parts.usage.and_then(Usage::read);
+        if self.grammar == Grammar::Responses {
+            self.response = parts.id.and_then(text);
         }
     }
 
@@ -183,8 +195,10 @@ impl Tap {
             return Fate::Pass;
         }
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
-            // Choices of a shape we do not know are the client's to judge.
+            // Choices of a shape we do not know, or too long to be looked at, are the client's to
+            // judge: the answer may end with them.
             self.content = true;
+            (self.begun, self.ended) = (self.begun | 1, self.ended | 1);
             return Fate::Pass;
         };
         let unwanted = match parts.usage {

@@ -251,3 +251,28 @@ fn what_came_for_our_sake_is_left_out() {
         assert!(tap.usage().is_some());
     }
 }
+
+#[test]
+fn an_answer_may_end_with_choices_that_were_too_long_to_be_looked_at() {
+    let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant"}}]}"#;
+
+    assert!(!tap(&[role]).finished());
+    assert!(tap(&[role, r#"{"choices":{}}"#]).finished());
+}
+
+#[test]
+fn a_forwarded_answer_says_what_it_cost_and_which_response_it_is() {
+    let body = br#"{"id":"resp_1","output":{},"usage":{"input_tokens":4,"output_tokens":6}}"#;
+    for (grammar, expected) in [
+        (Grammar::Responses, (Some("resp_1"), Some(6))),
+        (Grammar::Other, (None, Some(6))),
+        (Grammar::Stored, (None, None)),
+    ] {
+        let mut tap = Tap::new(grammar, Unwanted::default());
+
+        tap.observe_forwarded(body);
+
+        let output = tap.usage().map(|usage| usage.output());
+        assert_eq!((tap.response(), output), expected);
+    }
+}

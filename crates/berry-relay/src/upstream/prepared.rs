@@ -61,9 +61,16 @@ impl Upstream {
         purpose: Purpose<'_>,
     ) -> Result<Prepared, Unsayable> {
         let mut headers = self.headers.clone();
-        for (name, value) in &exchange.headers {
-            // What is configured for the provider wins over what the client sent.
-            headers.entry(name).or_insert_with(|| value.clone());
+        for name in exchange.headers.keys() {
+            // What is configured for the provider wins over what the client sent, and that over what
+            // the protocol has for those who say nothing.
+            if self.provider.headers.contains_key(name) {
+                continue;
+            }
+            headers.remove(name);
+            for value in exchange.headers.get_all(name) {
+                headers.append(name, value.clone());
+            }
         }
         match &exchange.ask {
             Ask::Stored(method, stored) => Ok(Prepared {

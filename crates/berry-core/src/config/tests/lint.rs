@@ -2,18 +2,18 @@
 
 use insta::assert_snapshot;
 
-use super::{STRATEGIES, environment, source};
+use super::{PROTOCOLS, STRATEGIES, environment, source};
 use crate::config::{Config, Term, Vocabulary};
 
 /// Returns what a terminal shows about a file that is valid.
 fn lint(text: &str) -> String {
-    let strategies = STRATEGIES.map(|term| Term {
+    let available = |term| Term {
         available: true,
         ..term
-    });
+    };
     let vocabulary = Vocabulary {
-        strategies: &strategies,
-        protocols: &super::PROTOCOLS,
+        strategies: &STRATEGIES.map(available),
+        protocols: &PROTOCOLS.map(available),
     };
     let source = source(text);
     let loaded = Config::parse(&source, &vocabulary, &environment);
@@ -274,4 +274,39 @@ fn a_finding_on_a_line_with_a_key_does_not_show_the_key() {
         shown.contains("used by no model") && !shown.contains("canary"),
         "{shown}"
     );
+}
+
+#[test]
+fn addresses_of_another_protocol_are_named() {
+    let provider = |id: &str, protocol: &str, url: &str| {
+        format!(
+            "[providers.{id}]\nbackend_type = \"{protocol}\"\nbase_url = \"http://h{url}\"\n\
+             [[models.m.backends]]\nprovider = \"{id}\"\nmodel = \"x\"\n"
+        )
+    };
+    let good = provider("a", "azure", "/openai/v1")
+        + &provider("b", "gemini", "/v1beta")
+        + &provider("c", "openai", "/v1beta/openai")
+        + &provider("d", "claude", "/v1/messages")
+        + &provider("e", "azure", "/openai/deployments/e")
+        + "[providers.e.headers]\napi-version = \"2024-10-21\"\n";
+    let bad = provider("v", "azure", "/openai/deployments/e")
+        + &provider("w", "gemini", "/v1beta/openai")
+        + &provider("x", "openai", "/v1/messages");
+    let rest = "[models.m]\nname = \"m\"\n[users.u]\ntoken = \"0123456789abcdef\"\n";
+
+    let shown = lint(&(rest.to_owned() + &good));
+    assert_eq!(shown, "");
+
+    let shown = lint(&(rest.to_owned() + &bad));
+    let lines = shown.lines().map(str::trim);
+    let found: Vec<&str> = lines.filter(|line| line.contains(": ")).collect();
+    assert_snapshot!(found.join("\n"), @r#"
+    warning: provider `v` is asked at a deployment without an `api-version`, which Azure demands
+    = help: write `headers = { api-version = "2024-10-21" }`
+    warning: provider `w` has `backend_type = "gemini"` and an address where OpenAI's protocol is spoken
+    = help: leave `/openai` out of `base_url`, or write `backend_type = "openai"`
+    warning: provider `x` has an address where Anthropic's protocol is spoken, and another `backend_type`
+    = help: write `backend_type = "claude"`
+    "#);
 }

@@ -59,6 +59,8 @@ fn an_address_that_cannot_be_called_is_refused_with_the_reason() {
       |
     6 | base_url = "https://api.example.com?***=******"
       |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: leave it out; Azure's `api-version` goes into the provider's headers: `headers = { api-version = "2024-10-21" }`
 
     3 errors; configuration not loaded
     "#);

@@ -8,7 +8,8 @@
 //!
 //! What Azure calls a deployment, and Gemini a model, is part of the path: such places are filled in
 //! for each request. Azure has two surfaces. The dated one is meant where the provider's `headers`
-//! name an `api-version`, which becomes part of the query; the other one has the version `v1`.
+//! name an `api-version`, which becomes part of the query; the other one has the version `v1`, and
+//! takes no date: only a name (`preview`) becomes part of the query there.
 
 use berry_core::Provider;
 use berry_loadbalance::Mode;
@@ -104,12 +105,13 @@ pub(super) fn azure(provider: &Provider) -> Address {
             query: query.unwrap_or_default(),
         };
     }
-    let (root, paths): (_, Paths) = if is_versioned(&provider.base_url) {
-        (text.to_owned(), azure_undated)
+    let is_date = version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()));
+    let (root, paths, query): (_, Paths, _) = if is_versioned(&provider.base_url) {
+        (text.to_owned(), azure_undated, query.filter(|_| !is_date))
     } else if query.is_some() {
-        (format!("{above}/openai"), azure_dated)
+        (format!("{above}/openai"), azure_dated, query)
     } else {
-        (format!("{above}/openai/v1"), azure_undated)
+        (format!("{above}/openai/v1"), azure_undated, query)
     };
     Address {
         models: format!("{root}/models"),

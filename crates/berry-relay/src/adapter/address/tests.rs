@@ -61,6 +61,7 @@ const COMPLETED: &str = "
     azure - https://r.openai.azure.com https://r.openai.azure.com/openai/v1/chat/completions
     azure - https://r.openai.azure.com/openai/v1/ https://r.openai.azure.com/openai/v1/chat/completions
     azure preview https://h/openai/v1 https://h/openai/v1/chat/completions?api-version=preview
+    azure 2024-10-21 https://h/openai/v1 https://h/openai/v1/chat/completions
     azure 2024-10-21 https://h https://h/openai/deployments/m/chat/completions?api-version=2024-10-21
     azure 2024-10-21 https://h/openai https://h/openai/deployments/m/chat/completions?api-version=2024-10-21
     azure 2024-10-21 https://h/openai/deployments/d https://h/openai/deployments/d/chat/completions?api-version=2024-10-21

@@ -95,13 +95,30 @@ pub(super) fn explanation(stop_details: Option<&RawValue>) -> Text {
 /// | `max_tokens`, `model_context_window_exceeded` | `length` |
 /// | `tool_use` | `tool_calls`, or `stop` where no tool of the client's was called |
 /// | `refusal` | `content_filter` |
+/// | none, at the end of a stream that said something | as with `tool_use` |
 pub(super) fn finish_reason(stop_reason: Option<&str>, calls: usize) -> &'static str {
     match stop_reason {
-        Some("max_tokens" | "model_context_window_exceeded") => "length",
-        Some("tool_use") if calls > 0 => "tool_calls",
+        _ if is_cut(stop_reason) => "length",
+        Some("tool_use") | None if calls > 0 => "tool_calls",
         Some("refusal") => "content_filter",
         _ => "stop",
     }
+}
+
+/// Returns whether a limit ended the answer, perhaps within a tool's input.
+pub(super) fn is_cut(stop_reason: Option<&str>) -> bool {
+    matches!(
+        stop_reason,
+        Some("max_tokens" | "model_context_window_exceeded")
+    )
+}
+
+/// Returns whether a tool's input has nothing in it.
+pub(super) fn is_empty_object(input: &str) -> bool {
+    let inside = input
+        .strip_prefix('{')
+        .and_then(|text| text.strip_suffix('}'));
+    inside.is_some_and(|text| text.trim().is_empty())
 }
 
 /// Writes a thinking block with its signature, or a redacted one with its data.
@@ -128,6 +145,8 @@ pub(super) fn translate(
     let Some(message) = text::object::<Message<'_>>(body) else {
         return error::openai(body).ok_or(Garbled);
     };
+    // Nothing says that an answer without a reason has come to its end.
+    let reason = message.stop_reason.as_deref().ok_or(Garbled)?;
     let mut parts = Parts::default();
     for (index, block) in (0..).zip(&message.content) {
         parts.add(index, block, reading);
@@ -135,7 +154,11 @@ pub(super) fn translate(
     if parts.answer.is_some() {
         parts.content = Text::default();
     }
-    if message.stop_reason.as_deref() == Some("refusal") {
+    if is_cut(Some(reason)) {
+        // The input had not begun.
+        parts.answer = parts.answer.filter(|input| !is_empty_object(input));
+    }
+    if reason == "refusal" {
         parts.refusal = explanation(message.stop_details);
     }
     let mut usage = Usage::default();
@@ -153,7 +176,7 @@ pub(super) fn translate(
     out.extend_from_slice(br#","choices":[{"index":0,"message":"#);
     parts.write(&mut out);
     out.extend_from_slice(br#","logprobs":null,"finish_reason":""#);
-    let reason = finish_reason(message.stop_reason.as_deref(), parts.calls);
+    let reason = finish_reason(Some(reason), parts.calls);
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(br#""}],"usage":"#);
     if usage.is_known() {

@@ -6,7 +6,7 @@
 //! | `content_block_start` of `tool_use` | a tool call with its id and its name, numbered in order |
 //! | `text_delta` | `content` |
 //! | `thinking_delta` | `reasoning_content` |
-//! | `input_json_delta` | `arguments`; a tool without any gets `{}` at the block's end |
+//! | `input_json_delta` | `arguments`; a tool without any gets `{}`, once it is known that no limit cut it |
 //! | the end of a thinking block | one item of `thinking_blocks`: the whole block with its signature |
 //! | `message_delta` with a `stop_reason` | the chunk with the finish reason |
 //! | `message_stop` | the chunk with the usage, where asked for, and `[DONE]` |
@@ -14,7 +14,9 @@
 //! | `ping`, `citations_delta`, unknown events, deltas and blocks | nothing |
 //!
 //! The role comes first whatever the first event is. A stream that ends after its finish reason is
-//! ended as if `message_stop` had come; one that ends before is cut, and shows it.
+//! ended as if `message_stop` had come, and so is one with OpenAI's `[DONE]` there; one that ends
+//! before is cut, and shows it. A `message_stop` before anything else ends
+//! nothing.
 //!
 //! Where the answer's text is a tool's input ([`Reading::text_from_tool`]), text beside it is held
 //! back: it is dropped when the tool is used, and is the answer of a server that ignored the demand.
@@ -94,6 +96,8 @@ pub(super) struct Stream {
     calls: usize,
     /// Text that is the answer only if the tool is not used.
     held: Text,
+    /// A block of a tool that has ended without input: it has none, or was cut.
+    bare: Option<Kind>,
     usage: Usage,
     progress: Progress,
 }
@@ -142,6 +146,7 @@ impl Stream {
             open: Vec::new(),
             calls: 0,
             held: Text::default(),
+            bare: None,
             usage: Usage::default(),
             progress: Progress::Going { answered: false },
         }
@@ -235,6 +240,7 @@ impl Stream {
         };
         // A server may leave out the end of the block before.
         self.stop_block(index, out);
+        self.complete_bare(out);
         let kind = match block.kind.as_ref() {
             "text" => return self.text(block.text, out),
             "thinking" => {
@@ -278,8 +284,12 @@ impl Stream {
         }
         self.open.push(Open { index, kind });
         // Anthropic sends an empty object and the input in pieces; others send it whole.
-        if let Some(whole) = block.input.filter(|input| !is_empty_object(input)) {
-            self.input(index, &text::quoted(whole.get()), out);
+        if let Some(whole) = block
+            .input
+            .map(RawValue::get)
+            .filter(|input| !answer::is_empty_object(input))
+        {
+            self.input(index, &text::quoted(whole), out);
         }
     }
 
@@ -335,11 +345,14 @@ impl Stream {
         let (thinking, proof) = match self.open.remove(position).kind {
             Kind::Thinking { text, signature } => (Some(text), signature),
             Kind::Redacted(data) => (None, data),
-            Kind::Tool {
-                number,
-                has_input: false,
-            } => return self.arguments(number, "{}", out),
-            Kind::Answer { has_input: false } => return self.piece("content", "{}", out),
+            bare @ (Kind::Tool {
+                has_input: false, ..
+            }
+            | Kind::Answer { has_input: false }) => {
+                self.complete_bare(out);
+                self.bare = Some(bare);
+                return;
+            }
             Kind::Tool { .. } | Kind::Answer { .. } => return,
         };
         let is_whole = thinking.as_ref().is_none_or(|text| text.len() <= MOST_HELD);
@@ -349,6 +362,15 @@ impl Stream {
                 answer::write_thinking(index, thinking.as_ref(), &proof, out);
                 out.push(b']');
             });
+        }
+    }
+
+    /// Gives the last tool without input the empty object that it was called with.
+    fn complete_bare(&mut self, out: &mut Vec<u8>) {
+        match self.bare.take() {
+            Some(Kind::Tool { number, .. }) => self.arguments(number, "{}", out),
+            Some(Kind::Answer { .. }) => self.piece("content", "{}", out),
+            _ => {}
         }
     }
 
@@ -371,6 +393,9 @@ impl Stream {
         };
         while let Some(index) = self.open.first().map(|open| open.index) {
             self.stop_block(index, out);
+        }
+        if !answer::is_cut(stop_reason) {
+            self.complete_bare(out);
         }
         self.release(out);
         if stop_reason == Some("refusal") {
@@ -410,6 +435,11 @@ impl Decoder for Stream {
         if self.progress == Progress::Over {
             return Ok(());
         }
+        if data.trim_ascii() == b"[DONE]" {
+            // Some servers put OpenAI's last event in the place of Anthropic's.
+            self.end(out);
+            return Ok(());
+        }
         let event: Event<'_> = text::object(data).ok_or(Garbled)?;
         let kind = event.kind.as_deref().unwrap_or_default();
         if kind == "error" || kind.is_empty() && event.error.is_some() {
@@ -430,6 +460,7 @@ impl Decoder for Stream {
             ("content_block_delta", _, Some(delta)) => self.change_block(event.index, delta, out),
             ("content_block_stop", ..) => self.stop_block(event.index, out),
             ("message_delta", _, Some(delta)) => self.change_message(delta, out),
+            ("message_stop", ..) if self.head.is_empty() => {}
             ("message_stop", ..) => {
                 self.finish(None, None, out);
                 self.close(out);
@@ -444,12 +475,4 @@ impl Decoder for Stream {
             self.close(out);
         }
     }
-}
-
-fn is_empty_object(input: &RawValue) -> bool {
-    let inside = input
-        .get()
-        .strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'));
-    inside.is_some_and(|text| text.trim().is_empty())
 }

@@ -58,11 +58,11 @@ impl UsageMetadata {
     /// said is part of the prompt.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let prompt = self.prompt.unwrap_or(0);
-        let prompt = prompt.saturating_add(self.tool_use_prompt);
-        let thoughts = self.thoughts;
-        let completion = self.candidates.saturating_add(thoughts);
+        let prompt = prompt.saturating_add(self.tool_use_prompt.unwrap_or(0));
+        let thoughts = self.thoughts.unwrap_or(0);
+        let completion = self.candidates.unwrap_or(0).saturating_add(thoughts);
         let total = prompt.saturating_add(completion);
-        let cached = self.cached_content;
+        let cached = self.cached_content.unwrap_or(0);
         write(
             out,
             format_args!(

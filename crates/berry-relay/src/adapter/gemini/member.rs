@@ -48,11 +48,8 @@ pub(super) struct Members(Map<String, Value>);
 impl Members {
     /// Reads a request's body.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Untranslatable> {
-        serde_json::from_slice(body).map(Self).map_err(|error| {
-            let message =
-                format!("the body cannot be translated into another provider's protocol: {error}");
-            refuse("", message)
-        })
+        let members = serde_json::from_slice(body).map(Self);
+        members.map_err(|error| Untranslatable::unreadable(&error))
     }
 
     /// Takes an object apart.
@@ -94,7 +91,9 @@ impl Members {
     pub(super) fn number(&mut self, key: &str) -> Result<Option<Number>, Untranslatable> {
         match self.value(key) {
             None => Ok(None),
-            Some(Value::Number(number)) => Ok(Some(number)),
+            Some(Value::Number(number)) if number.as_f64().is_some_and(f64::is_finite) => {
+                Ok(Some(number))
+            }
             Some(_) => Err(refuse(key, "it must be a number")),
         }
     }

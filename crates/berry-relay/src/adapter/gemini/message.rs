@@ -3,8 +3,8 @@
 //! - `system` and `developer` messages, wherever they stand, become the system instruction; alone,
 //!   they become the user's turn, because Gemini demands one.
 //! - Neighbours of one kind (what the user says, what the model says, results of calls) become one
-//!   turn. Results stand in the order of their calls, whatever the order of the messages: Gemini
-//!   goes by it where calls have no ids.
+//!   turn. Results stand in the turn after their calls and in the order of these, whatever the order
+//!   of the messages: Gemini wants all of them there, and goes by the order where calls have no ids.
 //! - A result goes by the name of its function, which OpenAI's message does not carry: it is that of
 //!   the last call before it with the same id.
 //! - Ids that begin with `call_` are OpenAI's or ours, and stay away; Gemini's own go back.
@@ -48,7 +48,8 @@ pub(super) fn translate(
     }
     let mut system = reader.system;
     let turns = reader.turns.into_iter();
-    let mut contents: Vec<Value> = turns.map(|turn| turn.into_content(generation)).collect();
+    let contents = turns.flat_map(|turn| turn.into_contents(generation));
+    let mut contents: Vec<Value> = contents.collect();
     if contents.is_empty() {
         if system.is_empty() {
             return Err(refuse(
@@ -61,35 +62,36 @@ pub(super) fn translate(
     Ok(Conversation { system, contents })
 }
 
-/// The kinds of turns.
+/// The two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Speaker {
     User,
     Model,
-    Tools,
 }
 
 #[derive(Debug)]
 struct Turn {
     speaker: Speaker,
-    /// Each part after what it is sorted by: the position of its call, for results.
-    parts: Vec<(usize, Value)>,
+    parts: Vec<Value>,
+    /// What the calls among the parts resulted in, each after the position of its call: a turn of
+    /// its own after this one.
+    results: Vec<(usize, Value)>,
 }
 
 impl Turn {
-    fn into_content(mut self, generation: Generation) -> Value {
-        self.parts.sort_by_key(|(position, _)| *position);
-        let mut parts: Vec<Value> = self.parts.into_iter().map(|(_, part)| part).collect();
+    fn into_contents(mut self, generation: Generation) -> impl Iterator<Item = Value> {
+        let must_sign = matches!(generation, Generation::Levels { .. });
+        if self.speaker == Speaker::Model && must_sign {
+            sign(&mut self.parts);
+        }
         let role = match self.speaker {
-            Speaker::User | Speaker::Tools => "user",
-            Speaker::Model => {
-                if generation == Generation::Levels {
-                    sign(&mut parts);
-                }
-                "model"
-            }
+            Speaker::User => "user",
+            Speaker::Model => "model",
         };
-        turn(role, parts)
+        self.results.sort_by_key(|(position, _)| *position);
+        let results: Vec<Value> = self.results.into_iter().map(|(_, part)| part).collect();
+        let results = (!results.is_empty()).then(|| turn("user", results));
+        [turn(role, self.parts)].into_iter().chain(results)
     }
 }
 
@@ -110,6 +112,8 @@ fn sign(parts: &mut [Value]) {
 #[derive(Debug)]
 struct Call {
     name: String,
+    /// The turn in which it is, and where it is among all calls.
+    turn: usize,
     position: usize,
 }
 
@@ -151,20 +155,18 @@ impl Reader {
         }
     }
 
+    /// Appends parts to what this side says; after results of its calls it is a new turn.
     fn say(&mut self, speaker: Speaker, parts: Vec<Value>) {
-        self.put(speaker, parts.into_iter().map(|part| (0, part)));
-    }
-
-    fn put(&mut self, speaker: Speaker, parts: impl IntoIterator<Item = (usize, Value)>) {
-        let mut parts = parts.into_iter().peekable();
-        if parts.peek().is_none() {
+        if parts.is_empty() {
             return;
         }
-        match self.turns.last_mut().filter(|turn| turn.speaker == speaker) {
+        let last = self.turns.last_mut();
+        match last.filter(|turn| turn.speaker == speaker && turn.results.is_empty()) {
             Some(turn) => turn.parts.extend(parts),
             None => self.turns.push(Turn {
                 speaker,
-                parts: parts.collect(),
+                parts,
+                results: Vec::new(),
             }),
         }
     }
@@ -187,14 +189,13 @@ impl Reader {
         self.say(Speaker::Model, parts);
         let calls = message.array("tool_calls")?.unwrap_or_default();
         for (i, call) in calls.into_iter().enumerate() {
-            let part = Members::of(call).and_then(|mut call| self.call(&mut call));
-            let part = part.map_err(within(format_args!("tool_calls[{i}]")))?;
-            self.say(Speaker::Model, vec![part]);
+            let called = Members::of(call).and_then(|mut call| self.call(&mut call));
+            called.map_err(within(format_args!("tool_calls[{i}]")))?;
         }
         Ok(())
     }
 
-    fn call(&mut self, call: &mut Members) -> Result<Value, Untranslatable> {
+    fn call(&mut self, call: &mut Members) -> Result<(), Untranslatable> {
         let kind = call.string("type")?;
         if let Some(kind) = kind.filter(|kind| kind != "function") {
             let message = format!("calls of type `{kind}` cannot be translated; use `function`");
@@ -208,10 +209,16 @@ impl Reader {
         let mut part = identified(&id);
         part.insert("name".to_owned(), name.as_str().into());
         part.insert("args".to_owned(), arguments);
+        let part = signed(object([("functionCall", part.into())]), signature);
+        self.say(Speaker::Model, vec![part]);
         self.called += 1;
-        let position = self.called;
-        self.calls.insert(id, Call { name, position });
-        Ok(signed(object([("functionCall", part.into())]), signature))
+        let call = Call {
+            name,
+            turn: self.turns.len().saturating_sub(1),
+            position: self.called,
+        };
+        self.calls.insert(id, call);
+        Ok(())
     }
 
     fn result(&mut self, message: &mut Members) -> Result<(), Untranslatable> {
@@ -225,8 +232,9 @@ impl Reader {
         part.insert("name".to_owned(), call.name.as_str().into());
         part.insert("response".to_owned(), object([("output", output.into())]));
         let part = object([("functionResponse", part.into())]);
-        let position = call.position;
-        self.put(Speaker::Tools, [(position, part)]);
+        if let Some(turn) = self.turns.get_mut(call.turn) {
+            turn.results.push((call.position, part));
+        }
         Ok(())
     }
 }

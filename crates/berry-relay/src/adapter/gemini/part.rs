@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::member::{Members, object, put, refuse, within};
-use crate::adapter::translate::Untranslatable;
+use crate::adapter::translate::{Untranslatable, after_scheme};
 
 /// What the ends of addresses say of the type; without one Google finds it out.
 const TYPES: &[(&str, &str)] = &[
@@ -117,9 +117,13 @@ fn file(file: &mut Members) -> Result<Value, Untranslatable> {
 
 /// Translates a URL, of the data itself or of where they are.
 fn location(key: &str, url: &str) -> Result<Value, Untranslatable> {
-    if let Some(data) = url.strip_prefix("data:") {
-        let data = data.split_once(";base64,");
-        let (media, data) = data
+    if let Some(data) = after_scheme(url, "data:") {
+        let parts = data.split_once(',').and_then(|(head, data)| {
+            let (media, encoding) = head.rsplit_once(';')?;
+            let is_base64 = encoding.eq_ignore_ascii_case("base64");
+            is_base64.then_some((media, data))
+        });
+        let (media, data) = parts
             .filter(|(media, data)| media.contains('/') && !data.is_empty())
             .ok_or_else(|| {
                 refuse(
@@ -133,7 +137,7 @@ fn location(key: &str, url: &str) -> Result<Value, Untranslatable> {
     }
     if !["https://", "gs://"]
         .iter()
-        .any(|scheme| url.starts_with(scheme))
+        .any(|scheme| after_scheme(url, scheme).is_some())
     {
         let message = "it must be a `data:` URL in base64, or an `https:` or `gs:` URL that the \
                        provider can fetch";

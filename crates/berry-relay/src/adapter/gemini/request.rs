@@ -167,9 +167,13 @@ fn format(request: &mut Members, config: &mut Map<String, Value>) -> Result<(), 
 /// Translates an effort into a level or, for models that know no levels, a budget in tokens: those
 /// that Google's own OpenAI endpoint has for it.
 fn thinking(effort: &str, generation: Generation) -> Result<Value, Untranslatable> {
+    let (least_level, least_budget) = match generation {
+        Generation::Levels { least } => (least, 0),
+        Generation::Budgets { least } => ("LOW", least),
+    };
     let (level, budget) = match effort {
-        "none" => ("MINIMAL", 0),
-        "minimal" => ("MINIMAL", 1024),
+        "none" => (least_level, least_budget),
+        "minimal" => (least_level, 1024),
         "low" => ("LOW", 1024),
         "medium" => ("MEDIUM", 8192),
         "high" | "xhigh" | "max" => ("HIGH", 24576),
@@ -179,8 +183,8 @@ fn thinking(effort: &str, generation: Generation) -> Result<Value, Untranslatabl
         }
     };
     let mut config = match generation {
-        Generation::Levels => json!({ "thinkingLevel": level }),
-        Generation::Budgets => json!({ "thinkingBudget": budget }),
+        Generation::Levels { .. } => json!({ "thinkingLevel": level }),
+        Generation::Budgets { .. } => json!({ "thinkingBudget": budget }),
     };
     if effort != "none" {
         config["includeThoughts"] = true.into();

@@ -1,9 +1,10 @@
 //! What Gemini answers, as far as it is read.
 //!
 //! Everything borrows from the answer's bytes. Texts stay as they are written, escapes included:
-//! a JSON string becomes a JSON string, so that nothing needs to be read but its ends.
+//! a JSON string becomes a JSON string, so that nothing needs to be read but its ends. What only
+//! describes an answer (counts, flags, indexes) never spoils it: of an odd shape it says nothing.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::adapter::translate::Garbled;
@@ -16,6 +17,7 @@ pub(super) struct Answer<'a> {
     pub(super) candidates: Option<Vec<Candidate<'a>>>,
     #[serde(borrow)]
     pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
+    #[serde(default, deserialize_with = "usage")]
     pub(super) usage_metadata: Option<UsageMetadata>,
     #[serde(borrow)]
     pub(super) model_version: Option<&'a RawValue>,
@@ -49,7 +51,7 @@ pub(super) struct PromptFeedback<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candidate<'a> {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "index")]
     pub(super) index: u32,
     #[serde(borrow)]
     pub(super) content: Option<Content<'a>>,
@@ -70,7 +72,7 @@ pub(super) struct Content<'a> {
 pub(super) struct Part<'a> {
     #[serde(borrow)]
     pub(super) text: Option<&'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     pub(super) thought: bool,
     #[serde(borrow)]
     pub(super) thought_signature: Option<&'a RawValue>,
@@ -90,7 +92,7 @@ pub(super) struct FunctionCall<'a> {
     #[serde(borrow)]
     pub(super) args: Option<&'a RawValue>,
     /// Arguments in pieces, which are never asked for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     pub(super) will_continue: bool,
 }
 
@@ -106,15 +108,15 @@ pub(super) struct Blob<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LogprobsResult<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_none")]
     pub(super) chosen_candidates: Vec<Logprob<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_none")]
     pub(super) top_candidates: Vec<TopLogprobs<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct TopLogprobs<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "or_none")]
     pub(super) candidates: Vec<Logprob<'a>>,
 }
 
@@ -131,16 +133,58 @@ pub(super) struct Logprob<'a> {
 /// part of the prompt's.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct UsageMetadata {
-    #[serde(rename = "promptTokenCount")]
+    #[serde(rename = "promptTokenCount", default, deserialize_with = "count")]
     pub(super) prompt: Option<u64>,
-    #[serde(rename = "toolUsePromptTokenCount", default)]
-    pub(super) tool_use_prompt: u64,
-    #[serde(rename = "cachedContentTokenCount", default)]
-    pub(super) cached_content: u64,
-    #[serde(rename = "candidatesTokenCount", default)]
-    pub(super) candidates: u64,
-    #[serde(rename = "thoughtsTokenCount", default)]
-    pub(super) thoughts: u64,
+    #[serde(
+        rename = "toolUsePromptTokenCount",
+        default,
+        deserialize_with = "count"
+    )]
+    pub(super) tool_use_prompt: Option<u64>,
+    #[serde(
+        rename = "cachedContentTokenCount",
+        default,
+        deserialize_with = "count"
+    )]
+    pub(super) cached_content: Option<u64>,
+    #[serde(rename = "candidatesTokenCount", default, deserialize_with = "count")]
+    pub(super) candidates: Option<u64>,
+    #[serde(rename = "thoughtsTokenCount", default, deserialize_with = "count")]
+    pub(super) thoughts: Option<u64>,
+}
+
+/// Reads a count in any of the ways it is written: `3`, `3.0`, `"3"`.
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = <&RawValue>::deserialize(deserializer)?
+        .get()
+        .trim_matches('"');
+    let whole = || {
+        let digits = value.split_once('.');
+        let (whole, _) = digits.filter(|(_, part)| part.bytes().all(|digit| digit == b'0'))?;
+        whole.parse().ok()
+    };
+    Ok(value.parse().ok().or_else(whole))
+}
+
+fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let index = count(deserializer)?;
+    Ok(index.and_then(|index| index.try_into().ok()).unwrap_or(0))
+}
+
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(<&RawValue>::deserialize(deserializer)?.get() == "true")
+}
+
+fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageMetadata>, D::Error> {
+    let usage = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(serde_json::from_str(usage).ok())
+}
+
+/// Reads null as a list of nothing.
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Why a candidate ended, in the four ways that OpenAI's clients can tell apart.

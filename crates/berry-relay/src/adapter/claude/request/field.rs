@@ -112,13 +112,8 @@ pub(super) struct Fields(Map<String, Value>);
 impl Fields {
     /// Reads a body and refuses what [`FIELDS`] refuses.
     pub(super) fn read(body: &[u8]) -> Result<Self, Untranslatable> {
-        let Ok(members) = serde_json::from_slice::<Map<String, Value>>(body) else {
-            // The envelope has been checked: what it lets pass and serde_json does not is nesting.
-            return Err(Untranslatable {
-                param: String::new(),
-                message: "the request body is nested too deep for this model's provider".into(),
-            });
-        };
+        let members = serde_json::from_slice::<Map<String, Value>>(body);
+        let members = members.map_err(|error| Untranslatable::unreadable(&error))?;
         for (name, rule) in FIELDS {
             if let (Refused(asks_nothing, reason), Some(value)) = (rule, members.get(*name))
                 && !value.is_null()

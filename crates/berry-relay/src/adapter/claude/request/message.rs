@@ -43,6 +43,8 @@ pub(super) struct Conversation {
 #[derive(Debug)]
 pub(super) struct Turn {
     pub(super) role: Role,
+    /// Results of tools, which come first.
+    pub(super) results: Vec<Value>,
     pub(super) blocks: Vec<Value>,
 }
 
@@ -54,14 +56,15 @@ pub(super) enum Role {
 }
 
 impl From<Turn> for Value {
-    fn from(turn: Turn) -> Self {
+    fn from(mut turn: Turn) -> Self {
         let role = match turn.role {
             Role::User => "user",
             Role::Assistant => "assistant",
         };
         let mut message = Map::new();
         message.insert("role".into(), role.into());
-        message.insert("content".into(), turn.blocks.into());
+        turn.results.append(&mut turn.blocks);
+        message.insert("content".into(), turn.results.into());
         message.into()
     }
 }
@@ -115,7 +118,10 @@ impl Conversation {
                 self.push(Role::User, blocks);
             }
             "assistant" => self.push(Role::Assistant, assistant(message, place)?),
-            "tool" => self.push_result(result(message, place)?),
+            "tool" => {
+                let result = result(message, place)?;
+                self.turn(Role::User).results.push(result);
+            }
             "function" => {
                 let reason = "is `function`, which this model's provider does not know; use `tool`";
                 return Err(place.member("role").refuse(reason));
@@ -129,28 +135,24 @@ impl Conversation {
     }
 
     fn push(&mut self, role: Role, blocks: Vec<Value>) {
-        if blocks.is_empty() {
-            return;
-        }
-        match self.turns.last_mut() {
-            Some(turn) if turn.role == role => turn.blocks.extend(blocks),
-            _ => self.turns.push(Turn { role, blocks }),
+        if !blocks.is_empty() {
+            self.turn(role).blocks.extend(blocks);
         }
     }
 
-    fn push_result(&mut self, block: Value) {
-        match self.turns.last_mut() {
-            Some(turn) if turn.role == Role::User => {
-                let is_result = |block: &Value| block["type"] == "tool_result";
-                let place = turn
-                    .blocks
-                    .iter()
-                    .take_while(|block| is_result(block))
-                    .count();
-                turn.blocks.insert(place, block);
-            }
-            _ => self.push(Role::User, vec![block]),
+    /// Returns the turn in which this side speaks now.
+    fn turn(&mut self, role: Role) -> &mut Turn {
+        let last = self.turns.len().saturating_sub(1);
+        let goes_on = self.turns.get(last).is_some_and(|turn| turn.role == role);
+        let index = if goes_on { last } else { self.turns.len() };
+        if !goes_on {
+            self.turns.push(Turn {
+                role,
+                results: Vec::new(),
+                blocks: Vec::new(),
+            });
         }
+        &mut self.turns[index]
     }
 
     fn trim_end(&mut self) {
@@ -212,18 +214,35 @@ fn assistant(
     }
     let within = place.member("thinking_blocks");
     let thoughts = items(&mut message, "thinking_blocks", place)?;
-    let mut first = 0;
+    let mut placed = Vec::with_capacity(thoughts.len());
     for (index, thought) in thoughts.into_iter().enumerate() {
         if let Some((at, block)) = thinking(thought, &within.item(index))? {
-            let at = at.unwrap_or(first).min(blocks.len());
-            blocks.insert(at, block);
-            first += 1;
+            placed.push((at.unwrap_or(placed.len()), block));
         }
     }
+    let mut blocks = merged(blocks, placed);
     // An answer may have been cut off while it thought; Anthropic takes no turn that ends so.
     let said = blocks.iter().rposition(|block| !is_thinking(block));
     blocks.truncate(said.map_or(0, |last| last + 1));
     Ok(blocks)
+}
+
+/// Puts blocks between others, each at its place in the whole, or at the end where that is shorter.
+fn merged(others: Vec<Value>, mut placed: Vec<(usize, Value)>) -> Vec<Value> {
+    if placed.is_empty() {
+        return others;
+    }
+    placed.sort_by_key(|(at, _)| *at);
+    let mut whole = Vec::with_capacity(others.len() + placed.len());
+    let mut placed = placed.into_iter().peekable();
+    for other in others {
+        while let Some((_, block)) = placed.next_if(|(at, _)| *at <= whole.len()) {
+            whole.push(block);
+        }
+        whole.push(other);
+    }
+    whole.extend(placed.map(|(_, block)| block));
+    whole
 }
 
 /// Takes an array out of a message; null counts as empty.

@@ -29,6 +29,10 @@ pub(super) fn translate(body: &[u8], name: &str) -> Result<Translated, Untransla
     let model = Model::of(name);
     let mut conversation = Conversation::read(fields.take("messages"))?;
     let mut tools = Tools::read(&mut fields)?;
+    if tools.is_forced() && !model.can_be_forced() {
+        let reason = "cannot demand a tool of this model, which always thinks; use `auto`";
+        return Err(Place::of("tool_choice").refuse(reason));
+    }
     let most_tokens = most_tokens(&mut fields, model)?;
     let mut reading = Reading::default();
     let mut output = Map::new();

@@ -14,7 +14,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::super::translate::Untranslatable;
+use super::super::super::translate::{Untranslatable, after_scheme};
 use super::super::place::Place;
 
 /// What images can be in.
@@ -150,7 +150,7 @@ fn image(
             }
             image.into_source()
         }
-        Err(url) if url.starts_with("https://") => json!({"type": "url", "url": url}),
+        Err(url) if after_scheme(&url, "https://").is_some() => json!({"type": "url", "url": url}),
         Err(_) => {
             return Err(place.refuse("must be an `https:` URL or a `data:` URL in base64"));
         }
@@ -164,7 +164,7 @@ fn document(
 ) -> Result<Map<String, Value>, Untranslatable> {
     let mut file = take_object(part, "file", place)?;
     let place = place.member("file");
-    if file.contains_key("file_id") {
+    if file.get("file_id").is_some_and(|id| !id.is_null()) {
         let reason = "names a file in another provider's storage; send its `file_data`";
         return Err(place.member("file_id").refuse(reason));
     }
@@ -204,22 +204,23 @@ struct DataUrl {
 }
 
 impl DataUrl {
-    /// Reads a URL; gives it back where it is no data URL in base64.
+    /// Reads a URL; gives it back where it is no data URL in base64, or has no data.
     fn read(url: String) -> Result<Self, String> {
-        let head = url
-            .strip_prefix("data:")
-            .and_then(|url| url.split_once(','));
-        let Some((head, _)) = head else {
+        let parts = after_scheme(&url, "data:").and_then(|rest| rest.split_once(','));
+        let Some((head, data)) = parts.filter(|(_, data)| !data.is_empty()) else {
             return Err(url);
         };
-        let Some(media_type) = head.strip_suffix(";base64") else {
+        let Some((media_type, encoding)) = head.rsplit_once(';') else {
             return Err(url);
         };
+        if !encoding.eq_ignore_ascii_case("base64") {
+            return Err(url);
+        }
         let media_type = media_type.split(';').next().unwrap_or(media_type);
         let media_type = media_type.trim().to_ascii_lowercase();
         // An image may be megabytes: the text is cut, not copied.
+        let data_begins = url.len() - data.len();
         let mut base64 = url;
-        let data_begins = base64.find(',').map_or(0, |comma| comma + 1);
         base64.drain(..data_begins);
         Ok(Self { media_type, base64 })
     }

@@ -9,6 +9,9 @@
 //! | `tool_choice` `allowed_tools` | only those tools are sent, with `auto` or `any` |
 //! | `parallel_tool_calls: false` | `disable_parallel_tool_use` of the choice |
 //! | a choice without tools | dropped where it demands nothing, else refused |
+//! | a choice that demands a tool of a model that always thinks | refused: Anthropic refuses it |
+
+use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
@@ -186,9 +189,12 @@ fn read_choice(choice: Value, tools: &mut Vec<Value>) -> Result<Choice, Untransl
             let Some(Value::Array(names)) = allowed.remove("tools") else {
                 return Err(place.member("tools").refuse("must be an array"));
             };
+            let names = names.iter().map(|allowed| &allowed["function"]["name"]);
+            let names: HashSet<&str> = names.filter_map(Value::as_str).collect();
             tools.retain(|tool| {
-                let mut names = names.iter().map(|allowed| &allowed["function"]["name"]);
-                names.any(|name| *name == tool["name"])
+                tool["name"]
+                    .as_str()
+                    .is_some_and(|name| names.contains(name))
             });
             let mode = take_text(&mut allowed, "mode", &place)?;
             read_mode(&mode, &place.member("mode"))

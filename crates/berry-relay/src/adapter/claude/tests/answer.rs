@@ -37,9 +37,24 @@ fn what_is_no_message_is_garbled() {
         r#"{"object":"chat.completion","choices":[]}"#,
         r#"[{"content":[]}]"#,
         r#"{"content":[{"type":"text","text":"cut"#,
+        r#"{"content":[{"type":"text","text":"no reason"}],"stop_reason":null}"#,
     ] {
         let answer = CLAUDE.answer(body.as_bytes(), &heading(), reading(""));
 
         assert_eq!(answer, Err(Garbled), "{body}");
+    }
+}
+
+#[test]
+fn a_json_tool_that_was_cut_before_its_input_says_nothing() {
+    for (reason, content) in [("max_tokens", ""), ("tool_use", "{}")] {
+        let body = format!(
+            r#"{{"content":[{{"type":"tool_use","id":"t","name":"answer_in_json","input":{{}}}}],"stop_reason":"{reason}"}}"#
+        );
+
+        let answer = CLAUDE.answer(body.as_bytes(), &heading(), reading("json"));
+
+        let answer: serde_json::Value = serde_json::from_slice(&answer.unwrap()).unwrap();
+        assert_eq!(answer["choices"][0]["message"]["content"], content);
     }
 }

@@ -181,6 +181,10 @@ fn a_part_that_cannot_be_said_is_refused_by_name() {
             "messages[1].content[1].image_url.url",
         ),
         (
+            user(&json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}})),
+            "messages[1].content[1].image_url.url",
+        ),
+        (
             user(&json!({"type": "file", "file": {"file_id": "file-1"}})),
             "messages[1].content[1].file.file_id",
         ),
@@ -189,4 +193,35 @@ fn a_part_that_cannot_be_said_is_refused_by_name() {
             "messages[1].content[1].file.file_data",
         ),
     ]);
+}
+
+#[test]
+fn a_tool_cannot_be_demanded_of_a_model_that_always_thinks() {
+    let body = json!({
+        "messages": [{"role": "user", "content": "hello"}],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "tool_choice": "required",
+    });
+    let body = body.to_string();
+
+    let refused = CLAUDE.request(body.as_bytes(), "claude-opus-5-5");
+
+    assert_eq!(refused.unwrap_err().param, "tool_choice");
+    assert!(CLAUDE.request(body.as_bytes(), "claude-opus-4-6").is_ok());
+}
+
+#[test]
+fn schemes_are_read_in_either_case_and_a_null_file_id_is_none() {
+    for part in [
+        json!({"type": "image_url", "image_url": {"url": "HTTPS://host/a.png"}}),
+        json!({"type": "image_url", "image_url": {"url": "DATA:image/PNG;BASE64,AA=="}}),
+        json!({"type": "file", "file": {"file_id": null, "file_data": "data:application/pdf;base64,AA=="}}),
+    ] {
+        let mut body = user(&part);
+        body["messages"].as_array_mut().unwrap().remove(0);
+
+        let translated = CLAUDE.request(body.to_string().as_bytes(), "claude-sonnet-4-5");
+
+        assert!(translated.is_ok(), "{part}: {translated:?}");
+    }
 }

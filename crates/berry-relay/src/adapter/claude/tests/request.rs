@@ -74,12 +74,24 @@ fn what_asks_for_nothing_is_not_refused() {
 }
 
 #[test]
-fn a_request_that_is_nested_too_deep_is_refused() {
-    let body = format!(r#"{{"messages":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+fn what_no_program_can_hold_is_refused_for_what_it_is() {
+    let deep = format!(r#"{{"messages":{}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let half = r#"{"messages":[{"role":"user","content":"\ud800"}]}"#;
+    for (body, reason, param) in [
+        (deep.as_str(), "nested too deep", ""),
+        (half, "hex escape", ""),
+        (
+            r#"{"messages":[{"role":"user","content":"a"}],"temperature":1e999}"#,
+            "from 0 to 2",
+            "temperature",
+        ),
+    ] {
+        let refused = CLAUDE.request(body.as_bytes(), "claude-sonnet-4-5");
 
-    let refused = CLAUDE.request(body.as_bytes(), "claude-sonnet-4-5");
-
-    assert!(refused.unwrap_err().message.contains("nested too deep"));
+        let refused = refused.unwrap_err();
+        assert!(refused.message.contains(reason), "{}", refused.message);
+        assert_eq!(refused.param, param);
+    }
 }
 
 #[test]
@@ -103,5 +115,69 @@ fn a_budget_is_less_than_the_limit_and_at_least_the_least() {
 
         let budget = translated.unwrap().body["thinking"]["budget_tokens"].as_u64();
         assert_eq!(budget, expected, "{effort} of {limit}");
+    }
+}
+
+/// So many of each that work for every pair of them takes longer than a test may.
+#[test]
+fn the_work_grows_with_the_request_and_not_with_its_square() {
+    const MANY: usize = 10_000;
+    let result = json!({"role": "tool", "tool_call_id": "a", "content": "b"});
+    let text = json!({"role": "user", "content": "c"});
+    let thought = json!({"index": 0, "type": "thinking", "thinking": "", "signature": "s"});
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f0", "arguments": ""}});
+    let tool = |name: String| json!({"type": "function", "function": {"name": name}});
+    let mut allowed: Vec<_> = (0..MANY).map(|n| tool(format!("g{n}"))).collect();
+    allowed.push(tool("f7".to_owned()));
+    let mut messages = vec![json!({
+        "role": "assistant", "content": "", "thinking_blocks": vec![thought; MANY],
+        "tool_calls": [call],
+    })];
+    messages.extend(vec![text; MANY]);
+    messages.extend(vec![result; MANY]);
+    let body = json!({
+        "messages": messages,
+        "tools": (0..MANY).map(|n| tool(format!("f{n}"))).collect::<Vec<_>>(),
+        "tool_choice": {"type": "allowed_tools", "allowed_tools": {
+            "mode": "auto", "tools": allowed,
+        }},
+    });
+
+    let body = CLAUDE.request(body.to_string().as_bytes(), "claude-sonnet-4-5");
+
+    let body = body.unwrap().body;
+    let [assistant, user] = body["messages"].as_array().unwrap().as_slice() else {
+        panic!("one turn of each side is expected")
+    };
+    let kinds = |turn: &Value| {
+        let mut kinds: Vec<_> = turn["content"].as_array().unwrap().iter().collect();
+        kinds.dedup_by(|a, b| a["type"] == b["type"]);
+        kinds
+            .iter()
+            .map(|block| block["type"].to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(assistant), ["\"thinking\"", "\"tool_use\""]);
+    assert_eq!(kinds(user), ["\"tool_result\"", "\"text\""]);
+    assert_eq!(body["tools"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn numbers_of_arguments_and_schemas_keep_all_their_digits() {
+    let body = r#"{
+        "messages": [{"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function":
+            {"name": "f", "arguments": "{\"a\":[12345678901234567890123,18446744073709551616,1E2,1.10,-0]}"}}]}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters":
+            {"type": "object", "properties": {"a": {"maximum": 1e400, "const": 0.10}}}}}]
+    }"#;
+
+    let body = CLAUDE.request(body.as_bytes(), "claude-sonnet-4-5");
+
+    let body = body.unwrap().body.to_string();
+    for expected in [
+        r#""input":{"a":[12345678901234567890123,18446744073709551616,1e+2,1.10,-0]}"#,
+        r#"{"maximum":1e+400,"const":0.10}"#,
+    ] {
+        assert!(body.contains(expected), "{body}");
     }
 }

@@ -239,3 +239,54 @@ proptest! {
         let _ = CLAUDE.request(&data, "claude-sonnet-4-5");
     }
 }
+
+/// Returns what a client gets of these events' data.
+fn decoded(name: &str, events: &[&str]) -> String {
+    let events = events.iter().map(|data| format!("data: {data}\n\n"));
+    let stream = events.collect::<Vec<_>>().concat();
+    let out = decode(name, &[stream.as_bytes()], heading());
+    String::from_utf8(out.unwrap()).unwrap()
+}
+
+const START: &str = r#"{"type":"message_start","message":{"id":"m"}}"#;
+const STOP: &str = r#"{"type":"message_stop"}"#;
+
+#[test]
+fn a_stop_before_anything_else_is_no_answer() {
+    assert_eq!(decoded("", &[STOP]), "");
+    assert_eq!(decoded("", &["[DONE]"]), "");
+}
+
+#[test]
+fn openais_last_event_ends_what_has_its_finish_reason() {
+    let reason = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#;
+
+    assert!(decoded("", &[START, reason, "[DONE]"]).ends_with("data: [DONE]\n\n"));
+    assert!(!decoded("", &[START, "[DONE]"]).contains("[DONE]"));
+}
+
+#[test]
+fn a_tool_that_was_cut_before_its_input_has_none() {
+    for tool in ["f", "answer_in_json"] {
+        let begin = format!(
+            r#"{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","id":"t","name":"{tool}","input":{{}}}}}}"#
+        );
+        let end = r#"{"type":"content_block_stop","index":0}"#;
+        for (reason, has_input) in [("max_tokens", false), ("tool_use", true)] {
+            let delta =
+                format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}"}}}}"#);
+            for events in [
+                &[START, &begin, end, &delta, STOP][..],
+                &[START, &begin, &delta, STOP],
+            ] {
+                let shown = decoded("json", events);
+
+                assert_eq!(
+                    shown.contains(r#":"{}""#),
+                    has_input,
+                    "{tool} {reason}: {shown}"
+                );
+            }
+        }
+    }
+}

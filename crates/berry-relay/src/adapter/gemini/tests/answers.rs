@@ -186,3 +186,38 @@ fn calls_without_ids_get_the_same_ones_again_and_short_ones() {
     assert!(first.iter().all(|id| !other.contains(id)));
     assert!(other.iter().all(|id| id.len() <= 40), "{other:?}");
 }
+
+#[test]
+fn counts_and_flags_of_an_odd_shape_do_not_spoil_an_answer() {
+    let said = |index: &str, thought: &str, usage: &str| {
+        let body = format!(
+            r#"{{"candidates":[{{"index":{index},"content":{{"parts":[{{"text":"a","thought":{thought}}}]}},"finishReason":"STOP"}}],"usageMetadata":{usage}}}"#
+        );
+        let answer = Gemini.answer(body.as_bytes(), &heading(), Reading::default());
+        let answer: serde_json::Value = serde_json::from_slice(&answer.unwrap()).unwrap();
+        assert_eq!(answer["choices"][0]["message"]["content"], "a");
+        assert_eq!(answer["choices"][0]["index"], 0);
+        let usage = answer["usage"].as_object();
+        usage.map(|usage| {
+            [&usage["prompt_tokens"], &usage["completion_tokens"]].map(ToString::to_string)
+        })
+    };
+    let counted = |prompt: &str, completion: &str| Some([prompt.to_owned(), completion.to_owned()]);
+
+    for (usage, expected) in [
+        (
+            r#"{"promptTokenCount":3.0,"candidatesTokenCount":"4","thoughtsTokenCount":null}"#,
+            counted("3", "4"),
+        ),
+        (
+            r#"{"promptTokenCount":3,"candidatesTokenCount":-1,"cachedContentTokenCount":{}}"#,
+            counted("3", "0"),
+        ),
+        (r#"{"promptTokenCount":null}"#, None),
+        ("null", None),
+        ("[]", None),
+    ] {
+        assert_eq!(said("null", "null", usage), expected, "{usage}");
+    }
+    assert_eq!(said("0.0", "\"no\"", "7"), None);
+}

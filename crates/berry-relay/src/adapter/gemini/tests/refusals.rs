@@ -109,6 +109,7 @@ const REFUSED: &[(&str, &str)] = &[
 /// The same for what stands beside the messages.
 const REFUSED_BESIDE_MESSAGES: &[(&str, &str)] = &[
     ("temperature", r#""temperature":"hot""#),
+    ("temperature", r#""temperature":1e999"#),
     ("max_tokens", r#""max_tokens":-1"#),
     ("max_completion_tokens", r#""max_completion_tokens":1.5"#),
     ("seed", r#""seed":4294967296"#),

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::golden;
 use crate::adapter::gemini::Gemini;
 use crate::adapter::translate::Chat as _;
@@ -243,7 +245,7 @@ fn json_without_a_schema_is_a_type() {
 fn an_effort_is_a_budget_or_a_level() {
     let mut table = Vec::new();
     for effort in ["none", "minimal", "low", "medium", "high", "xhigh", "max"] {
-        for model in [MODEL, "gemini-3-flash"] {
+        for model in [MODEL, "gemini-3-flash", "gemini-3.1-pro"] {
             let body = format!(
                 r#"{{"messages":[{{"role":"user","content":"Hi"}}],"reasoning_effort":"{effort}"}}"#
             );
@@ -254,4 +256,93 @@ fn an_effort_is_a_budget_or_a_level() {
     }
 
     golden("request_efforts", "reasoning_effort", &table.join("\n"));
+}
+
+#[test]
+fn results_stand_in_the_turn_after_their_calls_wherever_they_come() {
+    check(
+        "results_in_odd_order",
+        MODEL,
+        r#"{"messages":[
+            {"role":"user","content":"Where?"},
+            {"role":"assistant","tool_calls":[
+                {"id":"call_1","type":"function","function":{"name":"f","arguments":"{}"}},
+                {"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}]},
+            {"role":"tool","tool_call_id":"call_2","content":"two"},
+            {"role":"user","content":"Well?"},
+            {"role":"tool","tool_call_id":"call_1","content":"one"},
+            {"role":"assistant","content":"Here."}
+        ]}"#,
+    );
+}
+
+/// So many of each that work for every pair of them takes longer than a test may.
+#[test]
+fn the_work_grows_with_the_request_and_not_with_its_square() {
+    const MANY: usize = 10_000;
+    let calls: Vec<_> = (0..MANY)
+        .map(|n| json!({"id": n.to_string(), "function": {"name": "f", "arguments": ""}}))
+        .collect();
+    let results = (0..MANY)
+        .rev()
+        .map(|n| json!({"role": "tool", "tool_call_id": n.to_string(), "content": "b"}));
+    let mut messages = vec![json!({"role": "assistant", "tool_calls": calls})];
+    messages.extend(vec![json!({"role": "user", "content": "c"}); MANY]);
+    messages.extend(results);
+    let body = json!({ "messages": messages });
+
+    let translated = Gemini.request(body.to_string().as_bytes(), MODEL);
+
+    let body = translated.unwrap().body;
+    let turns = body["contents"].as_array().unwrap();
+    let lengths: Vec<_> = turns
+        .iter()
+        .map(|turn| turn["parts"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [MANY, MANY, MANY]);
+    assert_eq!(turns[1]["parts"][0]["functionResponse"]["id"], "0");
+}
+
+#[test]
+fn numbers_of_arguments_and_schemas_keep_all_their_digits() {
+    let body = r#"{
+        "messages": [{"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function":
+            {"name": "f", "arguments": "{\"a\":[12345678901234567890123,18446744073709551616,1E2,1.10]}"}}]}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters":
+            {"type": "object", "properties": {"a": {"maximum": 1e400}}}}}]
+    }"#;
+
+    let body = Gemini
+        .request(body.as_bytes(), MODEL)
+        .unwrap()
+        .body
+        .to_string();
+
+    for expected in [
+        r#""args":{"a":[12345678901234567890123,18446744073709551616,1e+2,1.10]}"#,
+        r#"{"maximum":1e+400}"#,
+    ] {
+        assert!(body.contains(expected), "{body}");
+    }
+}
+
+#[test]
+fn schemes_are_read_in_either_case() {
+    for (url, kind) in [
+        ("HTTPS://host/a.png", "fileData"),
+        ("Data:image/png;Base64,AA==", "inlineData"),
+    ] {
+        let part = json!({"type": "image_url", "image_url": {"url": url}});
+        let body = json!({"messages": [{"role": "user", "content": [part]}]});
+
+        let body = Gemini
+            .request(body.to_string().as_bytes(), MODEL)
+            .unwrap()
+            .body;
+
+        assert!(
+            body["contents"][0]["parts"][0].get(kind).is_some(),
+            "{body}"
+        );
+    }
 }
