@@ -41,18 +41,18 @@ impl Diagnostics {
     }
 
     /// Returns each finding of this severity as one line with its place, for logs.
-    pub fn lines(&self, severity: Severity, source: &Source) -> Vec<String> {
+    pub fn lines(&self, severity: Severity, source: &Source) -> impl Iterator<Item = String> {
         let path = source.path().display();
-        let findings = self.iter().filter(|finding| finding.severity == severity);
-        findings
-            .map(|finding| match &finding.span {
-                Some(span) => {
-                    let (line, column) = source.position(span.start);
-                    format!("{path}:{line}:{column}: {}", finding.message)
-                }
-                None => format!("{path}: {}", finding.message),
-            })
-            .collect()
+        let findings = self
+            .iter()
+            .filter(move |finding| finding.severity == severity);
+        findings.map(move |finding| match &finding.span {
+            Some(span) => {
+                let (line, column) = source.position(span.start);
+                format!("{path}:{line}:{column}: {}", finding.message)
+            }
+            None => format!("{path}: {}", finding.message),
+        })
     }
 
     /// Returns one finding as a terminal shows it. Only its own line is drawn, so the renderer gets
