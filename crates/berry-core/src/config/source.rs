@@ -21,7 +21,7 @@ pub struct Source {
     path: PathBuf,
     text: String,
     /// Where each line but the first begins: a file can have a finding on each of them.
-    starts: Vec<usize>,
+    starts: Box<[usize]>,
     is_public: bool,
 }
 
