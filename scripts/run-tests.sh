@@ -2,14 +2,14 @@
 # Runs every check, in sections, and stops at the first that fails. Installs what it needs (see dev-setup.sh).
 #
 #   run-tests.sh               everything
-#   run-tests.sh SECTION…      only these: format spelling size scripts dependencies lints tests docs benches sdk demo
+#   run-tests.sh SECTION…      only these: format spelling size scripts dependencies lints tests docs benches sdk demo soak
 #   run-tests.sh --coverage    prints the line coverage of the Rust tests: a figure to read, not a gate
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
 
-readonly SECTIONS=(format spelling size scripts dependencies lints tests docs benches sdk demo)
+readonly SECTIONS=(format spelling size scripts dependencies lints tests docs benches sdk demo soak)
 # A file that is longer has two ideas in it.
 readonly MOST_LINES=500
 
@@ -53,6 +53,9 @@ check_sdk() {
     python3 tests/sdk/stand.py pytest -q tests/sdk/python
     python3 tests/sdk/stand.py node --test --test-reporter=spec tests/sdk/node/*.test.mjs
 }
+
+# What must hold under faults, reloads and aborts, for a minute.
+check_soak() { build_binaries; scripts/soak.sh 60; }
 
 # The demo of run.sh does what it prints; the documents' commands and configurations work.
 check_demo() {

@@ -20,6 +20,7 @@ use crate::memory::{self, Memory};
 use crate::reload::{self, Affected, Reloader, Reloads};
 use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
+use crate::supervisor;
 use crate::tasks::Tasks;
 use crate::telemetry::{Logs, loss};
 use crate::tls;
@@ -200,11 +201,14 @@ impl App {
         tasks.spawn(memory::watch(watched, tasks.stopping().clone()));
         let losses = gateway.losses.clone();
         tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
+        tasks.spawn(supervisor::live());
+        supervisor::ready();
         let serving = server.run();
         tokio::pin!(serving);
         let drained = tokio::select! {
             drained = &mut serving => drained,
             () = shutdown => {
+                supervisor::stopping();
                 tasks.stopping().cancel();
                 serving.await
             }

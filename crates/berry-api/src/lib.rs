@@ -26,6 +26,7 @@ mod router;
 mod routes;
 mod server;
 mod snapshots;
+mod supervisor;
 mod tasks;
 pub mod telemetry;
 pub mod tls;

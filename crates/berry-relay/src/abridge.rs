@@ -13,7 +13,7 @@ use crate::json;
 /// The longest value that is copied; a usage with all its details has a third of it.
 const LONGEST_VALUE: usize = 1024;
 /// The longest copy. An object within the object that would exceed it becomes `{}` too.
-const LONGEST_COPY: usize = 32 * 1024;
+const LONGEST_COPY: usize = 16 * 1024;
 
 /// What a value that is left out becomes.
 const LEFT_OUT: &[u8] = b"{}";

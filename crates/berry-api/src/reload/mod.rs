@@ -31,6 +31,7 @@ use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
 use crate::exposure;
 use crate::gateway::Gateway;
+use crate::supervisor;
 use crate::telemetry::{LogError, LogFile};
 use crate::tls;
 pub(crate) use watch::Watch;
@@ -239,7 +240,10 @@ impl Reloader {
                 () = self.watch.settled() => Request::of_file(),
                 () = passed(self.empty_until) => Request::of_file(),
             };
-            let Some(outcome) = self.reload(request.trigger).await else {
+            supervisor::reloading();
+            let outcome = self.reload(request.trigger).await;
+            supervisor::ready();
+            let Some(outcome) = outcome else {
                 continue;
             };
             if let Err(error) = &outcome {

@@ -38,6 +38,7 @@ use crate::server::activity::{Activity, CountedBody};
 pub(crate) use crate::server::seat::Seat;
 use crate::server::seat::{Seats, Taken};
 use crate::server::socket::{ClientWaits, Reset, Socket};
+use crate::supervisor;
 use crate::tasks::Tasks;
 use crate::telemetry::gauge::Held;
 
@@ -54,11 +55,18 @@ const HTTP2_STREAMS: u32 = 1000;
 /// Out of file descriptors or the like: trying again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Binds the address.
+/// A connection that was accepted just before a drain may be about to send its request: closing it at
+/// once would lose that.
+const FIRST_WORDS: Duration = Duration::from_millis(200);
+
+/// Binds the address, unless a listening socket was handed over.
 ///
 /// # Errors
 /// The address is taken, or not ours.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    if let Some(listener) = supervisor::inherited()? {
+        return TcpListener::from_std(listener);
+    }
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -149,7 +157,13 @@ impl Server {
         drop(listener);
         let grace = gateway.snapshot().config.settings.shutdown_grace;
         info!(grace_seconds = grace.as_secs(), "draining");
-        timeout(grace, graceful.shutdown()).await.is_ok()
+        let drained = async {
+            if graceful.count() > 0 {
+                sleep(FIRST_WORDS).await;
+            }
+            graceful.shutdown().await;
+        };
+        timeout(grace, drained).await.is_ok()
     }
 }
 

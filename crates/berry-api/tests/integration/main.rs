@@ -126,6 +126,9 @@ mod smart_ai;
 /// Streams of events: byte for byte, and how they break.
 #[cfg(test)]
 mod stream;
+/// What a service manager sees, and hands over.
+#[cfg(test)]
+mod supervisor;
 /// What the tests are written with.
 #[cfg(test)]
 mod support;

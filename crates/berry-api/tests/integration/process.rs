@@ -132,6 +132,31 @@ async fn a_hangup_reloads_and_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_storm_of_hangups_disturbs_no_request() {
+    let (folder, _upstream) = folder().await;
+    let mut process = Process::start(folder.path(), &[], &[]).await;
+    let address = process.address();
+    let mut asking = JoinSet::new();
+    for _ in 0..4 {
+        asking.spawn(async move {
+            let mut client = Client::connect(address).await;
+            for _ in 0..50 {
+                let answer = client.send(chat(hello().to_string())).await;
+                assert_eq!(answer.status, 200);
+            }
+        });
+    }
+
+    for _ in 0..100 {
+        process.signal("HUP").await;
+    }
+    within(asking.join_all()).await;
+    process.signal("TERM").await;
+
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
 async fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
     let (folder, _upstream) = folder().await;
 

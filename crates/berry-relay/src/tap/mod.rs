@@ -23,7 +23,7 @@ pub(crate) enum Grammar {
     Responses,
     /// Something else: every event is content, and the end of the body its end.
     Other,
-    /// What is stored: it may well describe an error.
+    /// What is stored: it has an id, and may well describe an error.
     Stored,
 }
 
@@ -120,7 +120,8 @@ impl Tap {
         let scanned = std::str::from_utf8(body).is_ok() && parts.scan(body).is_ok();
         if !scanned {
             self.failure = Some(StreamFailure::Garbage);
-        } else if parts.error.is_some() && self.grammar != Grammar::Stored {
+        } else if parts.error.is_some() && !(self.grammar == Grammar::Stored && parts.id.is_some())
+        {
             self.failure = Some(StreamFailure::Error);
         } else {
             self.content = true;

@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -106,6 +107,15 @@ impl Process {
     pub(crate) async fn start_after(preparation: &str, folder: &Path) -> Self {
         let script = format!("{preparation} && exec '{BINARY}'");
         Self::listening(command("/bin/sh", folder, &["-c", &script], &USUAL)).await
+    }
+
+    /// The same, with a listening socket that is handed over as systemd does.
+    pub(crate) async fn start_on(socket: &std::net::TcpListener, folder: &Path) -> Self {
+        let script = format!("exec 3<&0 </dev/null && LISTEN_FDS=1 LISTEN_PID=$$ exec '{BINARY}'");
+        let mut command = command("/bin/sh", folder, &["-c", &script], &USUAL);
+        let socket = socket.try_clone().expect("a descriptor");
+        command.stdin(Stdio::from(OwnedFd::from(socket)));
+        Self::listening(command).await
     }
 
     async fn listening(mut command: Command) -> Self {
