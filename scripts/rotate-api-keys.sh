@@ -33,12 +33,12 @@ cli() {
     fi
 }
 
-# Prints the users of the file that have a token of their own there, one a line.
+# Prints the users of the file that have a token there and not in a variable, one a line.
 users_with_tokens() {
     awk '
         /^[[:space:]]*\[/ { user = "" }
         /^[[:space:]]*\[users\.[^].]+\]/ { user = $0; sub(/^[[:space:]]*\[users\.["\047]?/, "", user); sub(/["\047]?\].*/, "", user) }
-        user != "" && /^[[:space:]]*token(_sha256)?[[:space:]]*=/ { print user }
+        user != "" && /^[[:space:]]*token(_sha256)?[[:space:]]*=/ && !/=[[:space:]]*["\047][$][{]/ { print user }
     ' "$file"
 }
 

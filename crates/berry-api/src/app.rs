@@ -95,7 +95,12 @@ impl App {
             seed,
         } = options;
         let tls = tls::load(&config, &source).map_err(|findings| {
-            StartError::Tls(findings.lines(Severity::Error, &source).join("; "))
+            StartError::Tls(
+                findings
+                    .lines(Severity::Error, &source)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )
         })?;
         let audit = audit::open(config.settings.audit_log.as_deref())?;
         let audit = Audit::begin(audit).map_err(StartError::Thread)?;

@@ -42,17 +42,45 @@ impl Checked {
     pub(crate) fn report(self, out: &mut impl Write) -> anyhow::Result<()> {
         let Loaded { config, warnings } = self.loaded.linted(&self.source);
         let rendered = warnings.render(&self.source, is_colored());
-        write!(io::stderr(), "{rendered}")?;
+        unless_gone(io::stderr().write_all(rendered.as_bytes()))?;
         let registry = Registry::new(Events::to(|_| {}));
         let config = Snapshot::compile(Arc::new(config), &registry, None)?.config;
-        writeln!(out, "✅ Configuration is valid")?;
-        writeln!(out, "  - {} providers configured", config.providers.len())?;
-        writeln!(out, "  - {} models configured", config.models.len())?;
-        writeln!(out, "  - {} users configured", config.users.len())?;
-        Ok(())
+        let result = format!(
+            "✅ Configuration is valid\n  - {} providers configured\n  - {} models configured\n  \
+             - {} users configured\n",
+            config.providers.len(),
+            config.models.len(),
+            config.users.len()
+        );
+        Ok(unless_gone(out.write_all(result.as_bytes()))?)
+    }
+}
+
+/// Takes a reader that is gone for one that has read enough, as `grep -q` has.
+fn unless_gone(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 
 fn is_colored() -> bool {
     io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_does_not_change_the_verdict() {
+        let source = Source::new("config.toml", "");
+        let loaded = Names::collect().parse(&source, &|_| None).unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        drop(reader);
+
+        let reported = Checked { loaded, source }.report(&mut writer);
+
+        assert!(reported.is_ok(), "{reported:?}");
+    }
 }

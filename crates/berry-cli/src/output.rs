@@ -1,7 +1,8 @@
 //! What the commands print, and where.
 //!
 //! The only place that prints. Lines are flushed at once, because whoever started a command reads
-//! them through a pipe; a reader that is gone is an error on stdout, and nobody to tell on stderr.
+//! them through a pipe. A reader that is gone has read enough, as `grep -q` has: what a command comes
+//! to does not depend on who listens.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -22,9 +23,7 @@ impl std::error::Error for Told {}
 
 /// Prints a result line to stdout.
 pub(crate) fn line(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+    print(format_args!("{text}\n"))
 }
 
 /// Prints a JSON value to stdout.
@@ -34,9 +33,15 @@ pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 /// Prints a text of several lines to stdout.
 pub(crate) fn text(text: &str) -> io::Result<()> {
+    print(format_args!("{text}"))
+}
+
+fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
+    match stdout.write_fmt(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
 }
 
 /// Rows whose cells stand below each other: numbers to the right, all else to the left.

@@ -9,9 +9,12 @@ mod watch;
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
+use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::successors;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use berry_core::config::{ConfigDiff, Severity, SourceError};
 use berry_core::{Diagnostics, Source};
@@ -20,6 +23,7 @@ use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -37,6 +41,8 @@ pub(crate) use watch::Watch;
 const WAITING: usize = 16;
 /// The most findings in one log line.
 const MOST_LOGGED: usize = 20;
+/// How long a file may be empty because it is being written.
+const LONGEST_EMPTY: Duration = Duration::from_secs(2);
 
 /// Who asked for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +85,10 @@ impl Findings {
 
     /// Returns each finding of this severity as a line, but not endlessly many.
     fn lines(&self, severity: Severity) -> Vec<String> {
-        let mut lines = self.diagnostics.lines(severity, &self.source);
-        let more = lines.len().saturating_sub(MOST_LOGGED);
-        if more > 0 {
-            lines.truncate(MOST_LOGGED);
+        let lines = self.diagnostics.lines(severity, &self.source);
+        let mut lines: Vec<_> = lines.take(MOST_LOGGED).collect();
+        let all = self.diagnostics.count(severity);
+        if let Some(more) = all.checked_sub(MOST_LOGGED).filter(|&more| more > 0) {
             lines.push(format!("and {more} more"));
         }
         lines
@@ -102,6 +108,9 @@ pub(crate) enum ReloadError {
     /// The file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] SourceError),
+    /// There is nothing in the file, which as it is would take every model away.
+    #[error("the file is empty: `{}`", .0.display())]
+    Empty(PathBuf),
     /// The file has errors, or changes what cannot change.
     #[error("{0}")]
     Invalid(Findings),
@@ -137,6 +146,16 @@ type Outcome = Result<Reloaded, ReloadError>;
 pub(crate) struct Request {
     trigger: Trigger,
     reply: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Request {
+    /// What the file itself asks for.
+    fn of_file() -> Self {
+        Self {
+            trigger: Trigger::File,
+            reply: None,
+        }
+    }
 }
 
 /// Asks for reloads.
@@ -191,6 +210,8 @@ pub(crate) struct Reloader {
     served: Source,
     /// What the file held when it was looked at last, good or bad.
     seen: u64,
+    /// Until when the file may be empty, if it is.
+    empty_until: Option<Instant>,
 }
 
 impl Reloader {
@@ -205,6 +226,7 @@ impl Reloader {
             requests,
             watch: Watch::begin(served.path()),
             seen: fingerprint(Ok(&served)),
+            empty_until: None,
             served,
         }
     }
@@ -215,10 +237,8 @@ impl Reloader {
             let request = tokio::select! {
                 () = stopping.cancelled() => return,
                 Some(request) = self.requests.recv() => request,
-                () = self.watch.settled() => Request {
-                    trigger: Trigger::File,
-                    reply: None,
-                },
+                () = self.watch.settled() => Request::of_file(),
+                () = passed(self.empty_until) => Request::of_file(),
             };
             supervisor::reloading();
             let outcome = self.reload(request.trigger).await;
@@ -250,11 +270,15 @@ impl Reloader {
         let read = spawn_blocking(|| Source::read(path)).await;
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let seen = fingerprint(read.as_ref());
-        if trigger == Trigger::File && (seen == self.seen || is_being_written(&read)) {
+        let is_empty = read.as_ref().is_ok_and(is_empty);
+        if trigger == Trigger::File && (seen == self.seen || is_empty && self.may_be_empty()) {
+            self.empty_until = self.empty_until.filter(|_| seen != self.seen);
             return None;
         }
+        self.empty_until = None;
         self.seen = seen;
         let outcome = match read {
+            Ok(source) if is_empty => Err(ReloadError::Empty(source.path().to_owned())),
             Ok(source) => self.apply(source, trigger).await,
             Err(error) => Err(error.into()),
         };
@@ -262,6 +286,12 @@ impl Reloader {
             self.affected.gateway.snapshots.refused();
         }
         Some(outcome)
+    }
+
+    /// Whether a file that is empty may be one that an editor has just truncated.
+    fn may_be_empty(&mut self) -> bool {
+        let now = Instant::now();
+        now < *self.empty_until.get_or_insert(now + LONGEST_EMPTY)
     }
 
     /// Opens the audit log anew where it is, whatever the configuration has become.
@@ -391,11 +421,17 @@ fn fingerprint(read: Result<&Source, &SourceError>) -> u64 {
     hasher.finish()
 }
 
-/// Whether the file is one that an editor has just truncated: it would be valid, and take every
-/// model away.
-fn is_being_written(read: &Result<Source, SourceError>) -> bool {
-    read.as_ref()
-        .is_ok_and(|source| source.text().trim().is_empty())
+/// Whether there is nothing in a file: it would be valid, and take every model away.
+fn is_empty(source: &Source) -> bool {
+    source.text().trim().is_empty()
+}
+
+/// Waits for a time, for ever where there is none.
+async fn passed(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
+    }
 }
 
 fn log(trigger: Trigger, outcome: &Outcome) {

@@ -244,6 +244,26 @@ async fn an_empty_file_is_one_that_is_being_written() {
 }
 
 #[tokio::test]
+async fn an_empty_file_is_refused_whoever_asks_for_it_and_once_where_nobody_does() {
+    let upstream = Upstream::start().await;
+    let served = Served::start(&over(&upstream));
+
+    let (status, answer) = served.reload("\n\n").await;
+    assert_eq!(status, 422);
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with("the file is empty: `/"), "{message}");
+    served.write(" ");
+    served.gateway.reckons("refused_reloads", 2).await;
+    let other = over(&upstream).settings("max_retries = 1");
+    served.write(&other.toml());
+    served.gateway.reckons("generation", 2).await;
+
+    let config = &served.gateway.get("/metrics").await.json()["config"];
+    assert_eq!(config["refused_reloads"], 2);
+    assert_eq!(served.gateway.chat(&hello()).await.status, 200);
+}
+
+#[tokio::test]
 async fn connections_are_used_on_where_the_way_to_a_provider_is_the_same() {
     let upstream = Upstream::start().await;
     let served = Served::start(&over(&upstream));

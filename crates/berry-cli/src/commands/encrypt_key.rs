@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -140,17 +141,22 @@ fn keys(source: &Source) -> anyhow::Result<Vec<Written>> {
     Ok(keys)
 }
 
-/// Puts this text in a file's place, for the same readers.
+/// Puts this text in a file's place, for the same owner and readers.
 fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let wrong = || format!("`{}` cannot be rewritten", path.display());
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut beside = NamedTempFile::new_in(folder).with_context(wrong)?;
     beside.write_all(text.as_bytes()).with_context(wrong)?;
     beside.as_file().sync_all().with_context(wrong)?;
-    let permissions = fs::metadata(path).with_context(wrong)?.permissions();
+    let (old, new) = (fs::metadata(path), beside.as_file().metadata());
+    let (old, new) = (old.with_context(wrong)?, new.with_context(wrong)?);
+    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+        fchown(&beside, Some(old.uid()), Some(old.gid()))
+            .with_context(|| format!("`{}` would get another owner or group", path.display()))?;
+    }
     beside
         .as_file()
-        .set_permissions(permissions)
+        .set_permissions(old.permissions())
         .with_context(wrong)?;
     beside.persist(path).with_context(wrong)?;
     Ok(())

@@ -128,3 +128,16 @@ fn a_file_with_secrets_that_everybody_can_read_is_warned_about() {
     assert!(public.stderr.contains(warning), "{}", public.stderr);
     assert_eq!(public.code, Some(0));
 }
+
+#[test]
+fn a_reader_that_is_gone_does_not_change_the_verdict() {
+    let good = Desk::with("[users.ada]\ntoken = \"token-of-ada-0123456789\"\n");
+    let bad = Desk::with("[users.ada]\n");
+    let json = ["validate-config", "--format", "json"];
+
+    let (code, said) = good.run_unread(&["validate-config"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("error"), "{said}");
+    assert_eq!(good.run_unread(&json), (Some(0), String::new()));
+    assert_eq!(bad.run_unread(&json), (Some(1), String::new()));
+}

@@ -1,5 +1,8 @@
 //! Keys that a file holds encrypted.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown};
+
 use crate::support::{Desk, MockUpstream};
 
 const KEY: &str = "sk-canary-0123456789";
@@ -106,4 +109,26 @@ fn with_the_wrong_key_nothing_is_overwritten() {
         refused.stderr
     );
     assert_eq!(desk.read("config.toml"), before);
+}
+
+#[test]
+fn a_file_of_another_owner_stays_theirs() {
+    let desk = Desk::with(&config("localhost", "api_key = 'sk-canary'"));
+    let path = desk.0.path().join("config.toml");
+    if chown(&path, Some(4321), Some(4322)).is_err() {
+        // Only root can give files away, and so take them.
+        return;
+    }
+    let master = master_key(&desk);
+
+    let environment = [("BERRY_MASTER_KEY", master.as_str())];
+    let done = desk.run_with(&["encrypt-key", "--in-place"], &environment, "");
+
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let file = fs::metadata(&path).unwrap();
+    assert_eq!(
+        (file.uid(), file.gid(), file.mode() & 0o777),
+        (4321, 4322, 0o600)
+    );
+    assert!(desk.read("config.toml").contains("enc:v1:"));
 }

@@ -121,6 +121,11 @@ fn where_anything_is_wrong_nothing_changes() {
         (CONFIG, &["everything"], "say `tokens` or `keys`"),
         (CONFIG, &["-c", "none.toml", "tokens"], "no file at"),
         ("[users]\n", &["tokens"], "no user"),
+        (
+            "[users.zoe]\ntoken = \"${TOKEN}\"\n",
+            &["tokens"],
+            "no user",
+        ),
         (&CONFIG.replace("max_retries", "x"), &["tokens"], "`x`"),
     ] {
         let desk = Desk::with(config);

@@ -133,6 +133,21 @@ impl Desk {
         self.run_with(arguments, &[], "")
     }
 
+    /// Runs a command whose stdout nobody reads; returns its code and what it says of that.
+    pub(crate) fn run_unread(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(BINARY)
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env_clear()
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    }
+
     /// Runs a command with these variables and this text on stdin.
     pub(crate) fn run_with(
         &self,

@@ -90,12 +90,12 @@ impl Diagnostics {
         self.secrets.push(span);
     }
 
-    /// Takes over findings that have no place or one that `holds`, and all that is secret.
-    pub(super) fn extend(&mut self, others: Self, holds: impl Fn(&Range<usize>) -> bool) {
+    /// Takes over findings whose place `holds`, and all that is secret.
+    pub(super) fn extend(&mut self, others: Self, holds: impl Fn(Option<&Range<usize>>) -> bool) {
         let kept = others
             .findings
             .into_iter()
-            .filter(|other| other.span.as_ref().is_none_or(&holds));
+            .filter(|other| holds(other.span.as_ref()));
         self.findings.extend(kept);
         self.secrets.extend(others.secrets);
     }

@@ -207,7 +207,8 @@ table! {
         api_key: Secret,
         /// The upstream models it offers; empty = not checked.
         models: Vec<String>,
-        /// Headers sent with every request and probe; they may override `Authorization`.
+        /// Headers sent with every request and probe, each value as it is or as `${NAME}`; they may
+        /// override `Authorization`.
         headers: Named<Secret>,
         /// Whether it gets requests and probes.
         enabled: bool,
@@ -279,7 +280,7 @@ table! {
     UserFile {
         /// The name for people; without it the id.
         name: String,
-        /// The token; at least 16 characters.
+        /// The token, at least 16 characters, or `${NAME}` for an environment variable.
         token: Secret,
         /// The SHA-256 digest of the token as 64 hexadecimal digits, in place of `token`.
         token_sha256: Secret,

@@ -175,7 +175,8 @@ impl<'a> Lint<'a> {
         if everybody.clone().next().is_none() {
             return;
         }
-        for model in self.served() {
+        // A model whose providers are disabled is warned about wherever a file is read.
+        for model in self.served().filter(|model| active(model).next().is_some()) {
             let key = model.key.as_str();
             let users = || everybody.clone().filter(|user| user.may_use(model));
             let may = |backend: &&Backend| users().any(|user| user.may_use_backend(&backend.tags));
@@ -204,12 +205,13 @@ impl<'a> Lint<'a> {
             if self.config.models.is_empty() {
                 return;
             }
-            if allowed.peek().is_none() {
+            let is_idle = allowed.peek().is_none();
+            let mut backends = allowed.flat_map(|model| active(model)).peekable();
+            if is_idle {
                 let message = format!("user `{id}` may use no model that is served");
                 self.warn(&["users", id, "allowed_models"], message, None);
-            } else if !allowed
-                .flat_map(|model| active(model))
-                .any(|backend| user.may_use_backend(&backend.tags))
+            } else if backends.peek().is_some()
+                && !backends.any(|backend| user.may_use_backend(&backend.tags))
             {
                 let message = format!("the tags of user `{id}` match no backend");
                 let help = "every request is answered with 403 `no_backend_for_user`";
@@ -224,7 +226,7 @@ impl<'a> Lint<'a> {
             let unknown: Vec<_> = active(model)
                 .filter(|backend| !is_known(&backend.prices))
                 .collect();
-            if unknown.len() == active(model).count() {
+            if !unknown.is_empty() && unknown.len() == active(model).count() {
                 let message = format!("model `{key}` goes by prices, and no backend of it has one");
                 let help = "write `input_price` and `output_price`, or `request_price`";
                 self.warn(&["models", key, "backends"], message, Some(help));

@@ -106,12 +106,12 @@ impl Config {
             }
             .config(&file);
             pending::warn(tree, &mut judged);
-            if source.is_public() && !judged.secrets.is_empty() {
-                let message = "every user of this machine can read the keys and tokens in the file";
-                let finding = Diagnostic::warning(message);
-                judged.push(finding.help("take that right away: `chmod o-r` and the file's name"));
-            }
-            findings.extend(judged, |span| !parsed.is_guess(span));
+            findings.extend(judged, |place| !parsed.is_guess(place));
+        }
+        if source.is_public() && !findings.secrets.is_empty() {
+            let message = "every user of this machine can read the keys and tokens in the file";
+            let finding = Diagnostic::warning(message);
+            findings.push(finding.help("take that right away: `chmod o-r` and the file's name"));
         }
         findings.sort();
         if findings.has_errors() {

@@ -2,8 +2,6 @@
 //!
 //! Bytes that are secret are shown as `*`, because findings go to logs and to administrators.
 
-use std::ops::Range;
-
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -32,59 +30,28 @@ impl Diagnostics {
         } else {
             Renderer::plain()
         };
+        let shown = self.concealed(source.text());
         let mut page = String::new();
         for finding in self {
-            page.push_str(&self.render_one(finding, source, &renderer));
+            page.push_str(&render_one(finding, source, &shown, &renderer));
             page.push_str("\n\n");
         }
         page + &self.summary() + "\n"
     }
 
     /// Returns each finding of this severity as one line with its place, for logs.
-    pub fn lines(&self, severity: Severity, source: &Source) -> Vec<String> {
+    pub fn lines(&self, severity: Severity, source: &Source) -> impl Iterator<Item = String> {
         let path = source.path().display();
-        let findings = self.iter().filter(|finding| finding.severity == severity);
-        findings
-            .map(|finding| match &finding.span {
-                Some(span) => {
-                    let (line, column) = source.position(span.start);
-                    format!("{path}:{line}:{column}: {}", finding.message)
-                }
-                None => format!("{path}: {}", finding.message),
-            })
-            .collect()
-    }
-
-    /// Returns one finding as a terminal shows it. Only its own line is drawn, so the renderer gets
-    /// only that, and many findings in a large file cost no more than they must.
-    fn render_one(&self, finding: &Diagnostic, source: &Source, renderer: &Renderer) -> String {
-        let level = match finding.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Warning => Level::WARNING,
-        };
-        let path = source.path().to_string_lossy();
-        let title = level.primary_title(&*finding.message);
-        let group = match &finding.span {
+        let findings = self
+            .iter()
+            .filter(move |finding| finding.severity == severity);
+        findings.map(move |finding| match &finding.span {
             Some(span) => {
-                let line = source.line(span.start);
-                let (number, _) = source.position(line.start);
-                let text = self.concealed(source.text(), line.clone());
-                // The parser may point into the midst of a character.
-                let start = text.floor_char_boundary(span.start - line.start);
-                let end = text.ceil_char_boundary(span.end.min(line.end) - line.start);
-                let snippet = Snippet::source(text)
-                    .line_start(number)
-                    .path(&*path)
-                    .annotation(AnnotationKind::Primary.span(start..end.max(start)));
-                title.element(snippet)
+                let (line, column) = source.position(span.start);
+                format!("{path}:{line}:{column}: {}", finding.message)
             }
-            None => title.element(Origin::path(&*path).line(1).char_column(1)),
-        };
-        let group = match &finding.help {
-            Some(help) => group.element(Level::HELP.message(&**help)),
-            None => group,
-        };
-        renderer.render(&[group])
+            None => format!("{path}: {}", finding.message),
+        })
     }
 
     /// Returns the findings as a JSON array of objects with `severity`, `message`, `path`, `line`,
@@ -127,13 +94,12 @@ impl Diagnostics {
         format!("{}{verdict}", counts.join(", "))
     }
 
-    /// Returns a line with every secret in it overwritten, byte for byte, so that places stay right.
-    fn concealed(&self, text: &str, line: Range<usize>) -> String {
-        let mut bytes = text.as_bytes()[line.clone()].to_vec();
+    /// Returns a text with every secret in it overwritten, byte for byte, so that places stay right.
+    fn concealed(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
         for secret in &self.secrets {
-            let start = secret.start.clamp(line.start, line.end) - line.start;
-            let end = secret.end.clamp(line.start, line.end) - line.start;
-            if let Some(hidden) = bytes.get_mut(start..end) {
+            let end = secret.end.min(bytes.len());
+            if let Some(hidden) = bytes.get_mut(secret.start..end) {
                 hidden
                     .iter_mut()
                     .filter(|byte| !is_frame(**byte))
@@ -143,6 +109,39 @@ impl Diagnostics {
         // Secrets are whole values, and what replaces them is ASCII.
         String::from_utf8(bytes).unwrap_or_default()
     }
+}
+
+/// Returns one finding as a terminal shows it; `shown` is the source's text without its secrets. Only
+/// the finding's own line is drawn, so the renderer gets only that, and many findings in a large file
+/// cost no more than they must.
+fn render_one(finding: &Diagnostic, source: &Source, shown: &str, renderer: &Renderer) -> String {
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let path = source.path().to_string_lossy();
+    let title = level.primary_title(&*finding.message);
+    let group = match &finding.span {
+        Some(span) => {
+            let line = source.line(span.start);
+            let (number, _) = source.position(line.start);
+            let text = shown.get(line.clone()).unwrap_or_default();
+            // The parser may point into the midst of a character.
+            let start = text.floor_char_boundary(span.start - line.start);
+            let end = text.ceil_char_boundary(span.end.min(line.end) - line.start);
+            let snippet = Snippet::source(text)
+                .line_start(number)
+                .path(&*path)
+                .annotation(AnnotationKind::Primary.span(start..end.max(start)));
+            title.element(snippet)
+        }
+        None => title.element(Origin::path(&*path).line(1).char_column(1)),
+    };
+    let group = match &finding.help {
+        Some(help) => group.element(Level::HELP.message(&**help)),
+        None => group,
+    };
+    renderer.render(&[group])
 }
 
 /// Whether a byte of a concealed value only gives it its form.

@@ -3,7 +3,7 @@
 //! Every way in which [`Source::read`] can find a file unreadable is one clear line. Files that the
 //! text names are never read in this crate; resolving it only makes sure that some are there.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,8 @@ const READ_BY_OTHERS: u32 = 0o004;
 pub struct Source {
     path: PathBuf,
     text: String,
+    /// Where each line but the first begins: a file can have a finding on each of them.
+    starts: Box<[usize]>,
     is_public: bool,
 }
 
@@ -32,6 +34,9 @@ pub enum SourceError {
     /// It is a directory.
     #[error("`{}` is a directory, not a configuration file", .0.display())]
     Directory(PathBuf),
+    /// It is a pipe, a socket or a device.
+    #[error("`{}` is a pipe or a device, not a configuration file", .0.display())]
+    Special(PathBuf),
     /// The system refused to read it.
     #[error("configuration file `{}` cannot be read", path.display())]
     Unreadable {
@@ -60,20 +65,7 @@ impl Source {
     /// Says why the file's text cannot be had.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let path = path.into();
-        let (bytes, is_public) = match read_bounded(&path) {
-            Ok(read) => read,
-            Err(error) => {
-                return Err(match error.kind() {
-                    io::ErrorKind::NotFound => SourceError::Missing(path),
-                    io::ErrorKind::IsADirectory => SourceError::Directory(path),
-                    io::ErrorKind::FileTooLarge => SourceError::TooLarge(path),
-                    _ => SourceError::Unreadable {
-                        path,
-                        source: error,
-                    },
-                });
-            }
-        };
+        let (bytes, is_public) = read_bounded(&path)?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self {
                 is_public,
@@ -95,6 +87,7 @@ impl Source {
         }
         Self {
             path: path.into(),
+            starts: text.match_indices('\n').map(|(end, _)| end + 1).collect(),
             text,
             is_public: false,
         }
@@ -117,20 +110,23 @@ impl Source {
 
     /// Returns the line on which a byte is, without its end.
     pub(super) fn line(&self, offset: usize) -> Range<usize> {
-        let offset = self.text.floor_char_boundary(offset);
-        let start = self.text[..offset]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1);
+        let (_, start) = self.number_and_start(offset);
         let length = self.text[start..].lines().next().map_or(0, str::len);
         start..start + length
     }
 
     /// Returns the line and the column of a byte, both counted from 1, columns in characters.
     pub fn position(&self, offset: usize) -> (usize, usize) {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = 1 + before.bytes().filter(|&byte| byte == b'\n').count();
-        (line, 1 + before[line_start..].chars().count())
+        let offset = self.text.floor_char_boundary(offset);
+        let (line, start) = self.number_and_start(offset);
+        (line, 1 + self.text[start..offset].chars().count())
+    }
+
+    /// Returns the number of the line on which a byte is, counted from 1, and where it begins.
+    fn number_and_start(&self, offset: usize) -> (usize, usize) {
+        let begun = self.starts.partition_point(|&start| start <= offset);
+        let last = begun.checked_sub(1).and_then(|last| self.starts.get(last));
+        (1 + begun, last.copied().unwrap_or(0))
     }
 }
 
@@ -143,18 +139,29 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// Returns a file's bytes and whether everybody can read them, or why not, with the two kinds of
-/// error that are ours to tell.
-fn read_bounded(path: &Path) -> io::Result<(Vec<u8>, bool)> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
+/// Returns a file's bytes and whether everybody can read them.
+fn read_bounded(path: &Path) -> Result<(Vec<u8>, bool), SourceError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => SourceError::Missing(path.to_owned()),
+        _ => SourceError::Unreadable {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    // Opening a pipe would wait for its other end, and a device may have no end.
+    let metadata = fs::metadata(path).map_err(refused)?;
     if metadata.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
+        return Err(SourceError::Directory(path.to_owned()));
     }
+    if !metadata.is_file() {
+        return Err(SourceError::Special(path.to_owned()));
+    }
+    let file = File::open(path).map_err(refused)?;
     let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(refused)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::ErrorKind::FileTooLarge.into());
+        return Err(SourceError::TooLarge(path.to_owned()));
     }
     Ok((bytes, metadata.mode() & READ_BY_OTHERS != 0))
 }
@@ -165,7 +172,7 @@ mod tests {
 
     fn written(bytes: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), bytes).unwrap();
+        fs::write(file.path(), bytes).unwrap();
         file
     }
 
@@ -186,6 +193,18 @@ mod tests {
         ));
         let missing = Source::read(folder.path().join("config.toml"));
         assert!(matches!(missing, Err(SourceError::Missing(_))));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("config.toml");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+
+        for path in [&*socket, Path::new("/dev/zero")] {
+            let read = Source::read(path);
+            assert!(matches!(read, Err(SourceError::Special(_))), "{read:?}");
+        }
     }
 
     #[test]

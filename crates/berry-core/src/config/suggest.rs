@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 /// The longest list of names that is worth printing in place of a guess.
-const LONGEST_LIST: usize = 12;
+const LONGEST_LIST: usize = 14;
+
+/// The shortest word that may stand for a longer one of which it is a part.
+const SHORTEST_PART: usize = 3;
 
 /// Returns the help for an unknown `word`: the nearest of the known ones, or all of them when none
 /// is near and they are few.
@@ -11,7 +14,7 @@ pub(super) fn help<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> Option<String> {
-    match nearest(word, known.clone()) {
+    match nearest(word, known.clone()).or_else(|| longer(word, known.clone())) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None => list(known).map(|list| format!("expected {list}")),
     }
@@ -31,6 +34,24 @@ fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
         .filter(|&(distance, _)| distance <= tolerated)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, near)| near)
+}
+
+/// Returns the shortest known word that lacks nothing but words before or after `word`: `base_url`
+/// for `url`, `timeout_seconds` for `timeout`.
+fn longer<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let is_part = |long: &&str| {
+        let long = long.to_lowercase();
+        let rest = long
+            .strip_prefix(&*word)
+            .map(|rest| rest.starts_with(['_', '-']));
+        let front = long
+            .strip_suffix(&*word)
+            .map(|front| front.ends_with(['_', '-']));
+        rest == Some(true) || front == Some(true)
+    };
+    let known = known.into_iter().filter(|_| word.len() >= SHORTEST_PART);
+    known.filter(is_part).min_by_key(|long| long.len())
 }
 
 /// Returns "`a`, `b` or `c`", unless there are none or too many.
@@ -64,6 +85,27 @@ mod tests {
 
         assert_eq!(help("opnai", known).unwrap(), "did you mean `openai`?");
         assert_eq!(help("Cluade", known).unwrap(), "did you mean `claude`?");
+    }
+
+    #[test]
+    fn a_word_that_lacks_its_first_or_last_part_finds_the_whole() {
+        let known = [
+            "max_retries",
+            "api_key",
+            "base_url",
+            "backend_type",
+            "timeout_seconds",
+        ];
+
+        for (word, whole) in [
+            ("key", "api_key"),
+            ("URL", "base_url"),
+            ("type", "backend_type"),
+            ("timeout", "timeout_seconds"),
+        ] {
+            assert_eq!(help(word, known), Some(format!("did you mean `{whole}`?")));
+        }
+        assert!(help("tries", known).unwrap().starts_with("expected"));
     }
 
     #[test]

@@ -41,11 +41,15 @@ pub(super) struct Parsed<'i> {
 }
 
 impl Parsed<'_> {
-    /// Whether a place is on a line whose value was only guessed.
-    pub(super) fn is_guess(&self, span: &Range<usize>) -> bool {
+    /// Whether a finding about this place is a guess: the line was not understood, or it is about
+    /// something missing that one of those lines may have.
+    pub(super) fn is_guess(&self, place: Option<&Range<usize>>) -> bool {
+        let has = |line: &Range<usize>, span: &Range<usize>| {
+            line.start <= span.start && span.start <= line.end
+        };
         self.broken
             .iter()
-            .any(|line| line.start <= span.start && span.start <= line.end)
+            .any(|line| place.is_none_or(|span| has(line, span)))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod model;
 mod provider;
+mod secret;
 mod server;
 mod settings;
 mod user;

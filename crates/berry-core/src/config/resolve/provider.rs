@@ -9,11 +9,12 @@ use std::sync::Arc;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use toml::Spanned;
 
+use super::secret::Role;
 use super::{Resolver, unavailable};
-use crate::config::diagnostic::{Diagnostic, Severity};
+use crate::config::diagnostic::Diagnostic;
 use crate::config::file::ProviderFile;
 use crate::config::provider::{HttpVersion, Provider, ResponseTimeout};
-use crate::config::reader::{Field, variable};
+use crate::config::reader::Field;
 use crate::config::sealed::{self, MasterKey, SealError};
 use crate::config::settings::Settings;
 use crate::config::table::{Entry, Named};
@@ -29,9 +30,6 @@ const AZURE_PROTOCOL: &str = "azure";
 
 /// The end of the names of Azure's hosts.
 const AZURE_HOST: &str = ".openai.azure.com";
-
-/// What keys in examples have in them, and real ones do not.
-const PLACEHOLDERS: [&str; 6] = ["your-", "your_", "xxxx", "changeme", "replace-me", "put-"];
 
 /// Headers that are the connection's own, and would break it if they were configured.
 const FRAMING: [HeaderName; 6] = [
@@ -113,7 +111,7 @@ impl Resolver<'_> {
     ) -> Option<Provider> {
         let enabled = file.enabled.or(true);
         let id = self.name("a provider's id", key, ProviderName::parse);
-        let headers = self.headers(key.get_ref(), &file.headers);
+        let headers = self.headers(key.get_ref(), &file.headers, enabled);
         let api_key = self.api_key(key.get_ref(), file, enabled);
         let protocol = self.protocol(file);
         self.check_http_version(key.get_ref(), file);
@@ -238,34 +236,24 @@ impl Resolver<'_> {
         );
     }
 
-    /// Resolves the key, which may be the name of an environment variable; `None` when it was
-    /// reported. The key of a disabled provider is not checked.
+    /// Resolves the key; `None` when it was reported. The key of a disabled provider is not checked.
     fn api_key(&mut self, id: &str, file: &ProviderFile, enabled: bool) -> Option<Secret> {
         let written = match &file.api_key {
             Field::Absent => return Some(Secret::default()),
             Field::Refused => return None,
             Field::Given(written) => written,
         };
-        let name = variable(written.get_ref().expose());
-        let key = match name {
-            Some(name) => (self.environment)(name).map(|value| Secret::new(value.trim())),
-            None => Some(written.get_ref().clone()),
+        let role = Role {
+            noun: "key",
+            owner: &format!("provider `{id}`"),
+            is_needed: enabled,
         };
-        match (key, name) {
-            (Some(key), _) if enabled => {
-                let key = self.opened(id, written, key)?;
-                self.is_usable(id, written, &key).then_some(key)
-            }
-            (None, Some(name)) if enabled => {
-                let message = format!(
-                    "provider `{id}` takes its key from the environment variable `{name}`, which \
-                     is not set"
-                );
-                self.error(written.span(), message);
-                None
-            }
-            (key, _) => key.or(Some(Secret::default())),
+        let key = self.secret(role, written);
+        if !enabled {
+            return Some(key.unwrap_or_default());
         }
+        let key = self.opened(id, written, key?)?;
+        self.is_usable(role, written, &key).then_some(key)
     }
 
     /// Decrypts a key that is encrypted; `None` when it was reported.
@@ -288,30 +276,22 @@ impl Resolver<'_> {
             .ok()
     }
 
-    /// Whether a key can be used as it is; reports it when not.
-    fn is_usable(&mut self, id: &str, written: &Spanned<Secret>, key: &Secret) -> bool {
-        let text = key.expose();
-        let finding = if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            Diagnostic::error(format!(
-                "the key of provider `{id}` has white space or characters outside ASCII in it"
-            ))
-        } else if text.contains("${") {
-            Diagnostic::warning(format!("the key of provider `{id}` is taken literally"))
-                .help("an environment variable must be the whole value: `${NAME}`")
-        } else if let Some(word) = placeholder(text) {
-            Diagnostic::warning(format!(
-                "the key of provider `{id}` has `{word}` in it, as placeholders have"
-            ))
+    /// Whether a key can be used as it is; reports it when not, and when it is hardly meant.
+    fn is_usable(&mut self, role: Role<'_>, written: &Spanned<Secret>, key: &Secret) -> bool {
+        let is_usable = key.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if is_usable {
+            let _ = self.warn_if_literal(role, written, key)
+                || self.warn_if_placeholder(role, written, key);
         } else {
-            return true;
-        };
-        let is_error = finding.severity == Severity::Error;
-        self.findings.push(finding.at(written.span()));
-        !is_error
+            let message = format!("{role} has white space or characters outside ASCII in it");
+            self.error(written.span(), message);
+        }
+        is_usable
     }
 
     /// Resolves the headers; every value is marked as sensitive, since any may be a credential.
-    fn headers(&mut self, id: &str, table: &Field<Named<Secret>>) -> HeaderMap {
+    fn headers(&mut self, id: &str, table: &Field<Named<Secret>>, enabled: bool) -> HeaderMap {
+        let owner = format!("provider `{id}`");
         let mut headers = HeaderMap::new();
         for Entry { key, value } in table.value().map_or(&[][..], |table| &table.0) {
             let Ok(name) = HeaderName::from_bytes(key.get_ref().as_bytes()) else {
@@ -327,7 +307,20 @@ impl Resolver<'_> {
                 continue;
             }
             let Some(written) = value else { continue };
-            let Ok(mut value) = HeaderValue::from_str(written.get_ref().expose()) else {
+            let role = Role {
+                noun: &format!("header `{name}`"),
+                owner: &owner,
+                is_needed: enabled,
+            };
+            let Some(value) = self.secret(role, written) else {
+                continue;
+            };
+            let help = "take it from an environment variable: `${NAME}`";
+            if !self.is_open(role, written, &value, help) {
+                continue;
+            }
+            self.warn_if_literal(role, written, &value);
+            let Ok(mut value) = HeaderValue::from_str(value.expose()) else {
                 let message = format!("the value of `{name}` has characters a header cannot have");
                 self.error(written.span(), message);
                 continue;
@@ -347,12 +340,6 @@ fn has_credential(headers: &HeaderMap) -> bool {
     ["authorization", "x-api-key", "api-key", "x-goog-api-key"]
         .iter()
         .any(|name| headers.contains_key(*name))
-}
-
-/// Returns the word by which a key is seen to be a placeholder.
-fn placeholder(key: &str) -> Option<&'static str> {
-    let key = key.to_ascii_lowercase();
-    PLACEHOLDERS.into_iter().find(|word| key.contains(word))
 }
 
 /// Whether an address is called over TLS.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::Resolver;
+use super::secret::Role;
 use crate::auth::TokenDigest;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::file::{ModelFile, RateLimitFile, UserFile};
@@ -91,6 +92,11 @@ impl Resolver<'_> {
     /// Resolves the token, of which only the digest is kept.
     fn token(&mut self, key: &Spanned<String>, file: &UserFile) -> Option<TokenDigest> {
         let id = key.get_ref();
+        let role = Role {
+            noun: "token",
+            owner: &format!("user `{id}`"),
+            is_needed: file.enabled.or(true),
+        };
         match (&file.token, &file.token_sha256) {
             (Field::Absent, Field::Absent) => {
                 let finding = Diagnostic::error(format!("user `{id}` has no `token`"))
@@ -104,9 +110,14 @@ impl Resolver<'_> {
                 self.error(digest.span(), message);
                 None
             }
-            (Field::Given(token), Field::Absent) => self
-                .check_token(id, token)
-                .then(|| TokenDigest::of(token.get_ref().expose())),
+            (Field::Given(token), Field::Absent) => {
+                let Some(value) = self.secret(role, token) else {
+                    // Nobody is let in by the token of a disabled user, whatever it is.
+                    return (!role.is_needed).then(|| TokenDigest::of(token.get_ref().expose()));
+                };
+                self.check_token(role, token, &value)
+                    .then(|| TokenDigest::of(value.expose()))
+            }
             (Field::Absent, Field::Given(hex)) => {
                 let digest = TokenDigest::from_hex(hex.get_ref().expose());
                 if digest.is_none() {
@@ -123,34 +134,47 @@ impl Resolver<'_> {
     }
 
     /// Refuses a token that no request could carry, and warns about one that could be guessed.
-    fn check_token(&mut self, id: &str, token: &Spanned<Secret>) -> bool {
-        let text = token.get_ref().expose();
+    fn check_token(&mut self, role: Role<'_>, written: &Spanned<Secret>, token: &Secret) -> bool {
+        let text = token.expose();
         if text.is_empty() {
-            self.error(token.span(), format!("the token of user `{id}` is empty"));
+            self.error(written.span(), format!("{role} is empty"));
             return false;
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = format!(
-                "the token of user `{id}` has white space or characters outside ASCII in it"
-            );
-            self.error(token.span(), message);
+            let message = format!("{role} has white space or characters outside ASCII in it");
+            self.error(written.span(), message);
             return false;
         }
+        let help = "write its digest as `token_sha256`, as `berry-cli hash-token` prints it";
+        if !self.is_open(role, written, token, help) {
+            return false;
+        }
+        if !self.warn_if_literal(role, written, token)
+            && !self.warn_if_placeholder(role, written, token)
+        {
+            self.warn_if_weak(role, written, text);
+        }
+        true
+    }
+
+    /// Warns about a token that could be found by trying.
+    fn warn_if_weak(&mut self, role: Role<'_>, written: &Spanned<Secret>, text: &str) {
         let characters: BTreeSet<u8> = text.bytes().collect();
         let weakness = if text.len() < SHORTEST_GOOD_TOKEN {
             Some(format!("is shorter than {SHORTEST_GOOD_TOKEN} characters"))
         } else if characters.len() < FEWEST_GOOD_CHARACTERS {
             Some(format!("is made of {} characters only", characters.len()))
+        } else if is_counting(text) {
+            Some("is a sequence that anybody would try".to_owned())
         } else {
             None
         };
         if let Some(weakness) = weakness {
-            let message = format!("the token of user `{id}` {weakness}");
+            let message = format!("{role} {weakness}");
             let help = "use a long random one, such as `berry-cli generate-token` prints";
             self.findings
-                .push(Diagnostic::warning(message).at(token.span()).help(help));
+                .push(Diagnostic::warning(message).at(written.span()).help(help));
         }
-        true
     }
 
     /// Resolves the names of models to their keys.
@@ -208,6 +232,12 @@ impl Resolver<'_> {
             max_concurrent_requests: file.max_concurrent_requests.value().copied(),
         }
     }
+}
+
+/// Whether each character is the one that follows the character before it, 0 following 9.
+fn is_counting(text: &str) -> bool {
+    let follows = |pair: &[u8]| matches!(pair, [a, b] if *b == a + 1 || (*a, *b) == (b'9', b'0'));
+    text.as_bytes().windows(2).all(follows)
 }
 
 /// The keys of the models that are called so, by key or public name.

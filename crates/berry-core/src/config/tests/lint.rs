@@ -148,6 +148,26 @@ fn models_backends_and_users_without_each_other_are_named() {
 }
 
 #[test]
+fn a_model_whose_only_provider_is_disabled_is_not_blamed_on_its_users() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://a"
+            enabled = false
+            [models.m]
+            name = "m"
+            strategy = "smart_ai"
+            backends = [{ provider = "a", model = "x", tags = ["blue"] }]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert!(shown.contains("provider `a`, which is disabled"), "{shown}");
+    assert!(shown.ends_with("\n\n1 warning\n"), "{shown}");
+}
+
+#[test]
 fn prices_that_a_strategy_needs_are_missed() {
     let shown = lint(
         r#"

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::{PROTOCOLS, findings, findings_knowing, source, term};
+use super::{PROTOCOLS, config, findings, findings_knowing, source, term};
 use crate::Secret;
 use crate::config::{Config, MASTER_KEY, MasterKey, Vocabulary};
 
@@ -420,12 +420,53 @@ fn an_encrypted_key_is_decrypted_for_the_provider_it_was_made_for() {
 
 #[test]
 fn a_key_that_is_a_placeholder_is_warned_about() {
-    for key in ["your-api-key", "sk-XXXXXXXX", "put-your-key-here"] {
+    for key in [
+        "your-api-key",
+        "sk-XXXXXXXX",
+        "put-your-key-here",
+        "Change-Me",
+        "TODO",
+    ] {
         let shown = findings(&format!(
             "[providers.a]\nbase_url = 'http://localhost'\napi_key = '{key}'"
         ));
 
         assert!(shown.contains("in it, as placeholders have"), "{shown}");
         assert!(!shown.contains(key), "{shown}");
+    }
+}
+
+#[test]
+fn a_header_is_taken_from_the_environment_as_a_key_is() {
+    let file = |value: &str, enabled: bool| {
+        format!(
+            "[providers.a]\nbase_url = 'http://a'\nenabled = {enabled}\nheaders = {{ X-Key = '{value}' }}"
+        )
+    };
+
+    let config = config(&file("${OPENAI_API_KEY}", true));
+    let header = config.providers[0].headers.get("x-key").unwrap();
+    assert_eq!(header, "sk-from-the-environment");
+    assert!(header.is_sensitive());
+    assert_eq!(findings(&file("${ABSENT}", false)), "");
+
+    for (value, expected) in [
+        (
+            "${ABSENT}",
+            "error: provider `a` takes its header `x-key` from the environment variable `ABSENT`, \
+             which is not set",
+        ),
+        (
+            "enc:v1:canary",
+            "error: the header `x-key` of provider `a` is encrypted, which only an `api_key` can be",
+        ),
+        (
+            "Bearer ${ABSENT}",
+            "warning: the header `x-key` of provider `a` is taken literally",
+        ),
+    ] {
+        let shown = findings(&file(value, true));
+        assert!(shown.starts_with(expected), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
     }
 }

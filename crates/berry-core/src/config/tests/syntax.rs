@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::findings;
+use super::{all_findings, findings};
 
 #[test]
 fn a_broken_line_does_not_hide_what_is_wrong_elsewhere() {
@@ -48,6 +48,14 @@ fn a_broken_line_does_not_hide_what_is_wrong_elsewhere() {
 
     4 errors; configuration not loaded
     "#);
+}
+
+#[test]
+fn what_a_broken_line_may_have_is_not_missed() {
+    let shown = all_findings("models = { m = { name = 'm }\nusers = { u = { token = 'x } }\n");
+
+    assert!(shown.contains("error:"), "{shown}");
+    assert!(!shown.contains("are configured"), "{shown}");
 }
 
 #[test]

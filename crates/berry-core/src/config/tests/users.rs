@@ -2,7 +2,8 @@
 
 use insta::assert_snapshot;
 
-use super::{all_findings, findings};
+use super::{all_findings, config, findings};
+use crate::auth::TokenDigest;
 
 #[test]
 fn an_empty_file_is_valid_with_warnings() {
@@ -268,4 +269,53 @@ fn a_token_that_is_a_pattern_is_warned_about() {
         shown.contains("the token of user `ada` is made of 2 characters only"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_token_is_taken_from_the_environment_as_a_key_is() {
+    let file =
+        |token: &str, enabled: bool| format!("[users.ada]\nenabled = {enabled}\ntoken = '{token}'");
+
+    let ada = &config(&file("${OPENAI_API_KEY}", true)).users[0];
+    assert_eq!(ada.token, TokenDigest::of("sk-from-the-environment"));
+    assert_eq!(findings(&file("${ABSENT}", false)), "");
+
+    for (token, expected) in [
+        (
+            "${ABSENT}",
+            "error: user `ada` takes its token from the environment variable `ABSENT`, which is \
+             not set",
+        ),
+        (
+            "enc:v1:canary",
+            "error: the token of user `ada` is encrypted, which only an `api_key` can be",
+        ),
+        (
+            "of-${ABSENT}-0123456789",
+            "warning: the token of user `ada` is taken literally",
+        ),
+    ] {
+        let shown = findings(&file(token, true));
+        assert!(shown.starts_with(expected), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}
+
+#[test]
+fn a_token_that_anybody_would_try_is_warned_about() {
+    for (token, why) in [
+        ("1234567890123456", "is a sequence that anybody would try"),
+        ("ABCDEFGHIJKLMNOP", "is a sequence that anybody would try"),
+        ("ChangeMe-0123456789", "has `changeme` in it"),
+        ("Replace-Me-admin-token", "has `replace-me` in it"),
+        ("TODO", "has `todo` in it"),
+    ] {
+        let shown = findings(&format!("[users.ada]\ntoken = '{token}'"));
+
+        assert!(
+            shown.contains(&format!("the token of user `ada` {why}")),
+            "{shown}"
+        );
+        assert!(!shown.contains(token), "{shown}");
+    }
 }
