@@ -90,10 +90,7 @@ async fn a_body_deeper_than_256_levels_is_refused_and_one_of_256_is_not() {
 async fn the_members_that_decide_must_be_there_once_in_plain_sight_and_of_their_type() {
     refused([
         (&b"{}"[..], "missing_required_parameter model"),
-        (
-            b"{\"Model\":\"test-model\"}",
-            "missing_required_parameter model",
-        ),
+        (b"{\"Model\":\"test-model\"}", "ambiguous_parameter model"),
         (
             b"{\"metadata\":{\"model\":\"test-model\"}}",
             "missing_required_parameter model",
