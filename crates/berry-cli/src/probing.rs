@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use berry_core::config::{Affinity, AllowedModels, BillingMode, Prices, RateLimit};
-use berry_core::{Backend, Config, Model, ModelName, Provider, TokenDigest, User, name::UserName};
+use berry_core::config::{Affinity, BillingMode, Prices};
+use berry_core::{Backend, Config, Model, ModelName, Provider, User};
 use berry_loadbalance::{Clock, Filter, Mode, ProbeDepth, ProbeOutcome, Prober};
 use berry_relay::{
     Ask, Dialect, Envelope, Exchange, Operation, Receipt, Relay, ReplyBody, Route, UpstreamProber,
@@ -86,8 +86,10 @@ pub(crate) fn of_all(config: &Config, only: Option<&str>) -> Vec<Task> {
     };
     let mut tasks = Vec::new();
     for provider in config.providers.iter().filter(asked) {
+        // The list is the provider's own: any model stands for it.
+        let model = provider.models.first().map_or("any", |model| model);
         tasks.push(Task {
-            backend: backend_of(provider),
+            backend: backend_of(provider, model),
             checks: vec![Check::Models],
         });
         let models = config.models.iter().filter(|model| model.enabled);
@@ -110,15 +112,11 @@ pub(crate) fn of_all(config: &Config, only: Option<&str>) -> Vec<Task> {
     tasks
 }
 
-/// Stands for a provider as a whole.
-fn backend_of(provider: &Arc<Provider>) -> Backend {
+/// Returns a backend as it is where nothing more is configured.
+pub(crate) fn backend_of(provider: &Arc<Provider>, model: &str) -> Backend {
     Backend {
         provider: Arc::clone(provider),
-        model: provider
-            .models
-            .first()
-            .cloned()
-            .unwrap_or_else(|| "any".into()),
+        model: model.into(),
         weight: 1.0,
         priority: 0,
         enabled: true,
@@ -151,7 +149,7 @@ pub(crate) async fn run(config: &Config, tasks: Vec<Task>) -> anyhow::Result<Vec
     let asker = Arc::new(Asker {
         prober: UpstreamProber::new(&snapshot),
         relay: Relay::new(Clock::start(), 0),
-        user: Arc::new(nobody()?),
+        user: Arc::new(User::anybody()),
         patience: config.settings.health_check_timeout,
     });
     let bar = output::progress(tasks.len(), "asking providers");
@@ -180,20 +178,6 @@ pub(crate) async fn run(config: &Config, tasks: Vec<Task>) -> anyhow::Result<Vec
         .into_iter()
         .flat_map(|(_, outcomes)| outcomes)
         .collect())
-}
-
-fn nobody() -> anyhow::Result<User> {
-    Ok(User {
-        id: UserName::parse("berry-cli")?,
-        name: "berry-cli".into(),
-        token: TokenDigest::of(""),
-        enabled: true,
-        tags: Vec::new(),
-        allowed_models: AllowedModels::All,
-        allowed_ips: Vec::new(),
-        expires_at: None,
-        rate_limit: RateLimit::default(),
-    })
 }
 
 struct Asker {

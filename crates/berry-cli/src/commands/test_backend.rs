@@ -1,8 +1,6 @@
 //! `test-backend`: whether one model of one provider answers, whether a public model uses it or not.
 
 use anyhow::{anyhow, bail};
-use berry_core::Backend;
-use berry_core::config::{BillingMode, Prices};
 
 use crate::args::{ConfigArg, Format};
 use crate::opened;
@@ -33,16 +31,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     if !provider.enabled {
         bail!("provider `{id}` is disabled");
     }
-    let backend = Backend {
-        provider: provider.clone(),
-        model: model.as_str().into(),
-        weight: 1.0,
-        priority: 0,
-        enabled: true,
-        tags: Vec::new(),
-        billing: BillingMode::PerToken,
-        prices: Prices::default(),
-    };
+    let backend = probing::backend_of(provider, model);
     let checks = vec![Check::Models, Check::Chat, Check::Stream];
     let results = probing::run(&config, vec![Task { backend, checks }]).await?;
     let passed = format!("✅ Backend {id}:{model} connectivity test passed");
