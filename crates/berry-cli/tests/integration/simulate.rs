@@ -133,6 +133,76 @@ fn an_error_in_a_scenario_is_shown_with_its_place() {
     }
 }
 
+const TWO_THAT_FAIL: &str = r#"
+duration_seconds = 600
+requests_per_minute = 60
+[[backends]]
+name = "a"
+input_price = 1
+output_price = 1
+[[backends]]
+name = "b"
+input_price = 1
+output_price = 1
+[[faults]]
+backend = "all"
+kind = "brown_out"
+share = 0.9
+"#;
+
+#[test]
+fn who_serves_too_few_is_not_called_cheap() {
+    let file = File::new("failing.toml", TWO_THAT_FAIL);
+
+    let played = json(&["--scenario", file.path(), "--strategies", "failover"]);
+
+    let row = &played[0]["strategies"][0];
+    assert!(row["success_after_failover"].as_f64().unwrap() < 0.9);
+    assert_eq!(row["cost_by_oracle"], Value::Null);
+}
+
+#[test]
+fn a_name_in_a_fault_that_is_nobodys_or_a_word_is_shown_with_its_place() {
+    let unknown = TWO_THAT_FAIL.replace("\"all\"", "\"c\"");
+    let word = TWO_THAT_FAIL.replace("\"b\"", "\"cheapest\"");
+    for (text, place, message) in [
+        (unknown, "mine.toml:13:11", "none of a, b"),
+        (word, "mine.toml:9:8", "no backend can be called `cheapest`"),
+    ] {
+        let file = File::new("mine.toml", &text);
+
+        let report = refused(&["--scenario", file.path()]);
+
+        assert!(report.contains(place), "{report}");
+        assert!(report.contains(message), "{report}");
+    }
+}
+
+#[test]
+fn a_strategy_may_be_spelt_as_in_a_configuration() {
+    let played = json(&["--scenario", "one-a-minute", "--strategies", "SmartAi"]);
+
+    assert_eq!(played[0]["strategies"][0]["strategy"], "smart_ai");
+}
+
+#[test]
+fn what_ships_is_listed_for_people_and_for_scripts() {
+    let listed = json(&["--list"]);
+    let text = String::from_utf8(run(&["simulate", "--list"]).stdout).unwrap();
+
+    let rows = listed.as_array().unwrap();
+    assert!(rows.len() > 10);
+    for row in rows {
+        let line = text.lines().find(|line| {
+            let words = [&row["name"], &row["description"]];
+            words
+                .iter()
+                .all(|word| line.contains(word.as_str().unwrap()))
+        });
+        assert!(line.is_some(), "{row}");
+    }
+}
+
 #[test]
 fn what_is_not_there_is_named_with_what_is() {
     let config = File::new("config.toml", CONFIG);
