@@ -256,6 +256,28 @@ async fn the_first_round_and_changes_are_logged_at_info_and_repeats_at_debug() {
     assert_eq!(change["fields"]["kind"], "server");
 }
 
+#[tokio::test]
+async fn a_model_that_nobody_asked_yet_and_that_refuses_to_chat_is_unwell_only_where_it_is_missing()
+{
+    let missing = serde_json::json!({"error": {"message": "x", "code": "model_not_found"}});
+    let nothing = serde_json::json!({"detail": "Not Found"});
+    for (body, said) in [(missing, "probe failed"), (nothing, "probe told nothing")] {
+        let upstream = Upstream::start().await;
+        upstream.set(Behaviour::json(body).with_status(404));
+        let toml = Setup::over(&upstream).settings(ONE_ROUND).toml();
+        let folder = scratch(&[("config.toml", &toml)]);
+        let mut process = Process::start(folder.path(), &[], &[]).await;
+
+        within(async { while process.logged(said).await["fields"]["depth"] != "chat" {} }).await;
+
+        let paths = upstream.requests().into_iter();
+        let paths: Vec<_> = paths.map(|request| request.path_and_query).collect();
+        for path in ["/v1/chat/completions", "/v1/embeddings"] {
+            assert!(paths.iter().any(|asked| asked == path), "{paths:?}");
+        }
+    }
+}
+
 /// Waits for a line about a list of models.
 async fn logged(process: &mut Process, message: &str) -> Value {
     loop {
