@@ -11,6 +11,7 @@ mod reach;
 mod request;
 mod scrub;
 mod tls;
+mod unescape;
 
 use std::cell::LazyCell;
 use std::sync::Arc;
