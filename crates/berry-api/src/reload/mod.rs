@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::{ConfigDiff, Severity, SourceError};
-use berry_core::{Diagnostics, Source};
+use berry_core::{Diagnostics, Source, Tick};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
 use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
 use rustls::ServerConfig;
@@ -320,11 +320,10 @@ impl Reloader {
 
     /// Serves what is written, if it is valid.
     async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
-        let (registry, current) = (
-            Arc::clone(&self.affected.registry),
-            self.affected.gateway.snapshot(),
-        );
-        let made = spawn_blocking(move || make(source, &registry, &current)).await;
+        let gateway = Arc::clone(&self.affected.gateway);
+        let registry = Arc::clone(&self.affected.registry);
+        let (current, now) = (gateway.snapshot(), gateway.clock.now());
+        let made = spawn_blocking(move || make(source, &registry, &current, now)).await;
         let Made {
             snapshot,
             tls,
@@ -337,7 +336,6 @@ impl Reloader {
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
-        let gateway = Arc::clone(&self.affected.gateway);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
         let log = |snapshot: &Snapshot| snapshot.config.settings.audit_log.clone();
         let moves = log(&gateway.snapshot()) != log(&snapshot);
@@ -368,7 +366,12 @@ struct Made {
     warnings: Findings,
 }
 
-fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made, ReloadError> {
+fn make(
+    source: Source,
+    registry: &Registry,
+    current: &Snapshot,
+    now: Tick,
+) -> Result<Made, ReloadError> {
     let invalid = |diagnostics, source| {
         ReloadError::Invalid(Findings {
             diagnostics,
@@ -388,7 +391,7 @@ fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made,
         Err(diagnostics) => return Err(invalid(diagnostics, source)),
     };
     let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
-    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
+    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some((current, now)))?;
     Ok(Made {
         tls,
         audit,
