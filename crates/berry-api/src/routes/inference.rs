@@ -74,6 +74,7 @@ async fn accept(
         (Format::Form, Some(kind)) => Envelope::parse_form(body, kind)?,
         _ => Envelope::parse(body)?,
     };
+    arrival.asks_for(|| Some(snapshot.route(envelope.model())?.model.name.clone()));
     let route = Arc::clone(gateway::route(snapshot, user, envelope.model())?);
     let filter = filter(Arc::clone(user), &route.model, &envelope)?;
     let keep_alive = config.settings.stream_keepalive;

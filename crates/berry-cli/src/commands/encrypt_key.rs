@@ -78,7 +78,7 @@ fn seal_file(options: &Options) -> anyhow::Result<()> {
             Secret::new(&text.value)
         };
         let sealed = master.seal(&text.id, &key)?;
-        changes.push((text, sealed.to_string()));
+        changes.push((text, sealed));
     }
     let count = changes.len();
     file.put(changes)?;

@@ -49,10 +49,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if texts.is_empty() {
         bail!("the file has no `token` or `token_sha256` of any user");
     }
-    let (mut changes, mut said) = (Vec::new(), String::new());
+    let (mut changes, mut said) = (Vec::new(), Vec::new());
     for text in texts {
         let token = generate_token::token()?;
-        said += &format!("{}\t{token}\n", text.id);
+        said.push(format!("{}\t{token}", text.id));
         let written = match &*text.key {
             "token" => token,
             _ => TokenDigest::of(&token).to_hex(),
@@ -66,5 +66,5 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             text.id
         ));
     }
-    Ok(output::text(&said)?)
+    Ok(output::line(&said.join("\n"))?)
 }
