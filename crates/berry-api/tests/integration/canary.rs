@@ -341,10 +341,14 @@ fn chat(path: &str, backend: &str, stream: bool) -> Request {
 fn wrong_configurations(toml: &str) -> Vec<String> {
     let key = format!("api_key = \"{KEY}\"");
     let token = format!("token = \"{USER}\"");
+    let account = format!("headers = {{ X-Account = \"{ACCOUNT}\" }}");
     [
         (&key, format!("api_key = \"{KEY}")),
         (&key, format!("api_key = [\"{KEY}\"]")),
         (&key, format!("api_keyy = \"{KEY}\"")),
+        (&account, format!("headers = [\"X-Key: {KEY}\"]")),
+        (&account, format!("headers = \"X-Key: {KEY}\"")),
+        (&account, format!("headers = {{ X-Key = [\"{KEY}\"] }}")),
         (&key, format!("api_key = {{ secret = \"{KEY}\" }}")),
         (&key, format!("api_key = \"{KEY}\\n\"")),
         (&key, format!("{key}\n{key}")),
@@ -363,7 +367,10 @@ fn wrong_configurations(toml: &str) -> Vec<String> {
             format!("{key}\nbase_url = \"http://me:{ACCOUNT}@host/v1\""),
         ),
     ]
-    .map(|(right, wrong)| toml.replacen(&**right, &wrong, 1))
+    .map(|(right, wrong)| {
+        assert!(toml.contains(&**right), "{right}");
+        toml.replacen(&**right, &wrong, 1)
+    })
     .into()
 }
 
