@@ -5,12 +5,10 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use berry_core::UserName;
 use futures_util::FutureExt;
-use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode, Uri};
 use tower_service::Service;
 use tracing::error;
@@ -20,24 +18,21 @@ use crate::arrival::{Arrival, LogsItself, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
-use crate::router::{browser_router, router};
+use crate::router::{Routers, is_for_admins};
 use crate::telemetry::label::CLIENT_LEFT;
 use crate::telemetry::traffic::Visit;
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
-    router: Router,
-    /// For requests from web pages, which need CORS headers. Others are spared them.
-    browser_router: Router,
+    routers: Routers,
     gateway: Arc<Gateway>,
 }
 
 impl Frame {
     pub(crate) fn new(gateway: &Arc<Gateway>) -> Self {
         Self {
-            router: router(Arc::clone(gateway)),
-            browser_router: browser_router(Arc::clone(gateway)),
+            routers: Routers::new(gateway),
             gateway: Arc::clone(gateway),
         }
     }
@@ -70,13 +65,7 @@ impl Frame {
             sender,
             is_told: false,
         };
-        let from_page = request.headers().contains_key(ORIGIN);
-        let mut router = if from_page {
-            &self.browser_router
-        } else {
-            &self.router
-        }
-        .clone();
+        let mut router = self.routers.of(&request);
         let work = AssertUnwindSafe(router.call(request)).catch_unwind();
         let answered = entry.visit.stopwatch.around(work).await;
         let mut response = match answered {
@@ -130,7 +119,7 @@ impl Entry<'_> {
         let status = status.to_string();
         let (user_id, action, result) = match &sender.who {
             Who::Refused(reason) => (None, Action::Authenticate, reason),
-            Who::User(id) if path.starts_with("/admin") => (Some(id), Action::Admin, &status),
+            Who::User(id) if is_for_admins(path) => (Some(id), Action::Admin, &status),
             Who::User(id) => (Some(id), Action::Request, &status),
         };
         let model = sender.model.get().map(|model| format!(" {model}"));
