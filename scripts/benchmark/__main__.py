@@ -34,12 +34,12 @@ def measure(stand, options):
     """Runs everything and returns the figures."""
     upstream, address = stand.helper("upstream", "--threads", str(len(stand.other_cores)))
     try:
-        bench = Bench(stand, address, 0.3 if options.quick else 1, say)
+        bench = Bench(stand, address, 0.3 if options.quick else 0.7, say)
         bench.starts(1 if options.quick else 5)
         bench.rounds(1 if options.quick else 5)
         bench.streams(1000, "paced-1000-50")
         if not options.quick:
-            bench.streams(stand.most_streams(), "paced-1000-500")
+            bench.streams(stand.most_connections(), "paced-1000-500")
             bench.scaling([10, 1000, 10000], rounds=3)
         return bench.figures
     finally:

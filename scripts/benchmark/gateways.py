@@ -22,7 +22,8 @@ worker_processes {cores};
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log crit;
-events {{ worker_connections {files}; }}
+# Its worker closes idle ones when but a sixteenth is left.
+events {{ worker_connections 22000; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
@@ -33,7 +34,7 @@ http {{
     client_max_body_size 64m;
     client_body_buffer_size 2m;
     keepalive_requests 1000000000;
-    upstream provider {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
+    upstream provider {{ server {upstream}; keepalive {connections}; keepalive_requests 1000000000; }}
     server {{
         listen {address} backlog=16384;
         location / {{
@@ -129,8 +130,8 @@ class Stand:
         # nginx's worker, which is nobody, keeps its temporary files there.
         self.folder.chmod(0o755)
 
-    def most_streams(self):
-        """How many streams, up to ten thousand, leave a gateway files for itself: each takes two."""
+    def most_connections(self):
+        """How many connections, up to ten thousand, leave a gateway files for itself: each takes two."""
         return min(10_000, (self.files - FILES_OF_A_GATEWAY) // 2)
 
     def helper(self, *arguments):
@@ -149,9 +150,12 @@ class Gateway:
         self.folder = stand.folder / f"{stand.started}"
         self.folder.mkdir(mode=0o777)
         self.folder.chmod(0o777)
+        # Not beside the configuration, whose folder Berry watches.
+        self.written = self.folder / "written"
+        self.written.mkdir()
         self.address = f"127.0.0.1:{free_port()}"
         command, environment = self.command(stand, upstream, models, users)
-        output = (self.folder / "output").open("wb")
+        output = (self.written / "output").open("wb")
         with pinned(self.cores):
             self.process = subprocess.Popen(
                 command, env=os.environ | environment, cwd=self.folder, stdout=output, stderr=output
@@ -164,13 +168,13 @@ class Gateway:
         if self.name in ("nginx", "HAProxy"):
             file = self.folder / "proxy.conf"
             text = NGINX if self.name == "nginx" else HAPROXY
-            known = {"folder": self.folder, "cores": len(self.cores), "files": stand.files, "token": TOKEN}
-            known |= {"connections": stand.most_streams(), "upstream": upstream, "address": self.address}
+            known = {"folder": self.folder, "cores": len(self.cores), "connections": stand.most_connections()}
+            known |= {"upstream": upstream, "address": self.address, "token": TOKEN}
             file.write_text(text.format(**known))
             return ["nginx", "-c", file] if self.name == "nginx" else ["haproxy", "-db", "-f", file], {}
         file = self.folder / "config.toml"
         file.touch(mode=0o600)
-        ledger = self.folder / "usage.db" if self.name == "Berry" else None
+        ledger = self.written / "usage.db" if self.name == "Berry" else None
         file.write_text(berry_configuration(upstream, ledger, models, users))
         # The output is the access log.
         environment = {"BIND_ADDRESS": self.address, "MAX_CONNECTIONS": "20000", "LOG_FORMAT": "json", "RUST_LOG": "info"}
@@ -206,7 +210,7 @@ class Gateway:
             except OSError:
                 pass
             time.sleep(0.0002)
-        raise RuntimeError(f"{self.name} does not answer:\n{(self.folder / 'output').read_text()[-2000:]}")
+        raise RuntimeError(f"{self.name} does not answer:\n{(self.written / 'output').read_text()[-2000:]}")
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)

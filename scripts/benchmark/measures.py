@@ -106,7 +106,8 @@ class Bench:
         for name in GATEWAYS:
             self.say(f"{count} streams through {name}")
             with self.running(name) as [gateway]:
-                self.load(gateway.address, arguments, 1)
+                # The load begins to count when content has come on all of them.
+                self.load(gateway.address, arguments, 2)
                 self.add(f"streams_{count}", name, gateway.memory("VmHWM"))
 
     def scaling(self, counts, rounds):
@@ -116,7 +117,10 @@ class Bench:
             for cores in (self.stand.gateway_cores, self.stand.two_cores):
                 self.scaled(f"cores_{len(cores)}", small, cores=cores)
             for count in counts:
-                self.scaled(f"connections_{count}", ["--model", "small", "--connections", str(count), "--warm", "1"])
+                # Each may need one to the provider, too.
+                connections = min(count, self.stand.most_connections())
+                many = ["--model", "small", "--connections", str(connections), "--warm", "1"]
+                self.scaled(f"connections_{connections}", many)
                 spread = [*small, "--models", str(count), "--users", str(count)]
                 self.scaled(f"names_{count}", spread, ("Berry",), models=count, users=count)
 

@@ -1,10 +1,10 @@
 //! The closed loop: every connection sends its next request when the last is answered.
 //!
 //! All connections are tasks of one thread, so that counters are plain numbers and the buffer that
-//! sockets are read into is one. The time that counts begins when all have been at work for a while,
-//! and what is under way at its end is dropped.
+//! sockets are read into is one. The time that counts begins when all have been at work for a while
+//! and each has had some content; what is under way at its end is dropped.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,12 +24,20 @@ const BUFFER: usize = 256 * 1024;
 /// More connections at once than a listener's queue holds would be dropped, and tried again after a second.
 const CONNECTING: usize = 100;
 
+/// Within this every connection has had its first content, whatever else the machine does.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often is looked whether every connection has.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// What the connections of a run count into.
 struct Shared {
     plan: Plan,
     figures: RefCell<Figures>,
     buffer: RefCell<Vec<u8>>,
-    next: RefCell<usize>,
+    next: Cell<usize>,
+    /// How many connections have had content.
+    at_work: Cell<usize>,
 }
 
 /// Runs the loop on the current thread.
@@ -43,7 +51,8 @@ async fn measure(plan: Plan) -> Result<Figures, Error> {
         plan,
         figures: RefCell::default(),
         buffer: RefCell::new(vec![0; BUFFER]),
-        next: RefCell::new(0),
+        next: Cell::new(0),
+        at_work: Cell::new(0),
     });
     let plan = &shared.plan;
     let apart = plan.spread / u32::try_from(connections.len())?;
@@ -56,6 +65,14 @@ async fn measure(plan: Plan) -> Result<Figures, Error> {
         });
     }
     wait(&mut work, plan.spread + plan.warm).await?;
+    let patience = Instant::now() + PATIENCE;
+    while shared.at_work.get() < plan.connections {
+        if Instant::now() > patience {
+            let (some, all) = (shared.at_work.get(), plan.connections);
+            return Err(format!("only {some} of {all} connections have had an answer").into());
+        }
+        wait(&mut work, LOOK).await?;
+    }
     *shared.figures.borrow_mut() = Figures::default();
     let (began, before) = (Instant::now(), processor::time(&plan.processes)?);
     wait(&mut work, plan.measured).await?;
@@ -95,15 +112,21 @@ async fn wait(work: &mut JoinSet<Result<(), Error>>, time: Duration) -> Result<(
 
 impl Shared {
     async fn work(&self, mut connection: TcpStream) -> Result<(), Error> {
+        let mut at_work = false;
         loop {
-            let number = self.next.replace_with(|number| *number + 1);
+            let number = self.next.replace(self.next.get() + 1);
             let began = Instant::now();
             connection.write_all(self.plan.requests.nth(number)).await?;
-            self.read(&connection, began).await?;
+            self.read(&connection, began, &mut at_work).await?;
         }
     }
 
-    async fn read(&self, connection: &TcpStream, began: Instant) -> Result<(), Error> {
+    async fn read(
+        &self,
+        connection: &TcpStream,
+        began: Instant,
+        at_work: &mut bool,
+    ) -> Result<(), Error> {
         let mut reading = Reading::new(&self.plan.expected);
         while !reading.is_complete() {
             connection.readable().await?;
@@ -120,6 +143,9 @@ impl Shared {
             figures.chunks += (reading.chunks() - chunks) as u64;
             if reading.has_content() && !had_content {
                 figures.firsts.push(began.elapsed());
+                if !std::mem::replace(at_work, true) {
+                    self.at_work.set(self.at_work.get() + 1);
+                }
             }
         }
         let mut figures = self.figures.borrow_mut();
