@@ -25,7 +25,7 @@ pub(crate) fn finished(
     id: &RequestId,
     method: &Method,
     path: &str,
-    status: StatusCode,
+    status: u16,
     latency: Duration,
 ) {
     macro_rules! line {
@@ -35,13 +35,14 @@ pub(crate) fn finished(
                 request_id = id.as_str(),
                 %method,
                 path,
-                status = status.as_u16(),
+                status,
+                client_left = (status == CLIENT_LEFT).then_some(true),
                 latency_ms = milliseconds(latency),
                 "Request finished"
             )
         };
     }
-    if status.is_server_error() {
+    if status >= 500 {
         line!(error);
     } else {
         line!(info);

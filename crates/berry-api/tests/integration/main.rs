@@ -141,6 +141,9 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// Requests whose bodies are still being sent.
+#[cfg(test)]
+mod uploads;
 /// What answers cost, whoever counted it.
 #[cfg(test)]
 mod usage;

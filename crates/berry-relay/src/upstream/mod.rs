@@ -12,6 +12,7 @@ mod request;
 mod scrub;
 mod tls;
 mod transport_error;
+mod unescape;
 
 use std::cell::LazyCell;
 use std::sync::Arc;
