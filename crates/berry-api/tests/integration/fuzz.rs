@@ -24,11 +24,15 @@ use tokio::time::timeout;
 use crate::support::{Client, Gateway, Setup, TOKEN, chat, get, hello, hello_stream, within};
 
 /// Cases where nobody asks for another number.
-const FEW: u64 = 400;
+const FEW: usize = 400;
 /// Cases at once.
-const WORKERS: u64 = 16;
+const WORKERS: usize = 16;
 
-fn cases() -> u64 {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no settings of their own"
+)]
+fn cases() -> usize {
     env::var("FUZZ_CASES").map_or(FEW, |cases| cases.parse().expect("a number"))
 }
 
@@ -182,8 +186,8 @@ async fn a_request_broken_at_random_harms_nobody() {
     for worker in 0..WORKERS {
         let (gateway, sound) = (Arc::clone(&gateway), Arc::clone(&sound));
         workers.spawn(async move {
-            for case in (worker..cases()).step_by(WORKERS as usize) {
-                let mut rng = fastrand::Rng::with_seed(case);
+            for case in (worker..cases()).step_by(WORKERS) {
+                let mut rng = fastrand::Rng::with_seed(case as u64);
                 let whole = rng.choice(&*sound).unwrap();
                 let bytes = broken(&mut rng, whole.as_bytes());
 
@@ -283,12 +287,12 @@ async fn an_answer_broken_at_random_harms_nobody() {
         workers.spawn(async move {
             let words = Arc::default();
             let (url, _running) = parrot(Arc::clone(&words)).await;
-            let (protocol, ..) = sound[worker as usize % sound.len()];
+            let (protocol, ..) = sound[worker % sound.len()];
             let sound = sound.iter().filter(|(name, ..)| *name == protocol);
             let sound: Vec<_> = sound.collect();
             let gateway = over(protocol, &url);
-            for case in (worker..cases()).step_by(WORKERS as usize) {
-                let mut rng = fastrand::Rng::with_seed(case);
+            for case in (worker..cases()).step_by(WORKERS) {
+                let mut rng = fastrand::Rng::with_seed(case as u64);
                 let (_, body, answer) = rng.choice(&sound).unwrap();
                 *words.lock() = broken(&mut rng, answer);
 
