@@ -203,10 +203,13 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
+        if self.status.is_none() && self.gateway.grace.is_over() {
+            self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+        }
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
-        let client_left = !self.ended && !self.gateway.cut.is_cancelled();
+        let client_left = !self.ended && !self.gateway.grace.is_over();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
         self.audit(status);
