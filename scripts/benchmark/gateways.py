@@ -15,7 +15,7 @@ TOKEN = "token-of-user-000000-bench"
 FILES_OF_A_GATEWAY = 200
 # Longer than any of them takes on a machine that is busy with other things.
 START_SECONDS = 30
-MODELS = ["small", "large", "burst-100", "paced-5-20", "paced-100-20", "paced-1000-50", "paced-1000-500"]
+MODELS = ["small", "large", "burst-100", "paced-5-20", "paced-100-20", "paced-1000-50", "paced-1000-2000"]
 
 NGINX = """
 worker_processes {cores};
