@@ -34,6 +34,7 @@ pub mod simulation;
 mod state;
 pub mod strategy;
 mod sync;
+mod totals;
 
 pub use ability::Abilities;
 pub use affinity::AffinityKey;
@@ -55,3 +56,4 @@ pub use pool::{EndpointView, Filter, PickError, Pool, PoolOptions};
 pub use registry::Registry;
 pub use state::{EndpointState, Events, Signals, Tally, Transition};
 pub use strategy::{Candidate, Draw, STRATEGIES, Strategy, StrategyEntry};
+pub use totals::Totals;

@@ -23,6 +23,7 @@ use crate::meter::Meter;
 use crate::outcome::{FailureKind, Fault, Outcome, Verdict};
 use crate::recovery::{self, Recovery};
 use crate::sync::{Mutex, MutexGuard};
+use crate::totals::Totals;
 
 /// A breaker that changed its state, as told to logs, metrics and whoever else listens.
 #[derive(Debug, Clone)]
@@ -37,19 +38,29 @@ pub struct Transition {
     pub cause: Option<FailureKind>,
 }
 
-/// Where transitions are announced. Called outside all locks, on the request's own task: it must
-/// not block.
+/// What endpoints tell whoever runs them: transitions to a listener, the ends of uses to the totals.
+/// The listener is called outside all locks, on the request's own task: it must not block.
 #[derive(Clone)]
-pub struct Events(Arc<dyn Fn(&Transition) + Send + Sync>);
+pub struct Events {
+    listener: Arc<dyn Fn(&Transition) + Send + Sync>,
+    totals: Arc<Totals>,
+}
 
 impl Events {
-    /// Announces to this listener.
+    /// Announces to this listener, and counts from 0.
     pub fn to(listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(listener))
+        Self {
+            listener: Arc::new(listener),
+            totals: Arc::default(),
+        }
+    }
+
+    pub(crate) fn totals(&self) -> &Arc<Totals> {
+        &self.totals
     }
 
     fn announce(&self, transition: &Transition) {
-        (self.0)(transition);
+        (self.listener)(transition);
     }
 }
 
@@ -382,6 +393,7 @@ impl EndpointState {
     /// Records how a use ended. Called once per use, by its lease.
     pub(crate) fn leave(&self, this: &Use<'_>, outcome: Outcome) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.events.totals.count(outcome);
         if outcome != Outcome::Abandoned {
             self.meter.latency.observe(this.lasted);
         }
