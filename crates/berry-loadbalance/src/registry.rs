@@ -4,8 +4,9 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 
+use crate::events::Events;
 use crate::key::EndpointKey;
-use crate::state::{EndpointState, Events};
+use crate::state::EndpointState;
 use crate::sync::Mutex;
 use crate::totals::Totals;
 
