@@ -15,6 +15,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::remedy;
 
 /// A value as it stands in the file.
 pub(super) type Written<'i> = Spanned<DeValue<'i>>;
@@ -129,6 +130,8 @@ impl<T: Clone> Field<T> {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     path: String,
+    /// Where unknown keys begin about which everything has been said.
+    pub(super) judged: Vec<usize>,
     pub(super) findings: Diagnostics,
 }
 
@@ -160,6 +163,11 @@ impl Reader {
         value
     }
 
+    /// Whether everything has been said about the unknown key at this place.
+    pub(super) fn is_judged(&self, key: &Range<usize>) -> bool {
+        self.judged.contains(&key.start)
+    }
+
     /// Returns the path of what is being read, such as `providers.a.models`.
     pub(super) fn path(&self) -> &str {
         &self.path
@@ -181,14 +189,9 @@ impl Reader {
                 shown(written)
             };
             let message = format!("`{}` must be {}, not {found}", self.path, T::expected());
-            let mut finding = Diagnostic::error(message).at(written.span());
-            if let Some(text) = written.get_ref().as_str()
-                && !T::SECRET
-                && (text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok())
-            {
-                finding = finding.help(format!("write it without quotes: `{text}`"));
-            }
-            self.findings.push(finding);
+            let finding = Diagnostic::error(message).at(written.span());
+            self.findings
+                .push(finding.help_if(remedy::of::<T>(&self.path, written)));
         }
         value
     }
@@ -299,7 +302,10 @@ impl<T: Value> Value for Vec<T> {
     const KIND: Kind = Kind::List(&T::KIND);
 
     fn expected() -> Cow<'static, str> {
-        format!("an array, each element {}", T::expected()).into()
+        match T::KIND {
+            Kind::Table(_) => "an array of tables".into(),
+            _ => format!("an array, each element {}", T::expected()).into(),
+        }
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {

@@ -88,7 +88,7 @@ impl Value for Positive {
     const KIND: Kind = Kind::Whole(1, u32::MAX);
 
     fn expected() -> Cow<'static, str> {
-        "a whole number, at least 1".into()
+        format!("a whole number from 1 to {}", u32::MAX).into()
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {

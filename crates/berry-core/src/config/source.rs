@@ -46,13 +46,20 @@ pub enum SourceError {
         source: io::Error,
     },
     /// It is not text.
-    #[error("configuration file `{}` is not UTF-8 text; see line {line}", path.display())]
+    #[error("configuration file `{}` is not UTF-8 text: see line {line}", path.display())]
     NotUtf8 {
         /// The file.
         path: PathBuf,
         /// The first line that is not text, counted from 1.
         line: usize,
     },
+    /// It is text in another encoding.
+    #[error(
+        "configuration file `{}` is UTF-16 text: save it as UTF-8, in editors often under \
+         \"Save as\", \"Encoding\"",
+        .0.display()
+    )]
+    Utf16(PathBuf),
     /// It is larger than any configuration.
     #[error("configuration file `{}` is larger than 16 MiB", .0.display())]
     TooLarge(PathBuf),
@@ -66,6 +73,9 @@ impl Source {
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let path = path.into();
         let (bytes, is_public) = read_bounded(&path)?;
+        if is_utf16(&bytes) {
+            return Err(SourceError::Utf16(path));
+        }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self {
                 is_public,
@@ -137,6 +147,14 @@ impl std::fmt::Debug for Source {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether bytes begin as UTF-16 does, by its mark or by a character of ASCII.
+fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..]
+    )
 }
 
 /// Returns a file's bytes and whether everybody can read them.
@@ -215,6 +233,19 @@ mod tests {
             Source::read(file.path()),
             Err(SourceError::NotUtf8 { line: 2, .. })
         ));
+    }
+
+    #[test]
+    fn text_of_another_encoding_is_called_by_its_name() {
+        for bytes in [
+            &b"\xff\xfe[\0s\0"[..],
+            b"\xfe\xff\0[\0s",
+            b"[\0s\0",
+            b"\0[\0s",
+        ] {
+            let read = Source::read(written(bytes).path());
+            assert!(matches!(read, Err(SourceError::Utf16(_))), "{read:?}");
+        }
     }
 
     #[test]

@@ -65,7 +65,6 @@ impl<'a> Reference<'a> {
         match kind {
             Kind::Text => json!({ "type": "string" }),
             Kind::Flag => json!({ "type": "boolean" }),
-            Kind::Whole(min, u32::MAX) => json!({ "type": "integer", "minimum": min }),
             Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
             Kind::Decimal(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
             Kind::Choice(names) => json!({ "type": "string", "enum": names }),

@@ -266,10 +266,15 @@ impl Resolver<'_> {
         opened
             .map_err(|why| {
                 let message = format!("the key of provider `{id}` cannot be decrypted: {why}");
-                let help = "encrypt it anew with `berry-cli encrypt-key`";
                 let finding = Diagnostic::error(message).at(written.span());
                 self.findings.push(match why {
-                    SealError::OtherKey { .. } | SealError::Damaged => finding.help(help),
+                    SealError::OtherKey { .. } => finding.help(
+                        "give the gateway that master key; or encrypt the file with the new one: \
+                         `berry-cli encrypt-key --in-place --old-master-key-file <FILE>`",
+                    ),
+                    SealError::Damaged => {
+                        finding.help("encrypt it anew with `berry-cli encrypt-key`")
+                    }
                     _ => finding,
                 });
             })
