@@ -3,7 +3,7 @@
 //! Every way in which [`Source::read`] can find a file unreadable is one clear line. Files that the
 //! text names are never read in this crate; resolving it only makes sure that some are there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -181,7 +181,12 @@ fn read_bounded(path: &Path) -> Result<(Vec<u8>, bool), SourceError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(SourceError::TooLarge(path.to_owned()));
     }
-    Ok((bytes, metadata.mode() & READ_BY_OTHERS != 0))
+    Ok((bytes, is_public(&metadata)))
+}
+
+/// Whether every user of the machine can read a file.
+pub(super) fn is_public(file: &Metadata) -> bool {
+    file.mode() & READ_BY_OTHERS != 0
 }
 
 #[cfg(test)]
