@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
 use berry_api::{env, tls};
-use berry_core::{Loaded, Source};
+use berry_core::{Loaded, Source, color};
 use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
 
@@ -65,7 +65,7 @@ fn unless_gone(written: io::Result<()>) -> io::Result<()> {
 }
 
 fn is_colored() -> bool {
-    io::stderr().is_terminal()
+    color::is_wanted(io::stderr().is_terminal(), &env::read)
 }
 
 #[cfg(test)]

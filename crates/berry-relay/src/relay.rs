@@ -1,5 +1,6 @@
 //! The loop: pick, attempt, and after a failure pick again.
 
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct Receipt {
     pub attempts: u32,
     /// The kind of the last failure.
     pub failure: Option<FailureKind>,
+    /// What it was, for operators: it may name hosts.
+    pub cause: Option<Cow<'static, str>>,
     /// What that endpoint charges.
     pub prices: Prices,
 }
@@ -340,6 +343,7 @@ async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> O
 /// Notes a failed attempt for the request's line and the debug log.
 fn note(receipt: &mut Receipt, lease: &Lease, failure: &Failure) {
     receipt.failure = Some(failure.fault.kind);
+    receipt.cause = Some(failure.cause.clone());
     debug!(
         endpoint = %lease.endpoint().key(),
         kind = %failure.fault.kind,

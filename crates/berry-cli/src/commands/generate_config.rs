@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
@@ -18,7 +18,7 @@ const MODE: u32 = 0o600;
 /// What to write, and where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The file to write
+    /// The file to write; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
     output: PathBuf,
     /// With every option
@@ -36,6 +36,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         basic(&chance::text()?)
     };
+    if options.output == Path::new("-") {
+        return Ok(output::text(&text)?);
+    }
     let path = options.output.display();
     let mut file = OpenOptions::new();
     file.write(true).mode(MODE);

@@ -87,6 +87,18 @@ fn what_is_generated_is_valid() {
 }
 
 #[test]
+fn what_is_generated_can_go_into_a_pipe() {
+    let desk = Desk::with("");
+
+    let generated = desk.run(&["generate-config", "-o", "-", "--advanced"]);
+    desk.write("config.toml", &generated.stdout);
+    let checked = desk.run(&["validate-config"]);
+
+    assert_eq!(generated.code, Some(0), "{generated:?}");
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
+
+#[test]
 fn a_file_that_is_there_is_overwritten_only_by_force() {
     let desk = Desk::with("# mine");
 

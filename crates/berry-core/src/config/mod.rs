@@ -45,6 +45,7 @@ pub use diff::ConfigDiff;
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
 pub use reference::Reference;
+pub use render::Report;
 pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};

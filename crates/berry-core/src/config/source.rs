@@ -35,7 +35,11 @@ pub enum SourceError {
     #[error("`{}` is a directory, not a configuration file", .0.display())]
     Directory(PathBuf),
     /// It is a pipe, a socket or a device.
-    #[error("`{}` is a pipe or a device, not a configuration file", .0.display())]
+    #[error(
+        "`{}` is a pipe or a device, not a configuration file: it could not be read again for a \
+         reload",
+        .0.display()
+    )]
     Special(PathBuf),
     /// The system refused to read it.
     #[error("configuration file `{}` cannot be read", path.display())]
