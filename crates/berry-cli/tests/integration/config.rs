@@ -83,6 +83,10 @@ fn what_is_generated_is_valid() {
         let first = generated.stdout.lines().next();
         assert_eq!(first, Some("✅ Configuration file generated successfully"));
         assert_eq!(checked.code, Some(0), "{advanced:?} {}", checked.stderr);
+        let written = desk.read("new.toml");
+        let schema = written.lines().next().unwrap().strip_prefix("#:schema ./");
+        let schema: Value = serde_json::from_str(&desk.read(schema.unwrap())).unwrap();
+        assert_eq!(schema["title"], "Berry API: configuration");
     }
 }
 

@@ -27,8 +27,10 @@ pub(super) enum Kind {
     Flag,
     /// A whole number from the first to the second.
     Whole(u32, u32),
-    /// A number from the first to the second, if there is a second.
+    /// A number from the first to the second.
     Decimal(u32, u32),
+    /// A number greater than 0 and not above this.
+    Share(u32),
     /// One of these.
     Choice(&'static [&'static str]),
     List(&'static Self),
@@ -55,6 +57,8 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     /// The lines of its comment.
     pub(super) about: &'static [&'static str],
+    /// What it is required for, if it is: one of the keys that have this in common must be there.
+    pub(super) required: &'static str,
     pub(super) expected: fn() -> Cow<'static, str>,
     pub(super) kind: Kind,
 }

@@ -20,7 +20,7 @@ pub(super) fn of<T: Value>(path: &str, written: &Written<'_>) -> Option<String> 
         (Kind::Named(_), DeValue::Array(items)) if are_tables(items) => Some(format!(
             "each has a name of its own, in single brackets: `[{path}.<name>]`"
         )),
-        (Kind::Whole(..) | Kind::Decimal(..), DeValue::String(text)) => {
+        (Kind::Whole(..) | Kind::Decimal(..) | Kind::Share(_), DeValue::String(text)) => {
             let is_number = text.parse::<f64>().is_ok();
             is_number.then(|| format!("write it without quotes: `{text}`"))
         }

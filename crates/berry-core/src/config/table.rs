@@ -26,11 +26,14 @@ pub(super) trait Table: Default {
     fn set(&mut self, key: &str, written: &Written<'_>, reader: &mut Reader) -> bool;
 }
 
-/// Declares a table whose keys are fixed.
+/// Declares a table whose keys are fixed. Of those that are `required` for the same purpose one must be
+/// there; the resolver says so where none is.
 macro_rules! table {
     (
         $(#[$about:meta])*
-        $name:ident { $( $(#[doc = $doc:literal])* $key:ident: $type:ty, )+ }
+        $name:ident { $(
+            $(#[doc = $doc:literal])* $(#[required($need:literal)])? $key:ident: $type:ty,
+        )+ }
     ) => {
         $(#[$about])*
         #[derive(Debug, Default)]
@@ -47,6 +50,7 @@ macro_rules! table {
                 $crate::config::reader::Key {
                     name: stringify!($key),
                     about: &[$( $doc ),*],
+                    required: [$( $need, )? ""][0],
                     expected: <$type as $crate::config::reader::Value>::expected,
                     kind: <$type as $crate::config::reader::Value>::KIND,
                 }
