@@ -185,7 +185,6 @@ pub(super) fn entry<'t, 'i>(
     table: &'t DeTable<'i>,
     name: &str,
 ) -> Option<(Range<usize>, &'t Written<'i>)> {
-    let mut entries = table.iter();
-    let (key, value) = entries.find(|(key, _)| key.get_ref() == name)?;
+    let (key, value) = table.get_key_value(name)?;
     Some((key.span(), value))
 }
