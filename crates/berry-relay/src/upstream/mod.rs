@@ -11,6 +11,8 @@ mod reach;
 mod request;
 mod scrub;
 mod tls;
+mod transport_error;
+mod unescape;
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ use crate::exchange::Operation;
 use crate::json;
 use crate::waits;
 pub(crate) use body::UpstreamBody;
-pub(crate) use connections::{PING_EVERY, PING_WITHIN, TransportError, Waits};
+pub(crate) use connections::{PING_EVERY, PING_WITHIN, Waits};
 pub(crate) use gate::{Gate, Place};
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
@@ -41,6 +43,7 @@ use request::Outgoing;
 pub use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
+pub(crate) use transport_error::TransportError;
 
 /// Why a provider cannot be called. Found when the configuration is compiled.
 #[derive(Debug, thiserror::Error)]
