@@ -39,6 +39,9 @@ mod connections;
 /// Requests that are refused, and the one shape of all errors.
 #[cfg(test)]
 mod errors;
+/// Requests and answers that are broken at random.
+#[cfg(test)]
+mod fuzz;
 /// What is known of providers and models, for people and for load balancers.
 #[cfg(test)]
 mod health;
