@@ -52,12 +52,14 @@ impl Frame {
             request.uri().path(),
             request.method(),
         );
+        let trace = self.gateway.tracer.begin(request.headers(), &visit);
         let id = RequestId::of(request.headers());
         let sender: Option<Arc<OnceLock<Sender>>> = self.gateway.audit.is_on().then(Arc::default);
         request.extensions_mut().insert(Arrival {
             id: id.clone(),
             peer,
             visit: visit.clone(),
+            trace: trace.clone(),
             sender: sender.clone(),
         });
         let line = (request.method().clone(), request.uri().clone());
@@ -84,6 +86,10 @@ impl Frame {
                 visit.rate_limited();
             }
             visit.ended(status.as_u16());
+            if let Some(trace) = trace {
+                let tracer = &self.gateway.tracer;
+                tracer.answered(&trace, &visit, status.as_u16(), &id);
+            }
             access_log::finished(&id, &line.0, line.1.path(), status, visit.elapsed());
             if let Some(sender) = sender.as_ref().and_then(|sender| sender.get()) {
                 self.audit(sender, &id, &line, status);

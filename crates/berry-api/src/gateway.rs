@@ -21,6 +21,7 @@ use crate::reload::Reloads;
 use crate::server::Seat;
 use crate::snapshots::Snapshots;
 use crate::telemetry::loss::Loss;
+use crate::telemetry::trace::Tracer;
 use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
@@ -32,6 +33,7 @@ pub(crate) struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) audit: Audit,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) tracer: Tracer,
     pub(crate) ledger: Ledger,
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,

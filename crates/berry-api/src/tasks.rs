@@ -37,6 +37,15 @@ impl Tasks {
         &self.cut
     }
 
+    /// Tells the tasks to stop and waits for them, but no longer than `patience`.
+    pub(crate) async fn end(&self, patience: Duration) {
+        self.tracker.close();
+        self.stopping.cancel();
+        // What has not ended by then ends with the process.
+        let _ = timeout(patience, self.tracker.wait()).await;
+        self.cut.cancel();
+    }
+
     /// Cuts off the tasks that have not ended; returns how many.
     pub(crate) async fn cut_off(&self) -> usize {
         self.tracker.close();

@@ -19,7 +19,7 @@ use std::time::Duration;
 use berry_core::config::{ConfigDiff, Severity, SourceError};
 use berry_core::{Diagnostics, Source};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
-use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
+use berry_relay::{CompileError, Names, Snapshot, UpstreamError, UpstreamProber};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -32,6 +32,7 @@ use crate::env;
 use crate::exposure;
 use crate::gateway::Gateway;
 use crate::supervisor;
+use crate::telemetry::trace::Target;
 use crate::telemetry::{LogError, LogFile};
 use crate::tls;
 pub(crate) use watch::Watch;
@@ -120,6 +121,9 @@ pub(crate) enum ReloadError {
     /// The audit log that is configured cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Nothing can be sent to the collector of traces.
+    #[error("`telemetry.otlp_endpoint` cannot be used")]
+    Traces(#[from] UpstreamError),
     /// The log file cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -320,14 +324,13 @@ impl Reloader {
 
     /// Serves what is written, if it is valid.
     async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
-        let (registry, current) = (
-            Arc::clone(&self.affected.registry),
-            self.affected.gateway.snapshot(),
-        );
-        let made = spawn_blocking(move || make(source, &registry, &current)).await;
+        let registry = Arc::clone(&self.affected.registry);
+        let gateway = Arc::clone(&self.affected.gateway);
+        let made = spawn_blocking(move || make(source, &registry, &gateway)).await;
         let Made {
             snapshot,
             tls,
+            target,
             audit,
             plan,
             warnings,
@@ -338,6 +341,7 @@ impl Reloader {
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
         let gateway = Arc::clone(&self.affected.gateway);
+        gateway.tracer.follow(target);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
         let log = |snapshot: &Snapshot| snapshot.config.settings.audit_log.clone();
         let moves = log(&gateway.snapshot()) != log(&snapshot);
@@ -363,12 +367,15 @@ impl Reloader {
 struct Made {
     snapshot: Arc<Snapshot>,
     tls: Option<Arc<ServerConfig>>,
+    /// Where traces go.
+    target: Option<Arc<Target>>,
     audit: Option<File>,
     plan: Plan<UpstreamProber>,
     warnings: Findings,
 }
 
-fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made, ReloadError> {
+fn make(source: Source, registry: &Registry, gateway: &Gateway) -> Result<Made, ReloadError> {
+    let current = gateway.snapshot();
     let invalid = |diagnostics, source| {
         ReloadError::Invalid(Findings {
             diagnostics,
@@ -388,9 +395,10 @@ fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made,
         Err(diagnostics) => return Err(invalid(diagnostics, source)),
     };
     let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
-    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
+    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(&current))?;
     Ok(Made {
         tls,
+        target: gateway.tracer.prepare(&snapshot.config.telemetry)?,
         audit,
         plan: plan(&snapshot),
         snapshot: Arc::new(snapshot),

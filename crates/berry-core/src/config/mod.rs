@@ -12,7 +12,6 @@ mod diff;
 mod file;
 mod lint;
 mod model;
-mod pending;
 mod provider;
 mod reader;
 mod reference;
@@ -105,7 +104,6 @@ impl Config {
                 findings: &mut judged,
             }
             .config(&file);
-            pending::warn(tree, &mut judged);
             findings.extend(judged, |place| !parsed.is_guess(place));
         }
         if source.is_public() && !findings.secrets.is_empty() {

@@ -7,7 +7,7 @@ use super::{COMPLETE, all_findings, config, findings, parse};
 use crate::auth::TokenDigest;
 use crate::config::{
     Affinity, AllowedModels, BillingMode, Config, HttpVersion, Provider, ProxyChoice,
-    ResponseTimeout, Settings, Severity, UpstreamIdle, pending,
+    ResponseTimeout, Settings, UpstreamIdle,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -78,21 +78,10 @@ fn every_key_is_accepted_and_has_an_effect_on_the_configuration() {
 }
 
 #[test]
-fn every_setting_without_effect_is_warned_about_once() {
+fn a_file_with_every_key_is_warned_about_nothing() {
     let warned = parse(COMPLETE).unwrap().warnings;
 
-    let pending = warned
-        .iter()
-        .filter(|w| w.message.contains("has no effect yet"))
-        .count();
-
-    assert_eq!(
-        pending,
-        pending::PENDING.len(),
-        "{}",
-        all_findings(COMPLETE)
-    );
-    assert_eq!(warned.count(Severity::Warning), pending);
+    assert!(warned.is_empty(), "{}", all_findings(COMPLETE));
 }
 
 #[test]
