@@ -174,6 +174,12 @@ impl App {
         self.gateway.reloads.clone()
     }
 
+    /// Returns what handlers see of it.
+    #[cfg(test)]
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
     /// Returns where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.address

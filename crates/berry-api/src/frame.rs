@@ -120,3 +120,122 @@ impl Frame {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use berry_core::Source;
+    use berry_relay::Names;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::telemetry::Logs;
+    use crate::{App, Options};
+
+    /// One backend that is never asked, and one user.
+    const CONFIG: &str = r#"
+        [settings]
+        health_check_interval_seconds = 0
+        [providers.only]
+        base_url = "http://127.0.0.1:9"
+        [models.chat]
+        name = "chat"
+        backends = [{ provider = "only", model = "x" }]
+        [users.ada]
+        token = "token-of-ada-0123456789"
+    "#;
+    const PEER: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+    fn app() -> App {
+        let source = Source::new("test.toml", CONFIG);
+        let loaded = Names::collect().parse(&source, &|_| None).unwrap();
+        App::build(Options {
+            config: loaded.config,
+            source,
+            logs: Logs::default(),
+            address: SocketAddr::new(PEER.ip(), 0),
+            max_connections: 1,
+            seed: 1,
+        })
+        .unwrap()
+    }
+
+    /// A request of one of eight kinds, with `text` where a client can write what it likes.
+    fn hostile(kind: usize, text: &str) -> Request<Body> {
+        let (method, path, token, body) = match kind {
+            0 => (
+                "POST",
+                "/v1/chat/completions",
+                "",
+                format!(r#"{{"model":"{text}"}}"#),
+            ),
+            1 => (
+                "POST",
+                "/v1/chat/completions",
+                "",
+                format!(r#"{{"model":"chat","backend":"{text}"}}"#),
+            ),
+            2 => ("GET", "/v1/models", text, String::new()),
+            3 => (text, "/v1/models", "", String::new()),
+            4 => ("GET", "/{}", "", String::new()),
+            5 => ("GET", "/v1/models/{}", "", String::new()),
+            6 => ("GET", "/v1/responses/{}%20", "", String::new()),
+            _ => ("GET", "/smart-ai/models/{}/weights", "", String::new()),
+        };
+        Request::builder()
+            .method(method)
+            .uri(path.replace("{}", text))
+            .header(
+                AUTHORIZATION,
+                format!("Bearer token-of-ada-0123456789{token}"),
+            )
+            .header(CONTENT_TYPE, "application/json")
+            .header(X_REQUEST_ID, text)
+            .body(Body::from(body))
+            .unwrap()
+    }
+
+    /// Returns the names and labels of all series.
+    async fn series(frame: &Frame) -> BTreeSet<String> {
+        let page = Request::get("/prometheus").body(Body::empty()).unwrap();
+        let page = frame.serve(page, PEER).await.into_body();
+        let page = page.collect().await.unwrap().to_bytes();
+        let page = String::from_utf8(page.into()).unwrap();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned()));
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_hostile_requests_add_no_series() {
+        let app = app();
+        let frame = Frame::new(app.gateway());
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut before = BTreeSet::new();
+
+        for number in 0..100_000 {
+            if number == 8 {
+                // Each kind was here once, and so was this page.
+                series(&frame).await;
+                before = series(&frame).await;
+            }
+            let text: String = (0..12).map(|_| rng.alphanumeric()).collect();
+            let answer = frame.serve(hostile(number % 8, &text), PEER).await;
+            assert!(answer.status().is_client_error(), "{answer:?}");
+        }
+
+        assert_eq!(series(&frame).await, before);
+        assert!(before.len() < 300, "{}", before.len());
+        assert_eq!(
+            app.gateway()
+                .traffic
+                .requests()
+                .map(|(.., count)| count)
+                .sum::<u64>(),
+            100_003
+        );
+    }
+}

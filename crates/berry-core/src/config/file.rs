@@ -190,7 +190,8 @@ table! {
 table! {
     /// `[usage]`
     UsageFile {
-        /// The database file of the ledger, in the format of `sqlite3`; empty = off.
+        /// The database file of the ledger, in the format of `sqlite3`; empty = off. Without it the file
+        /// that `USAGE_DATABASE` names, if it names one.
         database: PathOrOff,
         /// Days that a row of the ledger is kept.
         retention_days: Count<1, 36_500>,

@@ -82,7 +82,8 @@ pub struct Loaded {
 impl Config {
     /// Checks a file's text and resolves it.
     ///
-    /// `environment` gives the value of a variable that the file names as `${NAME}`.
+    /// `environment` gives the value of a variable: one that the file names as `${NAME}`, or one that
+    /// stands for a setting.
     ///
     /// # Errors
     /// Every finding, when one of them is an error.
