@@ -41,7 +41,7 @@ count() {
     local folder=$1 target=$2 bench=$3
     shift 3
     (cd "$folder" && CARGO_TARGET_DIR=$target GUNGRAUN_HOME="$WORK/counts" \
-        cargo bench --quiet -p "${bench%/*}" --bench "${bench#*/}" -- "$@")
+        cargo bench --quiet --all-features -p "${bench%/*}" --bench "${bench#*/}" -- "$@")
 }
 
 case ${1:-} in

@@ -25,7 +25,7 @@ pub(crate) fn finished(
     id: &RequestId,
     method: &Method,
     path: &str,
-    status: StatusCode,
+    status: u16,
     latency: Duration,
 ) {
     macro_rules! line {
@@ -35,13 +35,14 @@ pub(crate) fn finished(
                 request_id = id.as_str(),
                 %method,
                 path,
-                status = status.as_u16(),
+                status,
+                client_left = (status == CLIENT_LEFT).then_some(true),
                 latency_ms = milliseconds(latency),
                 "Request finished"
             )
         };
     }
-    if status.is_server_error() {
+    if status >= 500 {
         line!(error);
     } else {
         line!(info);
@@ -145,7 +146,7 @@ impl AccessRecord {
 
     /// Whether the client left before its answer had ended.
     pub(crate) fn client_left(&self) -> bool {
-        !self.ended && !self.gateway.cut.is_cancelled()
+        !self.ended && !self.gateway.grace.is_over()
     }
 
     /// Notes for auditors who asked what of whom, and what came of it.
@@ -206,6 +207,9 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
+        if self.status.is_none() && self.gateway.grace.is_over() {
+            self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+        }
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();

@@ -1,12 +1,14 @@
 //! What becomes known of a request while it is relayed.
 
+use std::sync::Arc;
+
 use berry_core::config::Prices;
 use berry_loadbalance::{EndpointKey, FailureKind, Lease};
 use http::StatusCode;
 use tracing::debug;
 
 use crate::classify::Failure;
-use crate::trace::Trace;
+use crate::trace::{Trace, TraceContext};
 
 /// What the access line and its like are made of, whatever the request comes to.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +26,14 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Begins the receipt of a request with this place in a trace, if it is traced.
+    pub fn traced(context: Option<Arc<TraceContext>>) -> Self {
+        Self {
+            trace: context.map(|context| Box::new(Trace::new(context))),
+            ..Self::default()
+        }
+    }
+
     /// Notes that an attempt is begun.
     pub(crate) fn asks(&mut self, lease: &Lease, attempts: u32) {
         self.attempts = attempts;

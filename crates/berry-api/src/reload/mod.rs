@@ -12,12 +12,13 @@ use std::fs::File;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::successors;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::{ConfigDiff, Severity, SourceError};
-use berry_core::{Diagnostics, Source};
+use berry_core::{Diagnostics, Source, UserName};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
 use berry_relay::{CompileError, Names, Snapshot, UpstreamError, UpstreamProber};
 use rustls::ServerConfig;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::arrival::RequestId;
 use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
 use crate::exposure;
@@ -45,19 +47,37 @@ const MOST_LOGGED: usize = 20;
 /// How long a file may be empty because it is being written.
 const LONGEST_EMPTY: Duration = Duration::from_secs(2);
 
+/// An admin who asks for a reload. The reload goes on where they leave.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) user: UserName,
+    /// Where they are, where auditors want to know.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) request_id: RequestId,
+}
+
 /// Who asked for a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Trigger {
     Signal,
-    Admin,
+    Admin(Asker),
     File,
+}
+
+impl Trigger {
+    fn asker(&self) -> Option<&Asker> {
+        match self {
+            Self::Admin(asker) => Some(asker),
+            Self::Signal | Self::File => None,
+        }
+    }
 }
 
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signal => "signal",
-            Self::Admin => "admin",
+            Self::Admin(_) => "admin",
             Self::File => "file",
         })
     }
@@ -183,10 +203,10 @@ impl Reloads {
     }
 
     /// Asks for a reload and waits for it.
-    pub(crate) async fn ask(&self) -> Outcome {
+    pub(crate) async fn ask(&self, asker: Asker) -> Outcome {
         let (reply, answer) = oneshot::channel();
         let request = Request {
-            trigger: Trigger::Admin,
+            trigger: Trigger::Admin(asker),
             reply: Some(reply),
         };
         let closed = |_| ReloadError::ShuttingDown;
@@ -245,15 +265,15 @@ impl Reloader {
                 () = passed(self.empty_until) => Request::of_file(),
             };
             supervisor::reloading();
-            let outcome = self.reload(request.trigger).await;
+            let outcome = self.reload(&request.trigger).await;
             supervisor::ready();
             let Some(outcome) = outcome else {
                 continue;
             };
             if let Err(error) = &outcome {
-                self.audit(request.trigger, &error.explained());
+                self.audit(&request.trigger, &error.explained());
             }
-            log(request.trigger, &outcome);
+            log(&request.trigger, &outcome);
             if let Some(reply) = request.reply {
                 // An admin who has left can read the log.
                 let _ = reply.send(outcome);
@@ -262,8 +282,8 @@ impl Reloader {
     }
 
     /// Reloads; none where the file asks for it and has nothing new in it.
-    async fn reload(&mut self, trigger: Trigger) -> Option<Outcome> {
-        if trigger == Trigger::Signal {
+    async fn reload(&mut self, trigger: &Trigger) -> Option<Outcome> {
+        if matches!(trigger, Trigger::Signal) {
             // Whoever rotates logs says so by this signal.
             self.affected.log_file.reopen().unwrap_or_else(|error| {
                 error!(%error, "the log file cannot be opened again: lines go on as before");
@@ -275,7 +295,9 @@ impl Reloader {
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let seen = fingerprint(read.as_ref());
         let is_empty = read.as_ref().is_ok_and(is_empty);
-        if trigger == Trigger::File && (seen == self.seen || is_empty && self.may_be_empty()) {
+        if matches!(trigger, Trigger::File)
+            && (seen == self.seen || is_empty && self.may_be_empty())
+        {
             self.empty_until = self.empty_until.filter(|_| seen != self.seen);
             return None;
         }
@@ -311,22 +333,24 @@ impl Reloader {
     }
 
     /// Notes for auditors what a reload came to.
-    fn audit(&self, trigger: Trigger, result: &str) {
+    fn audit(&self, trigger: &Trigger, result: &str) {
+        let asker = trigger.asker();
         self.affected.gateway.audit.record(Event {
-            user_id: None,
+            user_id: asker.map(|asker| asker.user.as_str()),
             action: Action::Reload,
             resource: &self.served.path().to_string_lossy(),
             result: &format!("{trigger}: {result}"),
-            ip_address: None,
-            request_id: None,
+            ip_address: asker.and_then(|asker| asker.address),
+            request_id: asker.map(|asker| asker.request_id.as_str()),
         });
     }
 
     /// Serves what is written, if it is valid.
-    async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
+    async fn apply(&mut self, source: Source, trigger: &Trigger) -> Outcome {
         let registry = Arc::clone(&self.affected.registry);
         let gateway = Arc::clone(&self.affected.gateway);
-        let made = spawn_blocking(move || make(source, &registry, &gateway)).await;
+        let shared = Arc::clone(&gateway);
+        let made = spawn_blocking(move || make(source, &registry, &shared)).await;
         let Made {
             snapshot,
             tls,
@@ -340,7 +364,6 @@ impl Reloader {
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
-        let gateway = Arc::clone(&self.affected.gateway);
         gateway.tracer.follow(target);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
         let log = |snapshot: &Snapshot| snapshot.config.settings.audit_log.clone();
@@ -375,7 +398,7 @@ struct Made {
 }
 
 fn make(source: Source, registry: &Registry, gateway: &Gateway) -> Result<Made, ReloadError> {
-    let current = gateway.snapshot();
+    let (current, now) = (gateway.snapshot(), gateway.clock.now());
     let invalid = |diagnostics, source| {
         ReloadError::Invalid(Findings {
             diagnostics,
@@ -395,7 +418,8 @@ fn make(source: Source, registry: &Registry, gateway: &Gateway) -> Result<Made, 
         Err(diagnostics) => return Err(invalid(diagnostics, source)),
     };
     let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
-    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(&current))?;
+    let before = Some((&*current, now));
+    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, before)?;
     Ok(Made {
         tls,
         target: gateway.tracer.prepare(&snapshot.config.telemetry)?,
@@ -442,7 +466,8 @@ async fn passed(time: Option<Instant>) {
     }
 }
 
-fn log(trigger: Trigger, outcome: &Outcome) {
+fn log(trigger: &Trigger, outcome: &Outcome) {
+    let user_id = trigger.asker().map(|asker| asker.user.as_str());
     match outcome {
         Ok(reloaded) => {
             let ConfigDiff {
@@ -452,6 +477,7 @@ fn log(trigger: Trigger, outcome: &Outcome) {
             } = &reloaded.diff;
             info!(
                 %trigger,
+                user_id,
                 generation = reloaded.generation,
                 added = added.join(", "),
                 removed = removed.join(", "),
@@ -464,7 +490,7 @@ fn log(trigger: Trigger, outcome: &Outcome) {
         }
         Err(error) => {
             let error = error.explained();
-            error!(%trigger, error, "Failed to reload configuration");
+            error!(%trigger, user_id, error, "Failed to reload configuration");
         }
     }
 }

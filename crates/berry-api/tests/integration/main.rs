@@ -48,6 +48,12 @@ mod health_check;
 /// What a client may do to HTTP.
 #[cfg(test)]
 mod hostile_client;
+/// What an upstream may do to HTTP/2.
+#[cfg(test)]
+mod hostile_http2;
+/// What may be wrong with an upstream's TLS.
+#[cfg(test)]
+mod hostile_tls;
 /// What an upstream may do to HTTP.
 #[cfg(test)]
 mod hostile_upstream;
@@ -138,6 +144,9 @@ mod tls;
 /// What a collector of traces gets, and what becomes of requests where it is broken.
 #[cfg(test)]
 mod traces;
+/// Requests whose bodies are still being sent.
+#[cfg(test)]
+mod uploads;
 /// What answers cost, whoever counted it.
 #[cfg(test)]
 mod usage;

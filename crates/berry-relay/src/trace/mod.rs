@@ -41,7 +41,7 @@ pub struct TracedAttempt {
 
 impl Trace {
     /// Begins without attempts.
-    pub fn new(context: Arc<TraceContext>) -> Self {
+    pub(crate) fn new(context: Arc<TraceContext>) -> Self {
         Self {
             context,
             attempts: Vec::new(),

@@ -12,6 +12,8 @@ mod reach;
 mod request;
 mod scrub;
 mod tls;
+mod transport_error;
+mod unescape;
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use crate::json;
 use crate::trace::TRACEPARENT;
 use crate::waits;
 pub(crate) use body::UpstreamBody;
-pub(crate) use connections::{PING_EVERY, PING_WITHIN, TransportError, Waits};
+pub(crate) use connections::{PING_EVERY, PING_WITHIN, Waits};
 pub(crate) use gate::{Gate, Place};
 pub use outlet::{Acknowledged, Outlet, Unreached};
 use prepared::without_body;
@@ -44,6 +46,7 @@ use request::Outgoing;
 pub use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
+pub(crate) use transport_error::TransportError;
 
 /// What the gateway calls itself.
 const OUR_NAME: HeaderValue =

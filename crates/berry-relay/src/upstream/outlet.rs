@@ -16,10 +16,11 @@ use hyper_util::client::proxy::matcher::Matcher;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use super::connections::{Connections, Settled, TransportError, Waits};
+use super::connections::{Connections, Settled, Waits};
 use super::connector::Connector;
 use super::request::Outgoing;
 use super::tls::Roots;
+use super::transport_error::TransportError;
 use super::{OUR_NAME, UpstreamError};
 use crate::retry_after;
 

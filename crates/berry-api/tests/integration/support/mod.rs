@@ -4,6 +4,7 @@
 mod answer;
 mod client;
 mod collector;
+pub(crate) mod frames;
 mod gateway;
 mod process;
 mod proxy;
