@@ -71,7 +71,7 @@ def all_figures(figures, binary):
     for key in figures:
         if key.startswith("streams_") and key not in FIGURES:
             count = int(key.split("_")[1])
-            cells = [spread(figures[key][gateway], 1) for gateway in GATEWAYS]
+            cells = [spread(figures[key].get(gateway, []), 1) for gateway in GATEWAYS]
             rows.append([f"peak memory at {count:,} streams, MiB", *cells])
     small = figures["small"]
     carried = [f"{1e6 / statistics.median(small[gateway]):,.0f}" for gateway in GATEWAYS]
