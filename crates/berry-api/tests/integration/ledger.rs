@@ -335,6 +335,8 @@ async fn a_killed_process_loses_a_batch_at_most_and_a_told_one_nothing() {
     client.send(chat(hello().to_string())).await;
     process.signal("TERM").await;
     process.ended().await;
+    // Whoever copies the file has everything.
+    assert!(!folder.path().join("usage.db-wal").exists());
 
     let process = Process::start(folder.path(), &[], &[]).await;
     let mut client = Client::connect(process.address()).await;
