@@ -22,6 +22,7 @@ use crate::server::Seat;
 use crate::snapshots::Snapshots;
 use crate::tasks::Grace;
 use crate::telemetry::loss::Loss;
+use crate::telemetry::trace::Tracer;
 use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
@@ -35,6 +36,7 @@ pub(crate) struct Gateway {
     pub(crate) totals: Arc<Totals>,
     pub(crate) audit: Audit,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) tracer: Tracer,
     pub(crate) ledger: Ledger,
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,

@@ -1,4 +1,4 @@
-//! Logs: text or JSON lines on stdout, and JSON lines in a file. And what is counted of requests.
+//! Logs: text or JSON lines on stdout, and JSON lines in a file. Traces. And what is counted of requests.
 
 pub(crate) mod exposition;
 pub(crate) mod gauge;
@@ -8,6 +8,7 @@ mod log_file;
 pub(crate) mod loss;
 mod queue;
 pub(crate) mod stopwatch;
+pub(crate) mod trace;
 pub(crate) mod traffic;
 
 use std::io::{self, IsTerminal};

@@ -174,9 +174,11 @@ table! {
 table! {
     /// `[telemetry]`
     TelemetryFile {
-        /// Where traces are sent; empty = off.
+        /// The collector that traces are sent to, by OTLP over HTTP; `/v1/traces` is added to its
+        /// address where that is not there. Empty = off.
         otlp_endpoint: UrlOrOff,
-        /// The share of requests that are traced.
+        /// The share of requests that are traced, of those that do not say by `traceparent` whether they
+        /// are.
         sample_ratio: Number<0, 1>,
         /// What the process calls itself in traces.
         service_name: String,
@@ -188,7 +190,8 @@ table! {
 table! {
     /// `[usage]`
     UsageFile {
-        /// The database file of the ledger, in the format of `sqlite3`; empty = off.
+        /// The database file of the ledger, in the format of `sqlite3`; empty = off. Without it the file
+        /// that `USAGE_DATABASE` names, if it names one.
         database: PathOrOff,
         /// Days that a row of the ledger is kept.
         retention_days: Count<1, 36_500>,

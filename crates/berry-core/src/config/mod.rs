@@ -15,7 +15,6 @@ mod home;
 mod lint;
 mod lookalike;
 mod model;
-mod pending;
 mod provider;
 mod reader;
 mod reference;
@@ -88,7 +87,8 @@ pub struct Loaded {
 impl Config {
     /// Checks a file's text and resolves it.
     ///
-    /// `environment` gives the value of a variable that the file names as `${NAME}`.
+    /// `environment` gives the value of a variable: one that the file names as `${NAME}`, or one that
+    /// stands for a setting.
     ///
     /// # Errors
     /// Every finding, when one of them is an error.
@@ -111,7 +111,6 @@ impl Config {
                 findings: &mut judged,
             }
             .config(&file);
-            pending::warn(tree, &mut judged);
             findings.extend(judged, |place| !parsed.is_guess(place));
         }
         if source.is_public() && !findings.secrets.is_empty() {
