@@ -114,6 +114,15 @@ impl Tasks {
         &self.grace
     }
 
+    /// Tells the tasks to stop and waits for them; those that take longer than `patience` are cut off.
+    pub(crate) async fn end(&self, patience: Duration) {
+        self.tracker.close();
+        self.stopping.cancel();
+        if timeout(patience, self.tracker.wait()).await.is_err() {
+            self.cut.cancel();
+        }
+    }
+
     /// Lets the tasks that have not ended say a last word, and cuts off those that still have not;
     /// returns how many there were.
     pub(crate) async fn cut_off(&self) -> usize {

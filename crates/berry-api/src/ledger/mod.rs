@@ -105,7 +105,7 @@ impl Ledger {
         self.0.as_deref().map(|inner| &inner.loss)
     }
 
-    /// Waits until what was put before is written, but not for ever.
+    /// Waits until what was put before is in the file, and nothing beside it, but not for ever.
     pub(crate) fn flush(&self) {
         let Some(inner) = &self.0 else { return };
         let (done, written) = sync_channel(1);

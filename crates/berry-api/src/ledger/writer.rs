@@ -33,7 +33,7 @@ const SECONDS_A_DAY: i64 = 86_400;
 #[derive(Debug)]
 pub(super) enum Message {
     Row(Box<Row>),
-    /// Write what there is, and say so.
+    /// Write what there is, close the file, and say so.
     Flush(SyncSender<()>),
 }
 
@@ -98,6 +98,10 @@ impl Writer {
             }
             if Instant::now() >= self.next_try {
                 self.write();
+            }
+            if !self.flushes.is_empty() {
+                // SQLite puts what is in its log into the file, which may be copied then.
+                self.store = None;
             }
             for done in self.flushes.drain(..) {
                 // Whoever asked may have lost its patience.

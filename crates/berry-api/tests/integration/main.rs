@@ -144,6 +144,9 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// What a collector of traces gets, and what becomes of requests where it is broken.
+#[cfg(test)]
+mod traces;
 /// Requests whose bodies are still being sent.
 #[cfg(test)]
 mod uploads;
