@@ -130,6 +130,7 @@ impl App {
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            totals: Arc::clone(registry.totals()),
             traffic: Arc::default(),
             losses: logs
                 .losses()

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::folder;
 use crate::telemetry::loss::Loss;
 
 /// Lines that wait for the disk: some seconds' worth of a busy gateway.
@@ -218,12 +219,7 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
         path: path.to_owned(),
         source,
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
-    }
+    folder::make_for(path).map_err(wrong)?.announce();
     // Opening a pipe waits for its reader, and so would everybody who waits for a reload.
     match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
         Ok(kind) if kind.is_fifo() || kind.is_socket() => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berry_core::User;
 use berry_core::auth::{client_address, credential};
 use berry_core::limit::{InFlight, Place};
-use berry_loadbalance::Clock;
+use berry_loadbalance::{Clock, Totals};
 use berry_relay::{Relay, Route, Snapshot};
 use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
@@ -32,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    /// What was counted of all upstreams, whatever reloads have made of them.
+    pub(crate) totals: Arc<Totals>,
     pub(crate) audit: Audit,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) tracer: Tracer,

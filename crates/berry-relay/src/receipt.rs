@@ -1,5 +1,6 @@
 //! What becomes known of a request while it is relayed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use berry_core::config::Prices;
@@ -19,6 +20,8 @@ pub struct Receipt {
     pub attempts: u32,
     /// The kind of the last failure.
     pub failure: Option<FailureKind>,
+    /// What it was, for operators: it may name hosts.
+    pub cause: Option<Cow<'static, str>>,
     /// What that endpoint charges.
     pub prices: Prices,
     /// The attempts as spans, where the request is traced.
@@ -51,6 +54,7 @@ impl Receipt {
     /// Notes that the attempt failed; the debug log says why.
     pub(crate) fn failed(&mut self, lease: &Lease, failure: &Failure) {
         self.failure = Some(failure.fault.kind);
+        self.cause = Some(failure.cause.clone());
         if let Some(trace) = &mut self.trace {
             trace.failed(failure.fault.kind, failure.status);
         }

@@ -43,6 +43,8 @@ struct Look {
     inode: u64,
     length: u64,
     modified: (i64, i64),
+    /// Moves with every write, whatever the writer sets `modified` to.
+    changed: (i64, i64),
 }
 
 impl From<Metadata> for Look {
@@ -52,6 +54,7 @@ impl From<Metadata> for Look {
             inode: file.ino(),
             length: file.len(),
             modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
         }
     }
 }
@@ -139,9 +142,35 @@ fn is_reading(kind: EventKind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use notify::event::{AccessMode, ModifyKind};
 
     use super::*;
+
+    #[test]
+    fn a_file_of_the_same_size_and_time_is_another() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let look = || Look::from(file.as_file().metadata().unwrap());
+        let write = |byte: &[u8]| {
+            std::fs::write(file.path(), byte).unwrap();
+            file.as_file().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        write(b"1");
+        let before = look();
+
+        // The clock of a file system may stand still for some milliseconds.
+        let mut after = before;
+        while after == before {
+            write(b"2");
+            after = look();
+        }
+
+        assert_eq!(
+            (after.inode, after.length, after.modified),
+            (before.inode, before.length, before.modified)
+        );
+    }
 
     #[test]
     fn only_what_may_change_the_file_is_heard() {

@@ -15,6 +15,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use berry_core::color;
 pub(crate) use log_file::LogFile;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt;
@@ -112,7 +113,7 @@ impl LogOptions {
     pub fn init(&self) -> Result<Logs, LogError> {
         let filter = EnvFilter::builder().parse(&self.filter)?;
         let stdout = Queue::start(Loss::of("stdout"), io::stdout()).map_err(LogError::Thread)?;
-        let file = LogFile::open(self.fixed_file.clone(), self.file.as_deref())?;
+        let file = LogFile::new(self.fixed_file.clone())?;
         let (text, json) = match self.format {
             Format::Text => (Some(stdout.clone()), None),
             Format::Json => (None, Some(stdout.clone())),
@@ -120,7 +121,7 @@ impl LogOptions {
         let text = text.map(|stdout| {
             fmt::layer()
                 .with_writer(stdout)
-                .with_ansi(io::stdout().is_terminal())
+                .with_ansi(color::is_wanted(io::stdout().is_terminal(), &env::read))
         });
         tracing_subscriber::registry()
             .with(filter)
@@ -130,6 +131,7 @@ impl LogOptions {
                 file: file.clone(),
             })
             .try_init()?;
+        file.follow(self.file.as_deref())?;
         Ok(Logs {
             stdout: Some(stdout),
             file,

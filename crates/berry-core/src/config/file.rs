@@ -204,6 +204,7 @@ table! {
         /// The name for people; without it the id.
         name: String,
         /// Where it is: http or https, with or without a version segment in its path.
+        #[required("an address")]
         base_url: BaseUrl,
         /// The key it knows the gateway by: the key itself, `${NAME}` for an environment variable, or
         /// what `berry-cli encrypt-key` makes of it. Empty = no credential is sent.
@@ -238,6 +239,7 @@ table! {
     /// `[models.<key>]`
     ModelFile {
         /// The public name.
+        #[required("a name")]
         name: ModelName,
         /// How a backend is chosen.
         strategy: String,
@@ -254,8 +256,10 @@ table! {
     /// `[[models.<key>.backends]]`
     BackendFile {
         /// The id of a provider.
+        #[required("a provider")]
         provider: String,
         /// The model's name there.
+        #[required("a model")]
         model: String,
         /// Its share of the requests.
         weight: Weight,
@@ -284,8 +288,10 @@ table! {
         /// The name for people; without it the id.
         name: String,
         /// The token, at least 16 characters, or `${NAME}` for an environment variable.
+        #[required("a token")]
         token: Secret,
         /// The SHA-256 digest of the token as 64 hexadecimal digits, in place of `token`.
+        #[required("a token")]
         token_sha256: Secret,
         /// The models the user may use, by public name or key; empty = all.
         allowed_models: Vec<Spanned<String>>,

@@ -9,12 +9,16 @@
 
 mod diagnostic;
 mod diff;
+mod dotted;
 mod file;
+mod home;
 mod lint;
+mod lookalike;
 mod model;
 mod provider;
 mod reader;
 mod reference;
+mod remedy;
 mod render;
 mod resolve;
 mod scalar;
@@ -40,7 +44,8 @@ pub use diff::ConfigDiff;
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
 pub use reference::Reference;
-pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError};
+pub use render::Report;
+pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
 pub use source::{Source, SourceError};
@@ -93,7 +98,8 @@ impl Config {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Loaded, Diagnostics> {
         let mut findings = Diagnostics::default();
-        let parsed = syntax::parse(source, &mut findings);
+        let mut mended = None;
+        let parsed = syntax::parse(source, &mut mended, &mut findings);
         let mut config = Self::default();
         if let Some(tree) = &parsed.tree {
             let mut reader = Reader::default();
@@ -110,7 +116,8 @@ impl Config {
         if source.is_public() && !findings.secrets.is_empty() {
             let message = "every user of this machine can read the keys and tokens in the file";
             let finding = Diagnostic::warning(message);
-            findings.push(finding.help("take that right away: `chmod o-r` and the file's name"));
+            let path = source.path().display();
+            findings.push(finding.help(format!("take that right away: `chmod o-r {path}`")));
         }
         findings.sort();
         if findings.has_errors() {
