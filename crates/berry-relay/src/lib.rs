@@ -32,6 +32,7 @@ mod snapshot;
 mod source;
 mod sse;
 mod tap;
+mod until;
 mod upstream;
 pub mod waits;
 

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::adapter::translate::Untranslatable;
@@ -28,6 +28,7 @@ use crate::pins::{Pin, Pinning, Pins};
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
+use crate::until::until;
 use crate::upstream::{Place, Prepared, Purpose, Scrub, Unsayable, UpstreamBody};
 
 /// The most that is read of an answer that is no success: some quote the whole request.
@@ -327,14 +328,6 @@ fn out_of_time(route: &Route, lease: Lease, receipt: &mut Receipt) -> RelayError
     note(receipt, &lease, &failure);
     record(lease, &failure);
     RelayError::Deadline
-}
-
-/// Waits, but not beyond the deadline.
-async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, work).await.ok(),
-        None => Some(work.await),
-    }
 }
 
 /// Notes a failed attempt for the request's line and the debug log.

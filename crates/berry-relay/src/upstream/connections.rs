@@ -197,7 +197,9 @@ impl Connections {
                 decided => return decided,
             }
         }
-        let fresh = timeout(waits.connect, self.fresh()).await;
+        // Rare, and so large that it would be most of every request's future.
+        let opening = Box::pin(self.fresh());
+        let fresh = timeout(waits.connect, opening).await;
         let fresh = fresh.map_err(|_| TransportError::ConnectTimeout(waits.connect))??;
         self.exchange(fresh, outgoing, waits).await
     }
