@@ -10,6 +10,7 @@ mod prepared;
 mod reach;
 mod request;
 mod scrub;
+mod session;
 mod tls;
 
 use std::cell::LazyCell;
