@@ -12,6 +12,8 @@
 mod abridge;
 mod adapter;
 mod answer;
+#[doc(hidden)]
+pub mod bench;
 mod chance;
 mod classify;
 mod envelope;
