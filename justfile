@@ -19,6 +19,10 @@ check *sections:
 coverage:
     ./scripts/run-tests.sh --coverage
 
+# Measure beside nginx, HAProxy and bare hyper
+benchmark *options:
+    ./scripts/benchmark.sh {{ options }}
+
 # Rewrite the code in the project's format
 format:
     cargo fmt --all

@@ -45,7 +45,7 @@ count() {
     local folder=$1 bench=$2
     shift 2
     (cd "$folder" && CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}" GUNGRAUN_HOME="$WORK/counts" \
-        cargo bench --quiet -p "${bench%/*}" --bench "${bench#*/}" -- "$@")
+        cargo bench --quiet --all-features -p "${bench%/*}" --bench "${bench#*/}" -- "$@")
 }
 
 case ${1:-} in

@@ -4,7 +4,9 @@
 # System packages come from apt (as root, or through sudo) or Homebrew; Python and Node packages go into the checkout
 # (.venv, tests/sdk/node/node_modules), cargo's tools into target/tools.
 #
-#   dev-setup.sh [--coverage]   with --coverage also cargo-tarpaulin
+#   dev-setup.sh                 what the checks take
+#   dev-setup.sh --coverage      and cargo-tarpaulin
+#   dev-setup.sh --benchmark     only the gateways that benchmark.sh compares with
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -40,8 +42,17 @@ system_packages() {
     want promtool prometheus
     want python3 python3
     want shellcheck shellcheck
+    want wrk wrk
     # Debian ships Python without the part that makes environments.
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
+}
+
+# Debian keeps servers where only root's path leads.
+other_gateways() {
+    local missing=() PATH=$PATH:/usr/sbin
+    want nginx nginx
+    want haproxy haproxy
     if ((${#missing[@]})); then install_packages "${missing[@]}"; fi
 }
 
@@ -88,15 +99,22 @@ node_packages() {
     cp "$folder/package-lock.json" "$folder/node_modules/installed.json"
 }
 
-system_packages
-rust_components
-cargo_tool cargo-nextest
-cargo_tool cargo-deny
-instruction_counter
-python_packages
-node_packages
+everything() {
+    system_packages
+    rust_components
+    cargo_tool cargo-nextest
+    cargo_tool cargo-deny
+    instruction_counter
+    python_packages
+    node_packages
+}
+
 case ${1:-} in
-    '') ;;
-    --coverage) cargo_tool cargo-tarpaulin ;;
+    '') everything ;;
+    --coverage)
+        everything
+        cargo_tool cargo-tarpaulin
+        ;;
+    --benchmark) other_gateways ;;
     *) fail "unknown argument \`$1\`" ;;
 esac

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Replaces secrets in a configuration file: all of them or none, with a copy of what was there before.
 #
-#   rotate-api-keys.sh [-c FILE] tokens [USER…]   gives these users, or all, new tokens, and prints them once
+#   rotate-api-keys.sh [-c FILE] tokens [USER…]   gives these users, or all, new tokens, and prints them once; whose
+#                                                 token is in a variable is said, and keeps it
 #   rotate-api-keys.sh [-c FILE] keys [OLD]       encrypts the providers' keys with the master key; OLD is the file of
 #                                                 the master key that they are encrypted with, if it is another
 #
@@ -33,50 +34,9 @@ cli() {
     fi
 }
 
-# Prints the users of the file that have a token there and not in a variable, one a line.
-users_with_tokens() {
-    awk '
-        /^[[:space:]]*\[/ { user = "" }
-        /^[[:space:]]*\[users\.[^].]+\]/ { user = $0; sub(/^[[:space:]]*\[users\.["\047]?/, "", user); sub(/["\047]?\].*/, "", user) }
-        user != "" && /^[[:space:]]*token(_sha256)?[[:space:]]*=/ && !/=[[:space:]]*["\047][$][{]/ { print user }
-    ' "$file"
-}
-
-# Prints the file with the tokens of NEW, lines of user, token and digest, in place of the old ones.
-with_tokens() {
-    awk -v new="$1" '
-        BEGIN { while ((getline line < new) > 0) { split(line, part, "\t"); token[part[1]] = part[2]; digest[part[1]] = part[3] } }
-        /^[[:space:]]*\[/ { user = "" }
-        /^[[:space:]]*\[users\.[^].]+\]/ { user = $0; sub(/^[[:space:]]*\[users\.["\047]?/, "", user); sub(/["\047]?\].*/, "", user) }
-        user in token && /^[[:space:]]*token(_sha256)?[[:space:]]*=/ && match($0, /=[[:space:]]*("[^"]*"|\047[^\047]*\047)/) {
-            value = $0 ~ /^[[:space:]]*token_sha256/ ? digest[user] : token[user]
-            $0 = substr($0, 1, RSTART) " \"" value "\"" substr($0, RSTART + RLENGTH)
-        }
-        { print }
-    ' "$file"
-}
-
-# Prints a text member of the JSON in `made`.
-member() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" <<<"$made"; }
-
-# Writes new tokens into the copy at hand, and what is to be printed into a file of its own.
 rotate_tokens() {
-    local user made known
-    known=$(users_with_tokens)
-    [[ -n $known ]] || fail "no user in \`$file\` has a line \`token\` or \`token_sha256\` in a table \`[users.…]\`"
-    if (($# == 0)); then
-        # Ids have no white space.
-        # shellcheck disable=SC2086
-        set -- $known
-    fi
-    for user in "$@"; do
-        grep -qxF -- "$user" <<<"$known" ||
-            fail "the user \`$user\` has no line \`token\` or \`token_sha256\` in a table \`[users.$user]\` of \`$file\`"
-        made=$(cli generate-token --format json)
-        printf '%s\t%s\t%s\n' "$user" "$(member token)" "$(member token_sha256)" >>"$work/new"
-    done
-    with_tokens "$work/new" >"$work/file"
-    cut -f 1,2 "$work/new" >"$work/said"
+    cp -- "$file" "$work/file"
+    cli rotate-tokens -c "$work/file" -- "$@" >"$work/said"
 }
 
 rotate_keys() {

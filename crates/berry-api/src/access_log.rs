@@ -25,7 +25,7 @@ pub(crate) fn finished(
     id: &RequestId,
     method: &Method,
     path: &str,
-    status: StatusCode,
+    status: u16,
     latency: Duration,
 ) {
     macro_rules! line {
@@ -35,13 +35,14 @@ pub(crate) fn finished(
                 request_id = id.as_str(),
                 %method,
                 path,
-                status = status.as_u16(),
+                status,
+                client_left = (status == CLIENT_LEFT).then_some(true),
                 latency_ms = milliseconds(latency),
                 "Request finished"
             )
         };
     }
-    if status.is_server_error() {
+    if status >= 500 {
         line!(error);
     } else {
         line!(info);
@@ -202,10 +203,13 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
+        if self.status.is_none() && self.gateway.grace.is_over() {
+            self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+        }
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
-        let client_left = !self.ended && !self.gateway.cut.is_cancelled();
+        let client_left = !self.ended && !self.gateway.grace.is_over();
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
         self.audit(status);

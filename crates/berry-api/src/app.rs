@@ -133,7 +133,7 @@ impl App {
             in_flight: InFlight::default(),
             memory: Memory::default(),
             stopping: tasks.stopping().clone(),
-            cut: tasks.cut().clone(),
+            grace: tasks.grace().clone(),
         });
         let (planner, plans) = mpsc::channel(1);
         let reloader = Reloader::new(

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use berry_core::UserName;
+use berry_core::{ModelName, UserName};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -69,7 +69,17 @@ impl Arrival {
             let _ = sender.set(Sender {
                 address,
                 who: who(),
+                model: OnceLock::new(),
             });
+        }
+    }
+
+    /// Notes which model they ask for, where there is such a one: another name is the client's text.
+    pub(crate) fn asks_for(&self, model: impl FnOnce() -> Option<ModelName>) {
+        if let Some(sender) = self.sender()
+            && let Some(model) = model()
+        {
+            let _ = sender.model.set(model);
         }
     }
 
@@ -79,11 +89,13 @@ impl Arrival {
     }
 }
 
-/// Who sends a request, and from where.
+/// Who sends a request, from where, and to which model.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) address: IpAddr,
     pub(crate) who: Who,
+    /// What they ask for.
+    pub(crate) model: OnceLock<ModelName>,
 }
 
 /// See [`Sender`].

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -24,12 +25,18 @@ use tokio::time::timeout;
 
 use crate::telemetry::loss::Loss;
 
-/// Lines that wait for the disk: some seconds' worth of a busy gateway, a few megabytes.
-const WAITING: usize = 16 * 1024;
+/// Lines that wait for the disk: some seconds' worth of a busy gateway.
+const MOST_LINES: usize = 16 * 1024;
+/// Their bytes; most lines have two or three hundred.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// For its owner alone: it says who did what.
 const MODE: u32 = 0o600;
 /// The most of a resource that is written: paths are the clients' and may be long.
 const LONGEST_RESOURCE: usize = 1024;
+/// The most of a result: a configuration may have a lot of mistakes.
+const LONGEST_RESULT: usize = 4 * 1024;
+/// Why a line is lost that there is no room for.
+const TOO_SLOW: &str = "the disk is too slow";
 /// How long the disk has for what was said last.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -83,12 +90,33 @@ enum Message {
     Close(oneshot::Sender<()>),
 }
 
+/// The bytes of the lines in the queue.
+#[derive(Debug, Clone, Default)]
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// Adds a line, if there is room for it.
+    fn add(&self, length: usize) -> bool {
+        let more = |bytes| Some(bytes + length).filter(|&bytes| bytes <= MOST_BYTES);
+        // Only the number itself is shared.
+        let added = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        added.is_ok()
+    }
+
+    fn remove(&self, length: usize) {
+        self.0.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Audit {
     /// Where lines go; none where no audit log is kept.
     file: ArcSwapOption<File>,
     queue: SyncSender<Message>,
+    waiting: Waiting,
     /// Counted by the writer, too.
     loss: Loss,
 }
@@ -99,15 +127,17 @@ impl Audit {
     /// # Errors
     /// There can be no other thread.
     pub(crate) fn begin(file: Option<File>) -> io::Result<Self> {
-        let (queue, messages) = sync_channel(WAITING);
+        let (queue, messages) = sync_channel(MOST_LINES);
         let loss = Loss::of("audit");
-        let writer = Writer::new(loss.clone());
+        let waiting = Waiting::default();
+        let writer = Writer::new(loss.clone(), waiting.clone());
         thread::Builder::new()
             .name("audit".to_owned())
             .spawn(move || writer.run(&messages))?;
         Ok(Self {
             file: ArcSwapOption::new(file.map(Arc::new)),
             queue,
+            waiting,
             loss,
         })
     }
@@ -125,7 +155,8 @@ impl Audit {
         let line = Line {
             timestamp: Timestamp::now().to_string(),
             event: Event {
-                resource: beginning(event.resource),
+                resource: beginning(event.resource, LONGEST_RESOURCE),
+                result: beginning(event.result, LONGEST_RESULT),
                 ..event
             },
         };
@@ -134,10 +165,18 @@ impl Audit {
             return;
         };
         line.push(b'\n');
-        match self.queue.try_send(Message::Line(file, line)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.loss.lose(1, "the disk is too slow"),
-            Err(TrySendError::Disconnected(_)) => self.loss.lose(1, "the thread has ended"),
+        let length = line.len();
+        if !self.waiting.add(length) {
+            self.loss.lose(1, TOO_SLOW);
+            return;
+        }
+        let Err(unsent) = self.queue.try_send(Message::Line(file, line)) else {
+            return;
+        };
+        self.waiting.remove(length);
+        match unsent {
+            TrySendError::Full(_) => self.loss.lose(1, TOO_SLOW),
+            TrySendError::Disconnected(_) => self.loss.lose(1, "the thread has ended"),
         }
     }
 
@@ -161,10 +200,10 @@ impl Audit {
     }
 }
 
-/// Returns as much of a resource as is written.
-fn beginning(resource: &str) -> &str {
-    let end = resource.floor_char_boundary(LONGEST_RESOURCE);
-    resource.get(..end).unwrap_or(resource)
+/// Returns as much of a text as is written.
+fn beginning(text: &str, longest: usize) -> &str {
+    let end = text.floor_char_boundary(longest);
+    text.get(..end).unwrap_or(text)
 }
 
 /// Opens the file to append to, for its owner alone; makes its folder.
@@ -207,19 +246,27 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
 /// The thread that waits for the disk.
 struct Writer {
     loss: Loss,
+    waiting: Waiting,
     /// The file in which a line was begun and not ended.
     torn: Option<Arc<File>>,
 }
 
 impl Writer {
-    fn new(loss: Loss) -> Self {
-        Self { loss, torn: None }
+    fn new(loss: Loss, waiting: Waiting) -> Self {
+        Self {
+            loss,
+            waiting,
+            torn: None,
+        }
     }
 
     fn run(mut self, messages: &Receiver<Message>) {
         for message in messages {
             match message {
-                Message::Line(file, line) => self.write(file, line),
+                Message::Line(file, line) => {
+                    self.waiting.remove(line.len());
+                    self.write(file, line);
+                }
                 Message::Close(done) => {
                     // Nobody waits any more where it took too long.
                     let _ = done.send(());
@@ -352,7 +399,7 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let opened = |path: &Path| Arc::new(open(Some(path)).unwrap().unwrap());
         let (full, good) = (opened(Path::new("/dev/full")), opened(&path));
-        let mut writer = Writer::new(Loss::of("audit"));
+        let mut writer = Writer::new(Loss::of("audit"), Waiting::default());
 
         for file in [&full, &full, &good] {
             writer.write(Arc::clone(file), b"{}\n".to_vec());
@@ -362,20 +409,60 @@ mod tests {
         assert_eq!(lines(&path).len(), 1);
     }
 
-    #[test]
-    fn a_queue_that_is_full_costs_lines_and_no_time() {
-        let (queue, _messages) = sync_channel(1);
+    /// An audit log whose queue has room for so many lines, and nobody who writes them.
+    fn stalled(lines: usize) -> (Audit, Receiver<Message>) {
+        let (queue, messages) = sync_channel(lines);
         let file = open(Some(Path::new("/dev/null"))).unwrap();
         let audit = Audit {
             file: ArcSwapOption::new(file.map(Arc::new)),
             queue,
+            waiting: Waiting::default(),
             loss: Loss::of("audit"),
         };
+        (audit, messages)
+    }
+
+    #[test]
+    fn a_queue_that_is_full_costs_lines_and_no_time() {
+        let (audit, _messages) = stalled(1);
 
         for _ in 0..3 {
             audit.record(event("200"));
         }
 
         assert_eq!(audit.loss().count(), 2);
+    }
+
+    #[test]
+    fn a_queue_holds_no_more_than_some_megabytes_however_long_its_lines_are() {
+        let (audit, messages) = stalled(MOST_LINES);
+        // As JSON six bytes each.
+        let long = "\u{1}".repeat(100_000);
+        let longest = 6 * (LONGEST_RESOURCE + LONGEST_RESULT) + 1_000;
+
+        for _ in 0..MOST_BYTES / longest {
+            audit.record(Event {
+                resource: &long,
+                ..event(&long)
+            });
+        }
+        assert_eq!(audit.loss().count(), 0);
+        for _ in 0..200 {
+            audit.record(Event {
+                resource: &long,
+                ..event(&long)
+            });
+        }
+
+        assert!(audit.loss().count() > 100);
+        let waiting = messages.try_iter().map(|message| match message {
+            Message::Line(_, line) => line.len(),
+            Message::Close(_) => 0,
+        });
+        let waiting: usize = waiting.sum();
+        assert!(
+            (MOST_BYTES / 2..=MOST_BYTES).contains(&waiting),
+            "{waiting}"
+        );
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use berry_core::User;
 use berry_core::config::RateLimit;
-use berry_core::limit::{Estimate, Limited, Meter, Place, Quota, Reservation, Standing};
+use berry_core::limit::{Entry, Estimate, Limited, Meter, Place, Quota, Reservation, Standing};
 use berry_loadbalance::Clock;
 use berry_relay::{Exchange, Snapshot, Usage};
 use http::HeaderMap;
@@ -53,10 +53,17 @@ impl Caller {
         }
     }
 
+    /// Takes a place among the user's requests at the same time, or says that there is none. It is
+    /// the request's from before its body is read: what is being sent counts.
+    pub(crate) fn enter(&self) -> impl Future<Output = Result<Entry, Limited>> + use<> {
+        ready(self.meter.enter(&self.user.rate_limit, self.clock.now()))
+    }
+
     /// Charges a request to the user's limits, or says which is reached.
     pub(crate) fn reserve(
         &self,
         exchange: &Exchange,
+        entry: Entry,
         place: Place,
     ) -> impl Future<Output = Result<Permit, Limited>> + use<> {
         let limits = &self.user.rate_limit;
@@ -64,7 +71,7 @@ impl Caller {
             Some(_) => exchange.estimate(),
             None => Estimate::NONE,
         };
-        let reserved = self.meter.reserve(limits, estimate, self.clock.now());
+        let reserved = entry.reserve(limits, estimate, self.clock.now());
         ready(reserved.map(|reservation| Permit {
             reservation,
             clock: self.clock,

@@ -4,6 +4,7 @@
 //! endpoint, and says so when an answer breaks: as an error event, never as a clean end. It owns
 //! the request's record, so the log line is written when the last byte is out or the client left.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use crate::access_log::AccessRecord;
 use crate::error::ApiError;
+use crate::tasks::Grace;
 use crate::telemetry::stopwatch::Stopwatch;
 
 /// The relay's work, where it outlasts the head of the answer.
@@ -26,8 +28,8 @@ enum State {
     Waiting(Work),
     /// Content is passing.
     Passing(Box<Answer>, AccessRecord),
-    /// The last event.
-    Last(Bytes, AccessRecord),
+    /// The last event. The record may have gone with the relay.
+    Last(Bytes, Option<AccessRecord>),
     /// All is said; none holds the record.
     Ended,
 }
@@ -38,6 +40,7 @@ pub(crate) struct ClientBody {
     dialect: Dialect,
     quiet: Quiet,
     stopwatch: Stopwatch,
+    grace: Grace,
     /// The silence that made a comment due was before this body began.
     comment_due: bool,
 }
@@ -58,6 +61,7 @@ impl ClientBody {
         };
         Self {
             stopwatch: record.visit.stopwatch.clone(),
+            grace: record.gateway.grace.clone(),
             state: State::Passing(answer, record),
             dialect,
             quiet,
@@ -69,6 +73,7 @@ impl ClientBody {
     pub(crate) fn waiting(
         work: Work,
         stopwatch: Stopwatch,
+        grace: Grace,
         dialect: Dialect,
         quiet: Quiet,
     ) -> Self {
@@ -77,6 +82,7 @@ impl ClientBody {
             dialect,
             quiet,
             stopwatch,
+            grace,
             comment_due: true,
         }
     }
@@ -99,14 +105,14 @@ impl ClientBody {
             }) => {
                 record.refused(status);
                 let event = refusal_event(status, body.as_ref(), self.dialect);
-                State::Last(event, record)
+                State::Last(event, Some(record))
             }
             // A stream is never complete before it is passed on.
             Ok(Reply { .. }) => State::Ended,
             Err(error) => {
                 let error = ApiError::from(error);
                 record.unanswered(error.status());
-                State::Last(error.into_event(self.dialect), record)
+                State::Last(error.into_event(self.dialect), Some(record))
             }
         }
     }
@@ -120,13 +126,30 @@ impl ClientBody {
             record.ended(None);
             return State::Ended;
         }
+        State::Last(self.event(error, broken.torn), Some(record))
+    }
+
+    /// What is said when the process ends before the answer. That is nobody's failure.
+    fn cut_off(&mut self) {
+        let error = ApiError::shutting_down();
+        self.state = match mem::replace(&mut self.state, State::Ended) {
+            State::Waiting(_) => State::Last(self.event(error, false), None),
+            State::Passing(answer, mut record) if answer.is_events() => {
+                record.failed(error.status());
+                State::Last(self.event(error, answer.is_torn()), Some(record))
+            }
+            state => state,
+        };
+    }
+
+    /// Returns an error as an event, behind one that is `torn` or not.
+    fn event(&self, error: ApiError, torn: bool) -> Bytes {
         let event = error.into_event(self.dialect);
-        let event = if broken.torn {
+        if torn {
             [&b"\n\n"[..], &event].concat().into()
         } else {
             event
-        };
-        State::Last(event, record)
+        }
     }
 }
 
@@ -164,11 +187,14 @@ impl Body for ClientBody {
 impl ClientBody {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
         let this = self;
-        if std::mem::take(&mut this.comment_due) {
+        if this.grace.is_over() {
+            this.cut_off();
+        }
+        if mem::take(&mut this.comment_due) {
             return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
         }
         loop {
-            match std::mem::replace(&mut this.state, State::Ended) {
+            match mem::replace(&mut this.state, State::Ended) {
                 State::Waiting(mut work) => match work.as_mut().poll(cx) {
                     Poll::Ready((result, record)) => this.state = this.arrived(result, record),
                     Poll::Pending => {
@@ -207,9 +233,11 @@ impl ClientBody {
                         return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
                     }
                 },
-                State::Last(event, mut record) => {
-                    record.passes(&event);
-                    record.ended(None);
+                State::Last(event, record) => {
+                    if let Some(mut record) = record {
+                        record.passes(&event);
+                        record.ended(None);
+                    }
                     return Poll::Ready(Some(Ok(Frame::data(event))));
                 }
                 State::Ended => return Poll::Ready(None),

@@ -20,6 +20,7 @@ use crate::memory::Memory;
 use crate::reload::Reloads;
 use crate::server::Seat;
 use crate::snapshots::Snapshots;
+use crate::tasks::Grace;
 use crate::telemetry::loss::Loss;
 use crate::telemetry::traffic::Traffic;
 
@@ -39,8 +40,8 @@ pub(crate) struct Gateway {
     pub(crate) memory: Memory,
     /// Says when the process is draining.
     pub(crate) stopping: CancellationToken,
-    /// Says when what has not ended is cut off.
-    pub(crate) cut: CancellationToken,
+    /// Says when what has not ended must.
+    pub(crate) grace: Grace,
 }
 
 impl Gateway {

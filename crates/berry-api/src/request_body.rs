@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use berry_relay::waits::SLOWEST_UPLOAD;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::ApiError;
 
@@ -42,7 +43,8 @@ pub(crate) fn format(headers: &HeaderMap, takes_forms: bool) -> Result<Format, A
     }
 }
 
-/// Reads the body, at most `limit` bytes, with at most `idle` between two pieces of it.
+/// Reads the body, at most `limit` bytes, with at most `idle` between two pieces of it, and at least
+/// [`SLOWEST_UPLOAD`] bytes a second beyond that time.
 pub(crate) async fn read(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, ApiError> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
@@ -50,8 +52,11 @@ pub(crate) async fn read(mut body: Body, limit: usize, idle: Duration) -> Result
     }
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
+    let began = Instant::now();
     loop {
-        let frame = timeout(idle, body.frame())
+        let now = Instant::now();
+        let earned = seconds_for(first.len() + joined.len());
+        let frame = timeout_at((now + idle).min(began + idle + earned), body.frame())
             .await
             .map_err(|_| ApiError::request_timeout())?;
         let Some(frame) = frame else { break };
@@ -83,9 +88,47 @@ pub(crate) async fn read(mut body: Body, limit: usize, idle: Duration) -> Result
     })
 }
 
+/// Returns how long so many bytes may take at the slowest.
+fn seconds_for(bytes: usize) -> Duration {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Duration::from_secs(1) * bytes / SLOWEST_UPLOAD
+}
+
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use tokio::time::sleep;
+
     use super::*;
+
+    /// Reads a body whose pieces of this length come so many milliseconds apart, and says how long
+    /// that took.
+    async fn reads(pieces: usize, length: usize, apart: u64) -> (Option<usize>, Duration) {
+        let body = stream::unfold(0, move |sent| async move {
+            sleep(Duration::from_millis(apart)).await;
+            let piece = Bytes::from(vec![b'x'; length]);
+            (sent < pieces).then(|| (Ok::<_, Infallible>(piece), sent + 1))
+        });
+        let began = Instant::now();
+        let read = read(Body::from_stream(body), 1 << 20, Duration::from_secs(60)).await;
+        (read.ok().map(|body| body.len()), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_silent_and_slow_but_not_for_ever() {
+        let within = |reading: (Option<usize>, Duration)| (reading.0, reading.1.as_secs());
+
+        // A byte a second, and one just in time each.
+        assert_eq!(within(reads(1000, 1, 1000).await), (None, 60));
+        assert_eq!(within(reads(1000, 1, 59_000).await), (None, 60));
+        assert_eq!(within(reads(58, 1, 1000).await), (Some(58), 59));
+        assert_eq!(within(reads(1, 1, 60_001).await), (None, 60));
+        // A little faster and slower than the slowest.
+        assert_eq!(within(reads(100, 4200, 1000).await), (Some(420_000), 101));
+        assert_eq!(within(reads(200, 2048, 1000).await), (None, 119));
+    }
 
     fn of(kind: &str, takes_forms: bool) -> Option<Format> {
         let mut headers = HeaderMap::new();

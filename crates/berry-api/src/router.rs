@@ -9,8 +9,8 @@ use axum::extract::OriginalUri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, any, get, post};
 use berry_relay::Operation;
-use http::Method;
-use http::header::{HeaderName, RETRY_AFTER};
+use http::header::{HeaderName, ORIGIN, RETRY_AFTER};
+use http::{Method, Request};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::error::ApiError;
@@ -20,8 +20,8 @@ use crate::routes::{
     reload_config, responses, smart_ai, usage,
 };
 
-/// Everything below it is for admins.
-const ADMIN: &str = "/admin";
+/// What begins a path that is for admins, behind its slashes.
+const ADMIN: &str = "admin";
 
 /// axum answers HEAD wherever it answers GET.
 const GET: &str = "GET, HEAD";
@@ -49,7 +49,7 @@ impl Route {
     }
 }
 
-/// Every route there is. What surrounds one follows from its path alone, in [`assemble`].
+/// Every route there is. What surrounds one follows from its path alone, in [`Routers`].
 fn table() -> Vec<Route> {
     let operations = Operation::ALL.into_iter().map(|operation| {
         let path = format!("/v1{}", operation.path());
@@ -108,40 +108,64 @@ pub fn routes() -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
     table().into_iter().map(|route| (route.allow, route.path))
 }
 
-/// Makes the router.
-pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
-    assemble(gateway, |v1| v1)
+/// Returns whether a path is for admins: `/admin`, and all below it, routes or not.
+pub(crate) fn is_for_admins(path: &str) -> bool {
+    let below = path.trim_start_matches('/').strip_prefix(ADMIN);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Makes the router for requests that say which web page they come from.
-pub(crate) fn browser_router(gateway: Arc<Gateway>) -> Router {
-    assemble(gateway, |v1| v1.layer(cors()))
+/// Every router there is. Which one a request gets follows from its path, and from whether it says
+/// which web page it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Routers {
+    plain: Router,
+    /// Has the CORS headers that others are spared.
+    browsers: Router,
+    /// Has one guard around all of it, unknown paths included: a route that is added to the table is
+    /// closed, and nobody else learns which there are.
+    admins: Router,
 }
 
-/// Puts every route where its path says. The guard is around all that begins with [`ADMIN`], unknown
-/// paths included: a route that is added to the table is closed, and nobody else learns which there
-/// are.
-fn assemble(
-    gateway: Arc<Gateway>,
-    around_v1: impl FnOnce(Router<Arc<Gateway>>) -> Router<Arc<Gateway>>,
-) -> Router {
-    let (mut v1, mut admins, mut ours) = (Router::new(), Router::new(), Router::new());
-    for Route { path, handler, .. } in table() {
-        let below = path.strip_prefix(ADMIN);
-        if let Some(path) = below.filter(|path| path.starts_with('/')) {
-            admins = admins.route(path, handler);
-        } else if path.starts_with("/v1/") {
-            v1 = v1.route(&path, handler);
-        } else {
-            ours = ours.route(&path, handler);
+impl Routers {
+    pub(crate) fn new(gateway: &Arc<Gateway>) -> Self {
+        let guard = from_fn_with_state(Arc::clone(gateway), admin::admins_only);
+        let (mut plain, mut browsers, mut admins) = (Router::new(), Router::new(), Router::new());
+        let v1 = table().into_iter().map(|route| (route.path, route.handler));
+        let unknown_v1 = [(Cow::Borrowed("/v1/{*rest}"), any(unknown))];
+        for (path, handler) in v1.chain(unknown_v1) {
+            if is_for_admins(&path) {
+                admins = admins.route(&path, handler);
+                continue;
+            }
+            browsers = if path.starts_with("/v1/") {
+                browsers.route(&path, handler.clone().layer(cors()))
+            } else {
+                browsers.route(&path, handler.clone())
+            };
+            plain = plain.route(&path, handler);
+        }
+        let complete = |router: Router<Arc<Gateway>>| {
+            let router = router.fallback(unknown);
+            router.with_state(Arc::clone(gateway))
+        };
+        Self {
+            plain: complete(plain),
+            browsers: complete(browsers),
+            admins: complete(admins).layer(guard),
         }
     }
-    let guard = from_fn_with_state(Arc::clone(&gateway), admin::admins_only);
-    around_v1(v1.route("/v1/{*rest}", any(unknown)))
-        .merge(ours)
-        .nest(ADMIN, admins.fallback(unknown).layer(guard))
-        .fallback(unknown)
-        .with_state(gateway)
+
+    /// Returns the router for a request.
+    pub(crate) fn of<B>(&self, request: &Request<B>) -> Router {
+        if is_for_admins(request.uri().path()) {
+            &self.admins
+        } else if request.headers().contains_key(ORIGIN) {
+            &self.browsers
+        } else {
+            &self.plain
+        }
+        .clone()
+    }
 }
 
 async fn unknown(OriginalUri(uri): OriginalUri) -> ApiError {
@@ -165,4 +189,26 @@ fn cors() -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(exposed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_admin_is_for_admins() {
+        for path in ["/admin", "/admin/", "//admin", "///admin//x", "/admin/x"] {
+            assert!(is_for_admins(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/administrators",
+            "/v1/admin",
+            "/ADMIN",
+            "/./admin",
+            "",
+        ] {
+            assert!(!is_for_admins(path), "{path}");
+        }
+    }
 }

@@ -1,12 +1,18 @@
 //! The process's background tasks: spawned, told to stop, and waited for here and nowhere else.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
-/// How long tasks that were cut off have for their last words, which are log lines.
+/// How long tasks have for their last words when the grace is over: an error for the client, a line
+/// for the log.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Owns the tasks of one process.
@@ -14,7 +20,49 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     stopping: CancellationToken,
+    grace: Grace,
     cut: CancellationToken,
+}
+
+/// Tells whether there is time left to finish what was begun.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Grace(Arc<Ends>);
+
+#[derive(Debug, Default)]
+struct Ends {
+    /// Asked for every piece of every answer, where a lock would be one for all of them.
+    over: AtomicBool,
+    told: CancellationToken,
+}
+
+impl Grace {
+    /// Returns whether the time is over. Who serves a client is woken by then, and everything that
+    /// is part of it polled.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the work while there is time. Must be part of what is woken at the end.
+    pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if self.is_over() {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+
+    /// Waits for the end.
+    pub(crate) fn over(&self) -> WaitForCancellationFutureOwned {
+        self.0.told.clone().cancelled_owned()
+    }
+
+    fn end(&self) {
+        self.0.over.store(true, Ordering::Relaxed);
+        self.0.told.cancel();
+    }
 }
 
 impl Tasks {
@@ -32,18 +80,22 @@ impl Tasks {
         &self.stopping
     }
 
-    /// Returns what tells that tasks are cut off.
-    pub(crate) fn cut(&self) -> &CancellationToken {
-        &self.cut
+    /// Returns what tells that the time to finish is over.
+    pub(crate) fn grace(&self) -> &Grace {
+        &self.grace
     }
 
-    /// Cuts off the tasks that have not ended; returns how many.
+    /// Lets the tasks that have not ended say a last word, and cuts off those that still have not;
+    /// returns how many there were.
     pub(crate) async fn cut_off(&self) -> usize {
         self.tracker.close();
         let left = self.tracker.len();
-        self.cut.cancel();
-        // What does not wait cannot be dropped; the end of the process ends it.
-        let _ = timeout(LAST_WORDS, self.tracker.wait()).await;
+        self.grace.end();
+        if timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
+            self.cut.cancel();
+            // What does not wait cannot be dropped; the end of the process ends it.
+            let _ = timeout(LAST_WORDS, self.tracker.wait()).await;
+        }
         left
     }
 }

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, simulate, test_backend, timeouts, usage, validate_config,
+    mock_upstream, rotate_tokens, simulate, test_backend, timeouts, usage, validate_config,
 };
 
 /// The command line as a whole.
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     GenerateToken(generate_token::Options),
     /// Turn a token into what `token_sha256` takes
     HashToken(hash_token::Options),
+    /// Give users new tokens, in the configuration file
+    RotateTokens(rotate_tokens::Options),
     /// Encrypt provider keys, so that a file does not have them in it
     EncryptKey(encrypt_key::Options),
     /// Print the completions of a shell

@@ -10,6 +10,7 @@ mod env;
 mod opened;
 mod output;
 mod probing;
+mod rewrite;
 mod running;
 
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use clap::Parser;
 use crate::args::{Args, Command};
 use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
-    mock_upstream, simulate, test_backend, timeouts, usage, validate_config,
+    mock_upstream, rotate_tokens, simulate, test_backend, timeouts, usage, validate_config,
 };
 use crate::output::Told;
 
@@ -47,6 +48,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         Command::Timeouts(options) => timeouts::run(&options),
         Command::GenerateToken(options) => generate_token::run(&options),
         Command::HashToken(options) => hash_token::run(options),
+        Command::RotateTokens(options) => rotate_tokens::run(&options),
         Command::EncryptKey(options) => encrypt_key::run(&options),
         Command::Completions(options) => completions::run(&options),
         Command::MockUpstream(options) => mock_upstream::run(options).await,

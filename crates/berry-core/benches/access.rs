@@ -5,6 +5,7 @@
     missing_docs,
     unused_qualifications,
     clippy::exit,
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     reason = "gungraun's macros write such code, and what cannot be set up may panic"
 )]
@@ -63,7 +64,8 @@ fn metered() -> (Meters, Arc<User>) {
 
 fn charge(meters: &Meters, user: &User) {
     let meter = meters.get(&user.id).unwrap();
-    let reserved = meter.reserve(&user.rate_limit, ESTIMATE, Tick::ZERO);
+    let entry = meter.enter(&user.rate_limit, Tick::ZERO).unwrap();
+    let reserved = entry.reserve(&user.rate_limit, ESTIMATE, Tick::ZERO);
     reserved.unwrap().settle(120, Tick::ZERO);
 }
 

@@ -1,4 +1,4 @@
-//! The time that the limits take of a request: to find the user's meter, reserve, settle and end; with
+//! The time that the limits take of a request: to find the user's meter, enter, reserve, settle and end; with
 //! 64 threads at once, of as many users and of one. A figure to read, in time of a processor for each
 //! request. `cargo bench -p berry-core --bench limit_time`
 
@@ -50,7 +50,8 @@ fn send(meters: &Meters, user: &User) {
     for _ in 0..REQUESTS {
         now = now + Duration::from_micros(500);
         let meter = meters.get(&user.id).expect("a meter");
-        let reserved = meter.reserve(&user.rate_limit, ESTIMATE, now);
+        let entry = meter.enter(&user.rate_limit, now).expect("a place");
+        let reserved = entry.reserve(&user.rate_limit, ESTIMATE, now);
         let mut reservation = black_box(reserved).expect("room");
         reservation.settle(120, now);
     }

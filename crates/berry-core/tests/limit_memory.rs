@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use berry_core::limit::Meters;
-use berry_core::{User, UserName};
+use berry_core::{Tick, User, UserName};
 
 const USERS: u32 = 100_000;
 /// More than that would be felt: a hundred megabytes for so many users.
@@ -22,6 +22,7 @@ fn a_user_costs_no_more_than_a_kibibyte() {
 
     let each = measured.bytes_current.cast_unsigned() / u64::from(USERS);
     assert!((800..=MOST).contains(&each), "{each} bytes");
-    let again = allocation_counter::measure(|| meters = Meters::of(&users, Some(&meters)));
+    let again =
+        allocation_counter::measure(|| meters = Meters::of(&users, Some((&meters, Tick::ZERO))));
     assert_eq!(again.bytes_current, 0, "a reload adds nothing");
 }

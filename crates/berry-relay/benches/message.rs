@@ -5,6 +5,7 @@
     missing_docs,
     unused_qualifications,
     clippy::exit,
+    clippy::disallowed_methods,
     reason = "gungraun's macros write such code"
 )]
 

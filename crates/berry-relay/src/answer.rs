@@ -45,7 +45,7 @@ pub struct Break {
 #[derive(Debug)]
 enum Shape {
     /// Server-sent events.
-    Events(Splitter, Arc<Scrub>),
+    Events(Splitter),
     /// One object; once it is too long to be held, a copy of what is to be known of it.
     Whole(Option<Box<Abridged>>),
     /// Sound, or text: the first of it is content.
@@ -58,6 +58,8 @@ pub struct Answer {
     upstream: Option<Source>,
     shape: Shape,
     tap: Tap,
+    /// What reports an error passes through it.
+    scrub: Arc<Scrub>,
     idle: Quiet,
     /// The silence that is allowed from the first content on.
     idle_within: Option<Duration>,
@@ -71,16 +73,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Begins to read a stream of events. `idle` bounds silence, from the first content on. An error
-    /// among the events is scrubbed.
+    /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
     pub(crate) fn events(
         upstream: Source,
         tap: Tap,
-        idle: Option<Duration>,
         scrub: &Arc<Scrub>,
+        idle: Option<Duration>,
     ) -> Self {
-        let shape = Shape::Events(Splitter::default(), Arc::clone(scrub));
-        Self::new(upstream, shape, tap, idle)
+        let shape = Shape::Events(Splitter::default());
+        Self::new(upstream, shape, tap, scrub, idle)
     }
 
     /// Bounds silence before the first content as well.
@@ -90,20 +91,32 @@ impl Answer {
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
-    pub(crate) fn whole(upstream: Source, tap: Tap, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Whole(None), tap, idle)
+    pub(crate) fn whole(
+        upstream: Source,
+        tap: Tap,
+        scrub: &Arc<Scrub>,
+        idle: Option<Duration>,
+    ) -> Self {
+        Self::new(upstream, Shape::Whole(None), tap, scrub, idle)
     }
 
     /// Begins to read an answer that is no JSON. `idle` bounds silence.
-    pub(crate) fn bytes(upstream: Source, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Bytes, Tap::default(), idle)
+    pub(crate) fn bytes(upstream: Source, scrub: &Arc<Scrub>, idle: Option<Duration>) -> Self {
+        Self::new(upstream, Shape::Bytes, Tap::default(), scrub, idle)
     }
 
-    fn new(upstream: Source, shape: Shape, tap: Tap, idle: Option<Duration>) -> Self {
+    fn new(
+        upstream: Source,
+        shape: Shape,
+        tap: Tap,
+        scrub: &Arc<Scrub>,
+        idle: Option<Duration>,
+    ) -> Self {
         Self {
             upstream: Some(upstream),
             shape,
             tap,
+            scrub: Arc::clone(scrub),
             idle: Quiet::new(idle),
             idle_within: idle,
             held: VecDeque::new(),
@@ -138,7 +151,7 @@ impl Answer {
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
         loop {
             let enough = match self.shape {
-                Shape::Events(..) => self.tap.content() || self.held_bytes > HELD_EVENTS,
+                Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole(_) => self.held_bytes > HELD_WHOLE && !self.is_all_here(),
                 Shape::Bytes => self.held_bytes > 0,
             };
@@ -191,10 +204,14 @@ impl Answer {
         self.tap
             .observe_whole(self.held.front().map_or(&[], |body| body));
         if self.tap.failure().is_some() {
-            Err(FailureKind::Protocol)
-        } else {
-            Ok(())
+            return Err(FailureKind::Protocol);
         }
+        if self.tap.reports_error()
+            && let Some(body) = self.held.front_mut()
+        {
+            *body = self.scrub.clean(std::mem::take(body));
+        }
+        Ok(())
     }
 
     /// Returns the answer's bytes where all of them are here.
@@ -209,12 +226,12 @@ impl Answer {
 
     /// Returns whether the answer is a stream of events.
     pub fn is_events(&self) -> bool {
-        matches!(self.shape, Shape::Events(..))
+        matches!(self.shape, Shape::Events(_))
     }
 
     /// Returns whether the client is in the middle of an event, where nothing may be put in between.
     pub fn is_torn(&self) -> bool {
-        matches!(&self.shape, Shape::Events(splitter, _) if splitter.torn())
+        matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
     }
 
     /// Returns whether nothing is to come any more, although the body may still be open.
@@ -311,8 +328,8 @@ impl Answer {
 
     /// Shows the bytes to the tap and returns what may go on of them.
     fn pass(&mut self, data: Bytes) -> Bytes {
-        let (splitter, scrub) = match &mut self.shape {
-            Shape::Events(splitter, scrub) => (splitter, scrub),
+        let splitter = match &mut self.shape {
+            Shape::Events(splitter) => splitter,
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
                 return data;
@@ -320,9 +337,10 @@ impl Answer {
             Shape::Whole(None) | Shape::Bytes => return data,
         };
         let split = splitter.push(&data, |event| self.tap.observe(event));
+        let complete = self.scrub.clean_parts(split.complete, &split.unclean);
         let Some(stopped_by) = split.stopped_by else {
             self.note_response();
-            return split.complete;
+            return complete;
         };
         self.upstream = None;
         let told = self.tap.failure() == Some(StreamFailure::Error);
@@ -332,9 +350,9 @@ impl Answer {
             torn: false,
         });
         if !told {
-            return split.complete;
+            return complete;
         }
-        let told = [split.complete, scrub.clean(stopped_by)].concat().into();
+        let told = [complete, self.scrub.clean(stopped_by)].concat().into();
         self.note_response();
         told
     }
@@ -342,7 +360,10 @@ impl Answer {
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
     fn pass_rest(&mut self) -> Bytes {
         let rest = match &mut self.shape {
-            Shape::Events(splitter, _) => splitter.finish(|event| self.tap.observe(event)),
+            Shape::Events(splitter) => {
+                let split = splitter.finish(|event| self.tap.observe(event));
+                self.scrub.clean_parts(split.complete, &split.unclean)
+            }
             Shape::Whole(abridged) => {
                 if let Some(copy) = abridged.take().and_then(|abridged| abridged.finish()) {
                     self.tap.observe_forwarded(&copy);
@@ -368,9 +389,9 @@ impl Answer {
     fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
         let at_end = self.upstream.take().is_none();
         let finished = match &self.shape {
-            Shape::Events(..) if self.tap.failure().is_some() => false,
-            Shape::Events(..) if at_end => self.tap.finished(),
-            Shape::Events(..) => self.tap.done(),
+            Shape::Events(_) if self.tap.failure().is_some() => false,
+            Shape::Events(_) if at_end => self.tap.finished(),
+            Shape::Events(_) => self.tap.done(),
             Shape::Whole(_) | Shape::Bytes => at_end,
         };
         if finished {

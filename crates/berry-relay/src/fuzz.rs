@@ -33,7 +33,7 @@ pub fn splitter(stream: &[u8], cut: usize) {
             let split = splitter.push(&Bytes::copy_from_slice(frame), &mut observe);
             forwarded.extend_from_slice(&split.complete);
         }
-        forwarded.extend_from_slice(&splitter.finish(&mut observe));
+        forwarded.extend_from_slice(&splitter.finish(&mut observe).complete);
         (events, forwarded)
     };
     let (before, after) = stream.split_at(cut.min(stream.len()));

@@ -427,18 +427,18 @@ async fn attempt(
     let form = form.map_err(|cause| Failure::new(FailureKind::Protocol, cause))?;
     let source = Source::new(body, mem::take(&mut prepared.translation));
     let tap = mem::take(&mut prepared.tap);
-    let waits = &route.waits;
+    let (waits, scrub) = (&route.waits, upstream.scrub());
     let (mut answer, limit) = match form {
         Form::Events => {
             let silence = match waits.first_token {
                 Some(_) => None,
                 None => Some(upstream.silence_before_content()),
             };
-            let answer = Answer::events(source, tap, waits.idle, upstream.scrub());
+            let answer = Answer::events(source, tap, scrub, waits.idle);
             (answer.silent_before_content(silence), waits.first_token)
         }
-        Form::Whole => (Answer::whole(source, tap, waits.idle), None),
-        Form::Bytes => (Answer::bytes(source, waits.idle), None),
+        Form::Whole => (Answer::whole(source, tap, scrub, waits.idle), None),
+        Form::Bytes => (Answer::bytes(source, scrub, waits.idle), None),
     };
     answer.read_content(limit).await?;
     Ok(Answered {

@@ -12,7 +12,7 @@ use berry_core::config::Settings;
 use berry_core::limit::Meters;
 use berry_core::{
     Authenticator, Backend, Config, Diagnostics, Loaded, Model, ModelName, ProviderName, Source,
-    Term, Vocabulary,
+    Term, Tick, Vocabulary,
 };
 use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
@@ -77,17 +77,17 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Compiles a configuration. What was opened and counted under the `previous` one goes on
-    /// where providers and models are still the same.
+    /// Compiles a configuration. What was opened and counted until now under the `previous` one goes
+    /// on where users, providers and models are still the same.
     ///
     /// # Errors
     /// A provider cannot be used, for example because its `ca_file` cannot be read.
     pub fn compile(
         config: Arc<Config>,
         registry: &Registry,
-        previous: Option<&Self>,
+        previous: Option<(&Self, Tick)>,
     ) -> Result<Self, CompileError> {
-        let compiler = Compiler::new(&config, registry, previous)?;
+        let compiler = Compiler::new(&config, registry, previous.map(|(snapshot, _)| snapshot))?;
         let mut routes = Vec::new();
         let mut by_name = HashMap::new();
         for model in config.models.iter().filter(|model| model.enabled) {
@@ -97,7 +97,8 @@ impl Snapshot {
             routes.push(route);
         }
         let authenticator = Authenticator::new(&config.users);
-        let meters = Meters::of(&config.users, previous.map(|previous| &previous.meters));
+        let meters = previous.map(|(snapshot, now)| (&snapshot.meters, now));
+        let meters = Meters::of(&config.users, meters);
         let upstreams = compiler.upstreams;
         Ok(Self {
             config,

@@ -14,6 +14,10 @@ use http::uri::Scheme;
 use crate::relay::{ERROR_BODY_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE};
 use crate::upstream::{PING_EVERY, PING_WITHIN};
 
+/// The bytes of a request's body that must come in each second, once it has taken longer than it may
+/// be silent. A modem is faster; nobody is who wants to hold a place with a body that never ends.
+pub const SLOWEST_UPLOAD: u32 = 4 * 1024;
+
 /// Something that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
@@ -57,6 +61,12 @@ pub fn of_clients(config: &Config) -> Vec<Wait> {
             "more of a request's body",
             server.body_idle_timeout,
             "server.body_idle_timeout_seconds",
+            "408",
+        ),
+        Wait::new(
+            "each 4 KiB of a request's body, once it has taken that long",
+            Duration::from_secs(1),
+            None,
             "408",
         ),
         Wait::new(

@@ -15,7 +15,7 @@ use crate::protocol::Protocol;
 use crate::script::Script;
 use crate::server::{self, Server, Versions};
 use crate::service::Shared;
-use crate::tls::Tls;
+use crate::tls::{Identity, Tls};
 use crate::upstream::Upstream;
 
 /// A simulated provider to be started.
@@ -24,7 +24,7 @@ pub struct Builder {
     persona: Persona,
     behaviour: Behaviour,
     seed: u64,
-    secure: bool,
+    identity: Option<Identity>,
     versions: Versions,
     recording: Recording,
 }
@@ -35,7 +35,7 @@ impl Default for Builder {
             persona: Persona::default(),
             behaviour: Behaviour::echo(),
             seed: 0,
-            secure: false,
+            identity: None,
             versions: Versions::Both,
             recording: Recording::Whole,
         }
@@ -87,8 +87,14 @@ impl Builder {
 
     /// Serves over TLS, with an authority of its own: see [`Upstream::ca_pem`].
     #[must_use]
-    pub fn tls(mut self) -> Self {
-        self.secure = true;
+    pub fn tls(self) -> Self {
+        self.tls_as(Identity::generate())
+    }
+
+    /// Serves over TLS as this.
+    #[must_use]
+    pub fn tls_as(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
         self
     }
 
@@ -136,7 +142,7 @@ impl Builder {
             Versions::Http1 => &["http/1.1"],
             Versions::Http2 => &["h2"],
         };
-        let tls = self.secure.then(|| Tls::generate(alpn));
+        let tls = self.identity.map(|identity| Tls::new(identity, alpn));
         let (acceptor, ca_pem) = tls.map(|tls| (tls.acceptor, tls.ca_pem)).unzip();
 
         let shared = Arc::new(Shared {

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -24,8 +26,25 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Makes one that nobody else has.
+    /// Makes one that nobody else has, for this machine.
     pub fn generate() -> Self {
+        Self::certify(&["localhost", "127.0.0.1"], |_| {})
+    }
+
+    /// Makes one for a host of another name.
+    pub fn of_another() -> Self {
+        Self::certify(&["another.example"], |_| {})
+    }
+
+    /// Makes one whose time is over.
+    pub fn expired() -> Self {
+        Self::certify(&["localhost", "127.0.0.1"], |params| {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    fn certify(names: &[&str], adjust: impl FnOnce(&mut CertificateParams)) -> Self {
         let ca_key = KeyPair::generate().expect("a key pair can be generated");
         let mut ca_params = CertificateParams::default();
         ca_params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,9 +54,11 @@ impl Identity {
         let ca = CertifiedIssuer::self_signed(ca_params, ca_key).expect("the authority is valid");
 
         let key = KeyPair::generate().expect("a key pair can be generated");
-        let names = ["localhost", "127.0.0.1"].map(String::from);
-        let certificate = CertificateParams::new(names)
-            .and_then(|params| params.signed_by(&key, &ca))
+        let names: Vec<String> = names.iter().copied().map(String::from).collect();
+        let mut params = CertificateParams::new(names).expect("the names are valid");
+        adjust(&mut params);
+        let certificate = params
+            .signed_by(&key, &ca)
             .expect("the certificate is valid");
         Self {
             cert_pem: certificate.pem(),
@@ -56,13 +77,13 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Makes an identity whose handshakes offer the protocols of `alpn`, best first.
-    pub(crate) fn generate(alpn: &[&str]) -> Self {
+    /// Puts an identity to work; its handshakes offer the protocols of `alpn`, best first.
+    pub(crate) fn new(identity: Identity, alpn: &[&str]) -> Self {
         let Identity {
             cert_pem,
             key_pem,
             ca_pem,
-        } = Identity::generate();
+        } = identity;
         let certificate = CertificateDer::from_pem_slice(cert_pem.as_bytes()).expect("PEM");
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).expect("PEM");
         let mut config =

@@ -103,6 +103,10 @@ def test_a_command_in_a_document_runs(block, demo):
         elif command.startswith("berry-cli "):
             done = subprocess.run(f"{BINARIES}/{command}", shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        elif command.startswith("wrk "):
+            here = command.replace("http://127.0.0.1:3000", demo.url)
+            done = subprocess.run(here, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         elif command.startswith(("./scripts/", "scripts/")):
             assert os.access(ROOT / command.split()[0], os.X_OK), command
         else:

@@ -77,7 +77,7 @@ impl Scene {
         };
         let logs = logs.init().unwrap();
         let toml = config(listener.local_addr().unwrap());
-        let gateway = runtime.block_on(serve(&toml, logs));
+        let gateway = serve(&runtime, &toml, logs);
         let others = Others {
             client: TcpStream::connect(gateway).unwrap(),
             request: request(stream),
@@ -88,7 +88,7 @@ impl Scene {
         let (orders, taken) = mpsc::channel();
         // While such a thread works the runtime does not move its clock on.
         runtime.spawn_blocking(move || others.work(&taken));
-        Self { runtime, orders }.run(FIRST)
+        Self { orders, runtime }.run(FIRST)
     }
 
     /// Has so many exchanges, one after the other.
@@ -101,7 +101,8 @@ impl Scene {
 }
 
 /// Starts the gateway; returns where it listens.
-async fn serve(toml: &str, logs: Logs) -> SocketAddr {
+fn serve(runtime: &Runtime, toml: &str, logs: Logs) -> SocketAddr {
+    let _within = runtime.enter();
     let source = Source::new("bench.toml", toml);
     let app = App::build(Options {
         config: Names::collect().parse(&source, &|_| None).unwrap().config,
@@ -113,7 +114,7 @@ async fn serve(toml: &str, logs: Logs) -> SocketAddr {
     });
     let app = app.unwrap();
     let address = app.local_addr();
-    tokio::spawn(app.run(std::future::pending()));
+    runtime.spawn(app.run(std::future::pending()));
     address
 }
 
@@ -210,7 +211,7 @@ impl Others {
 
 /// Reads until what has come ends so.
 fn read_to(stream: &mut TcpStream, end: &[u8]) {
-    let (mut read, mut buffer) = (Vec::new(), [0; 64 * 1024]);
+    let (mut read, mut buffer) = (Vec::new(), [0; 16 * 1024]);
     while !read.ends_with(end) {
         let count = stream.read(&mut buffer).unwrap();
         assert!(count > 0, "the gateway hung up");

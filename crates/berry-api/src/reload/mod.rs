@@ -12,12 +12,13 @@ use std::fs::File;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::successors;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::{ConfigDiff, Severity, SourceError};
-use berry_core::{Diagnostics, Source};
+use berry_core::{Diagnostics, Source, Tick, UserName};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
 use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
 use rustls::ServerConfig;
@@ -27,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::arrival::RequestId;
 use crate::audit::{self, Action, AuditError, Event};
 use crate::env;
 use crate::exposure;
@@ -44,19 +46,37 @@ const MOST_LOGGED: usize = 20;
 /// How long a file may be empty because it is being written.
 const LONGEST_EMPTY: Duration = Duration::from_secs(2);
 
+/// An admin who asks for a reload. The reload goes on where they leave.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    pub(crate) user: UserName,
+    /// Where they are, where auditors want to know.
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) request_id: RequestId,
+}
+
 /// Who asked for a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Trigger {
     Signal,
-    Admin,
+    Admin(Asker),
     File,
+}
+
+impl Trigger {
+    fn asker(&self) -> Option<&Asker> {
+        match self {
+            Self::Admin(asker) => Some(asker),
+            Self::Signal | Self::File => None,
+        }
+    }
 }
 
 impl fmt::Display for Trigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Signal => "signal",
-            Self::Admin => "admin",
+            Self::Admin(_) => "admin",
             Self::File => "file",
         })
     }
@@ -179,10 +199,10 @@ impl Reloads {
     }
 
     /// Asks for a reload and waits for it.
-    pub(crate) async fn ask(&self) -> Outcome {
+    pub(crate) async fn ask(&self, asker: Asker) -> Outcome {
         let (reply, answer) = oneshot::channel();
         let request = Request {
-            trigger: Trigger::Admin,
+            trigger: Trigger::Admin(asker),
             reply: Some(reply),
         };
         let closed = |_| ReloadError::ShuttingDown;
@@ -241,15 +261,15 @@ impl Reloader {
                 () = passed(self.empty_until) => Request::of_file(),
             };
             supervisor::reloading();
-            let outcome = self.reload(request.trigger).await;
+            let outcome = self.reload(&request.trigger).await;
             supervisor::ready();
             let Some(outcome) = outcome else {
                 continue;
             };
             if let Err(error) = &outcome {
-                self.audit(request.trigger, &error.explained());
+                self.audit(&request.trigger, &error.explained());
             }
-            log(request.trigger, &outcome);
+            log(&request.trigger, &outcome);
             if let Some(reply) = request.reply {
                 // An admin who has left can read the log.
                 let _ = reply.send(outcome);
@@ -258,8 +278,8 @@ impl Reloader {
     }
 
     /// Reloads; none where the file asks for it and has nothing new in it.
-    async fn reload(&mut self, trigger: Trigger) -> Option<Outcome> {
-        if trigger == Trigger::Signal {
+    async fn reload(&mut self, trigger: &Trigger) -> Option<Outcome> {
+        if matches!(trigger, Trigger::Signal) {
             // Whoever rotates logs says so by this signal.
             self.affected.log_file.reopen().unwrap_or_else(|error| {
                 error!(%error, "the log file cannot be opened again: lines go on as before");
@@ -271,7 +291,9 @@ impl Reloader {
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let seen = fingerprint(read.as_ref());
         let is_empty = read.as_ref().is_ok_and(is_empty);
-        if trigger == Trigger::File && (seen == self.seen || is_empty && self.may_be_empty()) {
+        if matches!(trigger, Trigger::File)
+            && (seen == self.seen || is_empty && self.may_be_empty())
+        {
             self.empty_until = self.empty_until.filter(|_| seen != self.seen);
             return None;
         }
@@ -307,24 +329,24 @@ impl Reloader {
     }
 
     /// Notes for auditors what a reload came to.
-    fn audit(&self, trigger: Trigger, result: &str) {
+    fn audit(&self, trigger: &Trigger, result: &str) {
+        let asker = trigger.asker();
         self.affected.gateway.audit.record(Event {
-            user_id: None,
+            user_id: asker.map(|asker| asker.user.as_str()),
             action: Action::Reload,
             resource: &self.served.path().to_string_lossy(),
             result: &format!("{trigger}: {result}"),
-            ip_address: None,
-            request_id: None,
+            ip_address: asker.and_then(|asker| asker.address),
+            request_id: asker.map(|asker| asker.request_id.as_str()),
         });
     }
 
     /// Serves what is written, if it is valid.
-    async fn apply(&mut self, source: Source, trigger: Trigger) -> Outcome {
-        let (registry, current) = (
-            Arc::clone(&self.affected.registry),
-            self.affected.gateway.snapshot(),
-        );
-        let made = spawn_blocking(move || make(source, &registry, &current)).await;
+    async fn apply(&mut self, source: Source, trigger: &Trigger) -> Outcome {
+        let gateway = Arc::clone(&self.affected.gateway);
+        let registry = Arc::clone(&self.affected.registry);
+        let (current, now) = (gateway.snapshot(), gateway.clock.now());
+        let made = spawn_blocking(move || make(source, &registry, &current, now)).await;
         let Made {
             snapshot,
             tls,
@@ -337,7 +359,6 @@ impl Reloader {
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
-        let gateway = Arc::clone(&self.affected.gateway);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
         let log = |snapshot: &Snapshot| snapshot.config.settings.audit_log.clone();
         let moves = log(&gateway.snapshot()) != log(&snapshot);
@@ -368,7 +389,12 @@ struct Made {
     warnings: Findings,
 }
 
-fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made, ReloadError> {
+fn make(
+    source: Source,
+    registry: &Registry,
+    current: &Snapshot,
+    now: Tick,
+) -> Result<Made, ReloadError> {
     let invalid = |diagnostics, source| {
         ReloadError::Invalid(Findings {
             diagnostics,
@@ -388,7 +414,7 @@ fn make(source: Source, registry: &Registry, current: &Snapshot) -> Result<Made,
         Err(diagnostics) => return Err(invalid(diagnostics, source)),
     };
     let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
-    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some(current))?;
+    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some((current, now)))?;
     Ok(Made {
         tls,
         audit,
@@ -434,7 +460,8 @@ async fn passed(time: Option<Instant>) {
     }
 }
 
-fn log(trigger: Trigger, outcome: &Outcome) {
+fn log(trigger: &Trigger, outcome: &Outcome) {
+    let user_id = trigger.asker().map(|asker| asker.user.as_str());
     match outcome {
         Ok(reloaded) => {
             let ConfigDiff {
@@ -444,6 +471,7 @@ fn log(trigger: Trigger, outcome: &Outcome) {
             } = &reloaded.diff;
             info!(
                 %trigger,
+                user_id,
                 generation = reloaded.generation,
                 added = added.join(", "),
                 removed = removed.join(", "),
@@ -456,7 +484,7 @@ fn log(trigger: Trigger, outcome: &Outcome) {
         }
         Err(error) => {
             let error = error.explained();
-            error!(%trigger, error, "Failed to reload configuration");
+            error!(%trigger, user_id, error, "Failed to reload configuration");
         }
     }
 }

@@ -19,11 +19,11 @@ use crate::routes::overview::{
     BackendView, ModelView, Overview, errors_by_kind, milliseconds, success_rate,
 };
 
-/// Lets admins pass, and nobody else.
+/// Lets admins pass, and nobody else; routes find the admin among the extensions.
 pub(crate) async fn admins_only(
     State(gateway): State<Arc<Gateway>>,
     Extension(arrival): Extension<Arrival>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let user = authenticate(&gateway.snapshot(), request.headers(), &arrival);
@@ -31,6 +31,7 @@ pub(crate) async fn admins_only(
     if !user.is_admin() {
         return Err(ApiError::admin_required());
     }
+    request.extensions_mut().insert(user);
     Ok(next.run(request).await)
 }
 

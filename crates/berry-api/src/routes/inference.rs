@@ -1,8 +1,9 @@
 //! Whatever is asked of a model: `POST /v1/chat/completions` and its siblings.
 //!
 //! One path for all operations; what differs between them, the relay knows. The order is that of
-//! SPEC 2.4: credential, body, model, limits, relay. What a client gets wrong costs no upstream a
-//! request, and no user a part of their limits.
+//! SPEC 2.4: credential, body, model, limits, relay; but a place is taken before the body is read, and
+//! who has none left is told so at once. What a client gets wrong costs no upstream a request, and no
+//! user a part of their limits.
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, body) = request.into_parts();
     let (config, user) = (&snapshot.config, &caller.user);
+    let entry = caller.enter().await?;
     let place = gateway.enter(snapshot, &head.extensions)?;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
@@ -72,6 +74,7 @@ async fn accept(
         (Format::Form, Some(kind)) => Envelope::parse_form(body, kind)?,
         _ => Envelope::parse(body)?,
     };
+    arrival.asks_for(|| Some(snapshot.route(envelope.model())?.model.name.clone()));
     let route = Arc::clone(gateway::route(snapshot, user, envelope.model())?);
     let filter = filter(Arc::clone(user), &route.model, &envelope)?;
     let keep_alive = config.settings.stream_keepalive;
@@ -82,7 +85,7 @@ async fn accept(
         ask: Ask::Model(envelope),
         headers: headers::to_upstream(&head.headers),
     };
-    let permit = caller.reserve(&exchange, place).await?;
+    let permit = caller.reserve(&exchange, entry, place).await?;
     Ok(Accepted {
         user: Arc::clone(user),
         permit,

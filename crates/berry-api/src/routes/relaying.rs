@@ -22,6 +22,7 @@ use crate::client_body::{ClientBody, Work};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers;
+use crate::tasks::Grace;
 use crate::telemetry::stopwatch::Stopwatch;
 use crate::whole_body::WholeBody;
 
@@ -107,6 +108,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         keep_alive,
         names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
         stopwatch,
+        grace: gateway.grace.clone(),
     };
     let mut work: Work = Box::pin(async move {
         let mut record = record;
@@ -119,14 +121,24 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         }
         (result, record)
     });
-    let Some(limit) = out.keep_alive else {
-        let (result, record) = work.await;
-        return out.answer(result, record);
+    let head = async {
+        match out.keep_alive {
+            None => Some((&mut work).await),
+            Some(limit) => timeout(limit, &mut work).await.ok(),
+        }
     };
-    match timeout(limit, &mut work).await {
-        Ok((result, record)) => out.answer(result, record),
-        Err(_) => out.wait(work),
+    match out.grace.within(head).await {
+        Some(Some((result, record))) => out.answer(result, record),
+        Some(None) => out.wait(work),
+        // The record goes with the work, and says the same.
+        None => logged(ApiError::shutting_down().into_response()),
     }
+}
+
+/// Marks an answer whose line is written by its record.
+fn logged(mut response: Response) -> Response {
+    response.extensions_mut().insert(LogsItself);
+    response
 }
 
 /// How this client is answered.
@@ -136,6 +148,7 @@ struct Out {
     keep_alive: Option<Duration>,
     names_backend: bool,
     stopwatch: Stopwatch,
+    grace: Grace,
 }
 
 impl Out {
@@ -159,8 +172,7 @@ impl Out {
         if let Some(backend) = backend {
             response.headers_mut().insert(X_BERRY_BACKEND, backend);
         }
-        response.extensions_mut().insert(LogsItself);
-        response
+        logged(response)
     }
 
     fn reply(&self, reply: Reply, mut record: AccessRecord) -> Response {
@@ -203,12 +215,12 @@ impl Out {
     fn wait(&self, work: Work) -> Response {
         let quiet = Quiet::new(self.keep_alive);
         let stopwatch = self.stopwatch.clone();
-        let body = ClientBody::waiting(work, stopwatch, self.dialect, quiet);
+        let grace = self.grace.clone();
+        let body = ClientBody::waiting(work, stopwatch, grace, self.dialect, quiet);
         let mut response = Response::new(Body::new(body));
         *response.status_mut() = StatusCode::OK;
         set_event_stream(response.headers_mut());
-        response.extensions_mut().insert(LogsItself);
-        response
+        logged(response)
     }
 }
 

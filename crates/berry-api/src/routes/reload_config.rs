@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Json, Response};
-use berry_core::ErrorBody;
 use berry_core::config::ConfigDiff;
+use berry_core::{ErrorBody, User};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::arrival::Arrival;
 use crate::error::ApiError;
 use crate::gateway::Gateway;
-use crate::reload::{Findings, ReloadError, Reloaded};
+use crate::reload::{Asker, Findings, ReloadError, Reloaded};
 
 /// What an admin is told of a reload.
 #[derive(Debug, Serialize)]
@@ -32,8 +34,17 @@ struct Refused<'a> {
 }
 
 /// The route's handler.
-pub(crate) async fn reload(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
-    match gateway.reloads.ask().await {
+pub(crate) async fn reload(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(arrival): Extension<Arrival>,
+    Extension(user): Extension<Arc<User>>,
+) -> Result<Response, ApiError> {
+    let asker = Asker {
+        user: user.id.clone(),
+        address: arrival.sender().map(|sender| sender.address),
+        request_id: arrival.id,
+    };
+    match gateway.reloads.ask(asker).await {
         Ok(Reloaded {
             generation,
             diff,

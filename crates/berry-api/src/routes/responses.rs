@@ -67,6 +67,7 @@ async fn accept(
 ) -> Result<Accepted, ApiError> {
     let (head, _) = request.into_parts();
     let user = &caller.user;
+    let entry = caller.enter().await?;
     let place = gateway.enter(snapshot, &head.extensions)?;
     if !is_name(&id) {
         return Err(ApiError::response_not_found());
@@ -104,7 +105,7 @@ async fn accept(
         mode: Mode::Whole,
         affinity: None,
     };
-    let permit = caller.reserve(&exchange, place).await?;
+    let permit = caller.reserve(&exchange, entry, place).await?;
     Ok(Accepted {
         user: Arc::clone(user),
         permit,

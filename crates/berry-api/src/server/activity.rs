@@ -1,13 +1,17 @@
 //! What one client connection is doing, shared between its socket and its requests.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::Version;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::server::stream;
 use crate::telemetry::gauge::{Gauge, Held};
 
 /// Counts the requests of a connection. The socket reads it to know whether silence is an idle
@@ -89,43 +93,116 @@ impl Drop for InFlight {
     }
 }
 
+/// The longest piece of an answer that an HTTP/2 stream is given at once, which is also the longest
+/// frame that a client must take: hyper keeps a piece whole as soon as there is a window for a byte
+/// of it.
+const PIECE: usize = 16 * 1024;
+
 pin_project_lite::pin_project! {
-    /// A body that keeps its request in flight until it ends.
+    /// A body that keeps its request in flight until it ends, and says when the client is to take a
+    /// piece of it.
     #[derive(Debug)]
     pub(super) struct CountedBody<B> {
         #[pin]
         body: B,
         in_flight: InFlight,
+        longest: usize,
+        // What is left of a piece that was too long.
+        rest: Bytes,
     }
 }
 
 impl<B> CountedBody<B> {
-    pub(super) fn new(body: B, in_flight: InFlight) -> Self {
-        Self { body, in_flight }
+    /// Counts an answer to a request of this version.
+    pub(super) fn new(body: B, in_flight: InFlight, version: Version) -> Self {
+        let longest = match version {
+            Version::HTTP_2 => PIECE,
+            _ => usize::MAX,
+        };
+        Self {
+            body,
+            in_flight,
+            longest,
+            rest: Bytes::new(),
+        }
     }
 }
 
-impl<B: Body> Body for CountedBody<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        let frame = this.body.poll_frame(cx);
-        if matches!(frame, Poll::Ready(Some(Err(_)))) {
-            this.in_flight.counts.broken.store(true, Ordering::Relaxed);
+        let mut frame = if this.rest.is_empty() {
+            this.body.poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(mem::take(this.rest)))))
+        };
+        match &mut frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_mut()
+                    && data.len() > *this.longest
+                {
+                    *this.rest = data.split_off(*this.longest);
+                }
+                stream::handed_out();
+            }
+            Poll::Ready(Some(Err(_))) => {
+                this.in_flight.counts.broken.store(true, Ordering::Relaxed);
+            }
+            Poll::Ready(None) | Poll::Pending => stream::at_rest(),
         }
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    #[test]
+    fn an_http2_client_is_given_a_long_answer_in_pieces() {
+        let answer = Bytes::from(vec![7; 2 * PIECE + 1]);
+        for (version, pieces) in [
+            (Version::HTTP_11, vec![2 * PIECE + 1]),
+            (Version::HTTP_2, vec![PIECE, PIECE, 1]),
+        ] {
+            let in_flight = Activity::default().begin();
+            let mut body = CountedBody::new(Full::new(answer.clone()), in_flight, version);
+            let mut given = Vec::new();
+
+            while !body.is_end_stream() {
+                let left = body.size_hint().exact();
+                assert_eq!(
+                    left,
+                    Some((answer.len() - given.iter().sum::<usize>()) as u64)
+                );
+                let frame = body.frame().now_or_never().flatten().unwrap().unwrap();
+                given.push(frame.into_data().unwrap().len());
+            }
+
+            assert_eq!(given, pieces);
+        }
     }
 }

@@ -6,13 +6,17 @@
 //! for the peer's delayed acknowledgement.
 
 mod activity;
+mod deadline;
 mod refusal;
 mod seat;
 mod socket;
+mod stream;
+mod transport;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +24,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
@@ -37,9 +41,11 @@ use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
 pub(crate) use crate::server::seat::Seat;
 use crate::server::seat::{Seats, Taken};
-use crate::server::socket::{ClientWaits, Reset, Socket};
+use crate::server::socket::{ClientWaits, Socket};
+use crate::server::stream::Streams;
+use crate::server::transport::Transport;
 use crate::supervisor;
-use crate::tasks::Tasks;
+use crate::tasks::{Grace, Tasks};
 use crate::telemetry::gauge::Held;
 
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
@@ -141,6 +147,7 @@ impl Server {
                     .bound(ClientWaits::from(&gateway.snapshot().config.server)),
                 watcher: graceful.watcher(),
                 activity: Activity::counting(gateway.traffic.in_flight.clone()),
+                grace: gateway.grace.clone(),
                 slot: Slot {
                     taken,
                     _held: gateway.traffic.connections.hold(),
@@ -192,6 +199,7 @@ struct Connection {
     waits: ClientWaits,
     watcher: Watcher,
     activity: Activity,
+    grace: Grace,
     slot: Slot,
 }
 
@@ -220,7 +228,7 @@ impl Connection {
     /// Serves to the end.
     async fn serve<T>(self, stream: T)
     where
-        T: Reset + AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: Transport + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self {
             peer,
@@ -228,6 +236,7 @@ impl Connection {
             waits,
             watcher,
             activity,
+            grace,
             slot,
         } = self;
         let seat = slot.taken.seat;
@@ -236,12 +245,13 @@ impl Connection {
             request.extensions_mut().insert(seat);
             let in_flight = activity.begin();
             let frame = Arc::clone(&frame);
+            let version = request.version();
             async move {
                 let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
-                Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight)))
+                Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight, version)))
             }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = auto::Builder::new(Streams::new(waits.write, grace.clone()));
         // The socket bounds heads and idle times itself.
         builder
             .http1()
@@ -259,7 +269,13 @@ impl Connection {
             .into_owned();
         // What goes wrong on a connection is the client's doing and seen by it; requests in flight
         // write their own lines.
-        let _ = watcher.watch(connection).await;
+        let mut connection = pin!(watcher.watch(connection));
+        tokio::select! {
+            biased;
+            _ = &mut connection => {}
+            // Being polled again is all that it takes for the last words.
+            () = grace.over() => drop(connection.await),
+        }
         drop(slot);
     }
 }

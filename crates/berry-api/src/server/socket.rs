@@ -7,10 +7,13 @@
 //! - an idle connection, from the end of its last answer;
 //! - bytes of an answer that the client does not take.
 //!
+//! A client that leaves is noticed here as well where hyper does not look: HTTP/1.1 clients may send
+//! what they like behind a request, and the end of the connection comes behind that.
+//!
 //! While a request is in flight and nothing is to be written, silence is normal: the upstream is
-//! thinking. On HTTP/2, bytes between requests may be pings, so they count as life and not as the
-//! beginning of a head; and a client that takes its socket's bytes but opens no stream's window is
-//! not noticed here.
+//! thinking. On HTTP/2, bytes between requests are no beginning of a head and no sign of use: a client
+//! may ping for ever. One that takes its socket's bytes but opens no stream's window is not noticed
+//! here but in `stream.rs`.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -19,15 +22,16 @@ use std::time::Duration;
 
 use berry_core::config::ServerSettings;
 use bytes::{Buf, Bytes};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_rustls::server::TlsStream;
 
 use crate::server::activity::Activity;
+use crate::server::deadline::Deadline;
 use crate::server::refusal;
+use crate::server::transport::{Transport, Unread};
 
+/// How often a socket is looked at whose bytes hyper does not want yet: a client that has left must
+/// be noticed within a quarter of a second.
+const GLANCE: Duration = Duration::from_millis(100);
 /// How HTTP/2 with prior knowledge begins (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
 
@@ -49,28 +53,9 @@ impl From<&ServerSettings> for ClientWaits {
     }
 }
 
-/// Can be made to end with a reset.
-pub(super) trait Reset {
-    /// Makes closing discard what is not sent and reset the connection.
-    fn reset_on_close(&self);
-}
-
-impl Reset for TcpStream {
-    fn reset_on_close(&self) {
-        // A socket that does not take the option is closed all the same.
-        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl<T: Reset> Reset for TlsStream<T> {
-    fn reset_on_close(&self) {
-        self.get_ref().0.reset_on_close();
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
-pub(super) struct Socket<T: Reset> {
+pub(super) struct Socket<T: Transport> {
     io: T,
     waits: ClientWaits,
     activity: Activity,
@@ -79,13 +64,17 @@ pub(super) struct Socket<T: Reset> {
     http2: bool,
     reading: Deadline,
     writing: Deadline,
+    /// hyper has seen that nothing is to be read, and is woken when there is.
+    drained: bool,
+    /// When to look again whether the client has left, while there are bytes that nobody reads.
+    glance: Deadline,
     /// The last write was not taken whole.
     mid_write: bool,
     /// What is still to be written in place of a refusal of hyper's own.
     refusal: Bytes,
 }
 
-impl<T: Reset> Socket<T> {
+impl<T: Transport> Socket<T> {
     pub(super) fn new(io: T, waits: ClientWaits, activity: Activity) -> Self {
         let mut reading = Deadline::default();
         reading.set(waits.head);
@@ -97,6 +86,8 @@ impl<T: Reset> Socket<T> {
             http2: false,
             reading,
             writing: Deadline::default(),
+            drained: false,
+            glance: Deadline::default(),
             mid_write: false,
             refusal: Bytes::new(),
         }
@@ -104,16 +95,17 @@ impl<T: Reset> Socket<T> {
 
     /// Notes that bytes were read.
     fn has_read(&mut self, bytes: &[u8]) {
-        if self.seen == 0 && !self.http2 && bytes.starts_with(HTTP2_PREFACE) {
-            self.http2 = true;
+        if self.http2 {
+            return;
         }
         let begun = self.activity.begun();
-        if self.http2 {
+        if begun == 0 && bytes.starts_with(HTTP2_PREFACE) {
+            self.http2 = true;
             self.reading.set(self.waits.idle);
         } else if begun != self.seen && !self.activity.busy() {
             self.seen = begun;
             self.reading.set(self.waits.head);
-        } else if !self.reading.is_set() || self.reading.length != self.waits.head {
+        } else if self.reading.length() != Some(self.waits.head) {
             self.reading.set(self.waits.head);
         }
     }
@@ -137,11 +129,33 @@ impl<T: Reset> Socket<T> {
         self.writing.poll(cx).map(|()| ErrorKind::TimedOut.into())
     }
 
+    /// Fails when the client has left although hyper does not read: with the beginning of a next
+    /// request in hand it leaves the socket alone until this one is answered.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.drained || !self.activity.busy() {
+            return Poll::Pending;
+        }
+        if ready!(self.io.poll_unread(cx)) == Unread::End {
+            return Poll::Ready(ErrorKind::ConnectionAborted.into());
+        }
+        // Bytes in the way: nobody is told when the end arrives behind them.
+        loop {
+            if !self.glance.is_set() {
+                self.glance.set(GLANCE);
+            }
+            ready!(self.glance.poll(cx));
+            self.glance.clear();
+        }
+    }
+
     fn written<R>(
         &mut self,
         cx: &mut Context<'_>,
         poll: Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
+        if let Poll::Ready(left) = self.poll_left(cx) {
+            return Poll::Ready(Err(left));
+        }
         if poll.is_pending() {
             return self.poll_stall(cx).map(Err);
         }
@@ -150,7 +164,7 @@ impl<T: Reset> Socket<T> {
     }
 }
 
-impl<T: Reset + AsyncWrite + Unpin> Socket<T> {
+impl<T: Transport + AsyncWrite + Unpin> Socket<T> {
     /// Takes note of a refusal of hyper's own; returns whether the bytes are one.
     fn replaces(&mut self, bytes: &[u8]) -> bool {
         // A head begins where the last write ended: the rest of a body may begin with anything.
@@ -178,7 +192,7 @@ impl<T: Reset + AsyncWrite + Unpin> Socket<T> {
     }
 }
 
-impl<T: Reset + AsyncRead + Unpin> AsyncRead for Socket<T> {
+impl<T: Transport + AsyncRead + Unpin> AsyncRead for Socket<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -186,7 +200,8 @@ impl<T: Reset + AsyncRead + Unpin> AsyncRead for Socket<T> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let poll = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if poll.is_pending() {
+        self.drained = poll.is_pending();
+        if self.drained {
             return self.poll_silence(cx).map(Err);
         }
         if buffer.filled().len() > before {
@@ -196,7 +211,7 @@ impl<T: Reset + AsyncRead + Unpin> AsyncRead for Socket<T> {
     }
 }
 
-impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
+impl<T: Transport + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -243,7 +258,7 @@ impl<T: Reset + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
 
 /// An answer that broke off must not look whole to a client that takes the end of the connection for
 /// the end of the answer, as HTTP/1.0 does.
-impl<T: Reset> Drop for Socket<T> {
+impl<T: Transport> Drop for Socket<T> {
     fn drop(&mut self) {
         if self.activity.has_broken() {
             self.io.reset_on_close();
@@ -251,57 +266,19 @@ impl<T: Reset> Drop for Socket<T> {
     }
 }
 
-/// A point in time that something must happen by. The timer is made when it is first waited for,
-/// and stays armed for an older point until that has passed: setting costs no timer operation.
-#[derive(Debug, Default)]
-struct Deadline {
-    since: Option<Instant>,
-    length: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Deadline {
-    fn set(&mut self, length: Duration) {
-        self.since = Some(Instant::now());
-        self.length = length;
-    }
-
-    fn clear(&mut self) {
-        self.since = None;
-    }
-
-    fn is_set(&self) -> bool {
-        self.since.is_some()
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(since) = self.since else {
-            return Poll::Pending;
-        };
-        let due = since + self.length;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
-        if timer.deadline() > due {
-            timer.as_mut().reset(due);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= due {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(due);
-        }
-        Poll::Pending
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::{advance, timeout};
+    use tokio::time::{Instant, advance, timeout};
 
     use super::*;
 
-    impl Reset for DuplexStream {
+    impl Transport for DuplexStream {
         fn reset_on_close(&self) {}
+
+        fn poll_unread(&self, _: &mut Context<'_>) -> Poll<Unread> {
+            Poll::Pending
+        }
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -376,18 +353,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn pings_keep_an_http2_connection_and_silence_ends_it() {
-        let (mut socket, mut client, _) = socket(64);
+    async fn pings_do_not_keep_an_http2_connection_that_asks_nothing() {
+        let (mut socket, mut client, activity) = socket(64);
         client.write_all(b"PRI * HTTP/2.0").await.unwrap();
         let mut preface = [0; 14];
         socket.read_exact(&mut preface).await.unwrap();
-        for _ in 0..5 {
-            advance(70 * SECOND).await;
-            client.write_all(b"x").await.unwrap();
-            socket.read_u8().await.unwrap();
-        }
+        drop(activity.begin());
+        assert!(timeout(Duration::ZERO, socket.read_u8()).await.is_err());
+        advance(70 * SECOND).await;
+        client.write_all(b"x").await.unwrap();
+        socket.read_u8().await.unwrap();
 
-        assert_eq!(gives_up_after(&mut socket).await, 75);
+        assert_eq!(gives_up_after(&mut socket).await, 5);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ struct Inner {
     spent: AtomicU64,
     /// Since when it runs, in nanoseconds after `epoch`.
     since: AtomicU64,
+    over: AtomicBool,
 }
 
 impl Default for Stopwatch {
@@ -35,6 +36,7 @@ impl Default for Stopwatch {
             epoch: Instant::now(),
             spent: AtomicU64::new(0),
             since: AtomicU64::new(STOPPED),
+            over: AtomicBool::new(false),
         }))
     }
 }
@@ -57,6 +59,16 @@ impl Stopwatch {
             future,
             stopwatch: self.clone(),
         }
+    }
+
+    /// Notes that what it measures is over.
+    pub(crate) fn end(&self) {
+        self.0.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether what it measures is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Relaxed)
     }
 
     /// Returns what it has measured so far.

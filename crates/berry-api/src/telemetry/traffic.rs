@@ -101,6 +101,7 @@ impl Visit {
 
     /// Counts it; the last byte of the answer is out.
     pub(crate) fn ended(&self, status: u16) {
+        self.stopwatch.end();
         let traffic = &self.traffic;
         let counter = self.place.0 * STATUSES.len() + label::status(status);
         if let Some(counter) = traffic.requests.get(counter) {
@@ -109,6 +110,11 @@ impl Visit {
         if let Some(durations) = traffic.durations.get(self.place.0) {
             durations.observe(self.elapsed());
         }
+    }
+
+    /// Returns whether it has been counted.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.stopwatch.is_over()
     }
 
     /// Notes that it was refused because its user has had enough.

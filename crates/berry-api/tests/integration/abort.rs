@@ -5,7 +5,7 @@ use std::time::Duration;
 use berry_testkit::{Behaviour, Upstream};
 use serde_json::Value;
 
-use crate::support::{Client, Gateway, Setup, chat, hello, hello_stream, within};
+use crate::support::{Client, Gateway, Raw, Setup, TOKEN, chat, hello, hello_stream, within};
 
 /// A gateway whose only backend would be ejected by its first failure.
 async fn serve(behaviour: Behaviour) -> (Gateway, Upstream) {
@@ -132,4 +132,44 @@ async fn an_http2_client_that_cancels_a_request_cancels_its_upstream_only() {
     within(upstream.wait_for_cancellations(1)).await;
     assert_eq!(client.send(chat(hello().to_string())).await.status, 200);
     assert_eq!(gateway.backends().await, (1, 1));
+}
+
+/// A chat request as bytes.
+fn raw_chat(body: &Value) -> String {
+    let body = body.to_string();
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_with_more_sent_behind_its_request_cancels_the_upstream() {
+    let begun = Behaviour::text_stream(["one ", "two "], Duration::ZERO).hang_after(2);
+    let phases = [
+        (Behaviour::echo().hang(), hello(), ""),
+        (Behaviour::echo().hang(), hello_stream(), ""),
+        (Behaviour::echo().hang(), hello_stream(), ": keep-alive"),
+        (begun, hello_stream(), "one "),
+    ];
+    let behind = [
+        "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n".to_owned(),
+        "no HTTP at all".to_owned(),
+        "x".repeat(20_000),
+    ];
+    for (behaviour, body, awaited) in phases {
+        for more in &behind {
+            let (gateway, upstream) = serve(behaviour.clone()).await;
+            let mut client = Raw::connect(gateway.address()).await;
+            client.send(raw_chat(&body)).await;
+            within(upstream.wait_for_requests(1)).await;
+            client.send(more).await;
+            client.until(awaited).await;
+
+            drop(client);
+
+            cancelled(&gateway, &upstream).await;
+        }
+    }
 }

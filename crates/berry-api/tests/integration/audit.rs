@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Client, Gateway, Process, Request, Setup, TOKEN, chat, get, hello, hello_stream, request,
+    Client, Gateway, Process, Raw, Request, Setup, TOKEN, chat, get, hello, hello_stream, request,
     scratch, within,
 };
 
-/// A user who is no admin.
-const BOB: &str = "[users.bob]\ntoken = \"token-of-bob-0123456789\"\ntags = [\"basic\"]\n";
+/// Users who are no admins, one of whom may use no model that there is.
+const OTHERS: &str = "[users.bob]\ntoken = \"token-of-bob-0123456789\"\ntags = [\"basic\"]\n\
+                      [users.eve]\ntoken = \"token-of-eve-0123456789\"\nallowed_models = [\"none\"]\n";
 
 /// A folder with a configuration whose audit log is `audit.jsonl` in it, and that log's path.
 fn folder(setup: Setup) -> (TempDir, String) {
@@ -24,7 +25,7 @@ fn folder(setup: Setup) -> (TempDir, String) {
     let setup = setup
         .settings(&format!("audit_log = \"{log}\""))
         .user("tags = [\"admin\"]")
-        .more(BOB);
+        .more(OTHERS);
     fs::write(folder.path().join("config.toml"), setup.toml()).unwrap();
     (folder, log)
 }
@@ -131,6 +132,10 @@ async fn everything_a_known_or_refused_client_does_is_one_line() {
             asking(&unknown, bob),
             &["bob | request | POST /v1/chat/completions | 404 | 127.0.0.1"],
         ),
+        (
+            asking(&hello(), "token-of-eve-0123456789"),
+            &["eve | request | POST /v1/chat/completions test-model | 403 | 127.0.0.1"],
+        ),
     ] {
         fs::write(&log, "").unwrap();
         gateway.send(request).await;
@@ -207,6 +212,35 @@ async fn reloads_are_events_and_the_last_of_a_log_that_is_switched_off() {
     );
     assert!(wrong.starts_with("admin: "), "{wrong}");
     assert_eq!(seen.last().unwrap()["result"], last);
+}
+
+#[tokio::test]
+async fn an_admin_who_asks_for_a_reload_is_named_also_where_they_leave() {
+    let (folder, log) = folder(Setup::new());
+    let gateway = serve(&folder);
+    let mut admin = Raw::connect(gateway.address()).await;
+
+    admin
+        .send(format!(
+            "POST /admin/reload-config HTTP/1.1\r\nhost: x\r\nx-api-key: {TOKEN}\r\n\
+             x-request-id: mine\r\ncontent-length: 0\r\n\r\n"
+        ))
+        .await;
+    drop(admin);
+
+    let events = events(&log, 2).await;
+    let mut told: Vec<_> = events.iter().map(told).collect();
+    told.sort();
+    let file = folder.path().join("config.toml");
+    let expected = [
+        "ada | admin | POST /admin/reload-config | 499 | 127.0.0.1".to_owned(),
+        format!(
+            "ada | reload | {} | admin: generation 2 | 127.0.0.1",
+            file.display()
+        ),
+    ];
+    assert_eq!(told, expected);
+    assert!(events.iter().all(|event| event["request_id"] == "mine"));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Secrets and prompts, sought in everything that is written and answered.
 //!
 //! Each thing that must not get out is a text of its own. The real binary is driven over every route
-//! and every way to fail, at debug level, libraries included; then its logs, its audit log and
-//! all its answers are searched.
+//! and every way to fail, at debug level, libraries included; then its logs, its audit log, its
+//! ledger and all its answers are searched.
 
 use std::fmt::Write;
 use std::fs;
@@ -64,6 +64,7 @@ impl Stage {
         let mut toml = format!(
             "[settings]\nhealth_check_interval_seconds = 0\nmax_retries = 0\n\
              audit_log = \"audit.jsonl\"\nmax_body_bytes = 20000\n\
+             [usage]\ndatabase = \"usage.db\"\n\
              [users.ada]\ntoken = \"{USER}\"\n\
              [users.root]\ntoken = \"{ADMIN}\"\ntags = [\"admin\"]\n\
              [models.m]\nname = \"m\"\n"
@@ -251,6 +252,35 @@ impl Driver {
             .await;
     }
 
+    /// Asks for what a provider keeps, which may well be an error.
+    async fn stored(&mut self, upstream: &Upstream) {
+        let error = json!({"code": KEY, "message": format!("{KEY} of {}", upstream.address())});
+        let failed = json!({"id": "resp_1", "object": "response", "error": error});
+        let events = [
+            format!(": {KEY}\nid: {KEY}\n\n"),
+            format!("event: error\ndata: {{\"type\":\"error\",\"message\":\"{KEY}\"}}\n\n"),
+            format!("data: {{\"type\":\"response.failed\",\"response\":{failed}}}\n\n"),
+        ];
+        let mut all = behaviours(Protocol::OpenAi, upstream.address());
+        all.push(Behaviour::json(failed));
+        all.push(Behaviour::stream(events.clone(), Duration::ZERO));
+        all.push(Behaviour::stream([events.concat()], Duration::ZERO));
+        for behaviour in all {
+            upstream.set(behaviour);
+            for (method, end) in [
+                (Method::GET, ""),
+                (Method::GET, "?stream=true"),
+                (Method::DELETE, ""),
+                (Method::POST, "/cancel"),
+                (Method::GET, "/input_items"),
+            ] {
+                let path = format!("/v1/responses/resp_1{end}");
+                let ask = request(method, &path, &[("x-api-key", USER)], "");
+                self.open(&path, ask, false).await;
+            }
+        }
+    }
+
     /// Requests that are refused before any upstream is asked.
     async fn refused(&mut self) {
         let path = "/v1/chat/completions";
@@ -312,10 +342,14 @@ fn chat(path: &str, backend: &str, stream: bool) -> Request {
 fn wrong_configurations(toml: &str) -> Vec<String> {
     let key = format!("api_key = \"{KEY}\"");
     let token = format!("token = \"{USER}\"");
+    let account = format!("headers = {{ X-Account = \"{ACCOUNT}\" }}");
     [
         (&key, format!("api_key = \"{KEY}")),
         (&key, format!("api_key = [\"{KEY}\"]")),
         (&key, format!("api_keyy = \"{KEY}\"")),
+        (&account, format!("headers = [\"X-Key: {KEY}\"]")),
+        (&account, format!("headers = \"X-Key: {KEY}\"")),
+        (&account, format!("headers = {{ X-Key = [\"{KEY}\"] }}")),
         (&key, format!("api_key = {{ secret = \"{KEY}\" }}")),
         (&key, format!("api_key = \"{KEY}\\n\"")),
         (&key, format!("{key}\n{key}")),
@@ -334,7 +368,10 @@ fn wrong_configurations(toml: &str) -> Vec<String> {
             format!("{key}\nbase_url = \"http://me:{ACCOUNT}@host/v1\""),
         ),
     ]
-    .map(|(right, wrong)| toml.replacen(&**right, &wrong, 1))
+    .map(|(right, wrong)| {
+        assert!(toml.contains(&**right), "{right}");
+        toml.replacen(&**right, &wrong, 1)
+    })
     .into()
 }
 
@@ -361,6 +398,7 @@ async fn no_secret_and_no_prompt_leaves_whatever_is_asked_and_whatever_fails() {
         driver.refused().await;
         driver.chats(&stage).await;
         driver.operations(&stage.upstreams[0]).await;
+        driver.stored(&stage.upstreams[0]).await;
         driver.pages().await;
         driver.reloads(&stage).await;
         signal(id, "TERM").await;
@@ -382,6 +420,11 @@ async fn no_secret_and_no_prompt_leaves_whatever_is_asked_and_whatever_fails() {
     assert_absent(&stdout.join("\n"), &PRIVATE);
     assert_absent(&audit, &PRIVATE);
     assert_absent(&driver.seen, &SECRETS);
+    let ledger = ["usage.db", "usage.db-wal"].map(|name| fs::read(stage.folder.path().join(name)));
+    let ledger = ledger.into_iter().flatten().flatten().collect::<Vec<u8>>();
+    let ledger = String::from_utf8_lossy(&ledger);
+    assert!(ledger.contains("upstream-model"), "the ledger has rows");
+    assert_absent(&ledger, &PRIVATE);
     for (upstream, (provider, ..)) in stage.upstreams.iter().zip(PROVIDERS) {
         // Where providers are is for admins.
         let pages = driver

@@ -7,7 +7,9 @@ use http::Version;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::{Gateway, Proxy, Setup, Wire, chat, hello, hello_stream, scratch, within};
+use crate::support::{
+    Client, Gateway, Process, Proxy, Setup, Wire, chat, hello, hello_stream, scratch, within,
+};
 
 /// A gateway over a TLS upstream whose authority it trusts through a file. The file is read when
 /// the gateway starts.
@@ -165,6 +167,21 @@ async fn http1_can_be_demanded_of_an_https_upstream() {
     answers(&gateway).await;
 
     assert_eq!(versions(&upstream), [Version::HTTP_11; 2]);
+}
+
+#[tokio::test]
+async fn an_https_upstream_is_trusted_where_the_system_trusts_it() {
+    let upstream = Upstream::builder().tls().start().await;
+    let setup = Setup::over(&upstream).toml();
+    let folder = scratch(&[("ca.pem", upstream.ca_pem()), ("config.toml", &setup)]);
+    let system = [("SSL_CERT_FILE", "ca.pem")];
+    let process = Process::start(folder.path(), &[], &system).await;
+
+    let mut client = Client::connect(process.address()).await;
+    let answer = client.send(chat(hello().to_string())).await;
+
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(upstream.request_count(), 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use std::time::Duration;
 use berry_testkit::Upstream;
 use tokio::time::timeout;
 
+use crate::support::frames::{
+    CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PUSH, RESET, SETTINGS, frame,
+};
 use crate::support::{Gateway, Raw, Setup, TOKEN, hello, within};
 
 fn post(headers: &str, body: &str) -> String {
@@ -226,23 +229,6 @@ async fn a_client_that_stops_anywhere_in_its_request_is_let_go() {
     assert_eq!(gateway.chat(&hello()).await.status, 200);
 }
 
-// Kinds of frames (RFC 9113, 6).
-const HEADERS_FRAME: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH: u8 = 5;
-const CONTINUATION: u8 = 9;
-
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
 /// A connection of HTTP/2 that has begun.
 async fn http2(gateway: &Gateway) -> Raw {
     let mut client = Raw::connect(gateway.address()).await;
@@ -252,7 +238,7 @@ async fn http2(gateway: &Gateway) -> Raw {
 }
 
 /// `GET /health/live`, in HPACK's static table and literals.
-const HEADERS: &[u8] = b"\x82\x86\x44\x0c/health/live\x41\x01x";
+const ASK: &[u8] = b"\x82\x86\x44\x0c/health/live\x41\x01x";
 
 /// Sends the same over and over; returns whether the gateway ended the connection.
 async fn ends(client: &mut Raw, mut bytes: impl FnMut(u32) -> Vec<u8>) -> bool {
@@ -273,21 +259,21 @@ async fn a_flood_of_http2_frames_ends_its_connection_only() {
     let mut rapid = http2(&gateway).await;
     let reset = ends(&mut rapid, |round| {
         let stream = round * 2 + 1;
-        let mut bytes = frame(HEADERS_FRAME, 5, stream, HEADERS);
+        let mut bytes = frame(HEADERS, END_HEADERS | END_STREAM, stream, ASK);
         bytes.extend(frame(RESET, 0, stream, &[0, 0, 0, 8]));
         bytes
     });
     assert!(reset.await, "rapid resets");
 
     let mut endless = http2(&gateway).await;
-    endless.send(frame(HEADERS_FRAME, 1, 1, HEADERS)).await;
+    endless.send(frame(HEADERS, END_STREAM, 1, ASK)).await;
     let continued = ends(&mut endless, |_| {
         frame(CONTINUATION, 0, 1, b"\x00\x01a\x01b")
     });
     assert!(continued.await, "continuations");
 
     let mut pushing = http2(&gateway).await;
-    let pushed = ends(&mut pushing, |_| frame(PUSH, 4, 1, &[0, 0, 0, 2]));
+    let pushed = ends(&mut pushing, |_| frame(PUSH, END_HEADERS, 1, &[0, 0, 0, 2]));
     assert!(pushed.await, "promises");
 
     assert_eq!(gateway.chat(&hello()).await.status, 200);

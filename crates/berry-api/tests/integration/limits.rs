@@ -1,5 +1,6 @@
 //! What a client may cost: bytes, time, connections.
 
+use std::iter;
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
@@ -202,6 +203,38 @@ async fn a_client_that_takes_nothing_of_its_answer_is_left() {
         .await;
 
     within(upstream.wait_for_cancellations(1)).await;
+    assert_eq!(gateway.backends().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_for_an_http2_stream_loses_that_stream_only() {
+    let (gateway, upstream) = gateway("", "client_write_timeout_seconds = 1").await;
+    let content = "x".repeat(100_000);
+    let event = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n");
+    let begin = "{\"choices\":[],\"text\":\"".to_owned();
+    let whole = iter::once(begin).chain(iter::repeat_n("x".repeat(1 << 20), 50));
+    let whole = Behaviour::stream(whole, Duration::ZERO).header("content-type", "application/json");
+    let mut client = Client::connect_h2c(gateway.address()).await;
+    let rows = [
+        (
+            Behaviour::stream(vec![event; 500], Duration::ZERO),
+            hello_stream(),
+        ),
+        (whole, hello()),
+    ];
+    for (count, (behaviour, body)) in (1..).zip(rows) {
+        upstream.set(behaviour);
+
+        // Its connection is served: pings are answered, and windows opened for what is read.
+        let unread = within(client.exchange(chat(body.to_string())))
+            .await
+            .unwrap();
+
+        within(upstream.wait_for_cancellations(count)).await;
+        upstream.set(Behaviour::echo());
+        assert_eq!(client.send(chat(hello().to_string())).await.status, 200);
+        drop(unread);
+    }
     assert_eq!(gateway.backends().await, (1, 1));
 }
 

@@ -48,6 +48,12 @@ mod health_check;
 /// What a client may do to HTTP.
 #[cfg(test)]
 mod hostile_client;
+/// What an upstream may do to HTTP/2.
+#[cfg(test)]
+mod hostile_http2;
+/// What may be wrong with an upstream's TLS.
+#[cfg(test)]
+mod hostile_tls;
 /// What an upstream may do to HTTP.
 #[cfg(test)]
 mod hostile_upstream;
@@ -135,6 +141,9 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// Requests whose bodies are still being sent.
+#[cfg(test)]
+mod uploads;
 /// What answers cost, whoever counted it.
 #[cfg(test)]
 mod usage;

@@ -59,7 +59,7 @@ async fn a_drain_ends_with_its_grace_and_exits_0() {
         process.ended().await
     });
 
-    assert!(answer.is_err());
+    assert_eq!(answer.unwrap().status(), 503);
     assert_eq!(code, Some(0));
 }
 

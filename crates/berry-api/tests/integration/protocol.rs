@@ -1,12 +1,15 @@
 //! HTTP as clients speak it: versions, methods, CORS, pipelining.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
 use http::Method;
 
-use crate::support::{Client, Gateway, Raw, Setup, TOKEN, chat, get, hello, hello_stream, request};
+use crate::support::{
+    Answer, Client, Gateway, Raw, Setup, TOKEN, chat, get, hello, hello_stream, request,
+};
 
 async fn gateway() -> (Gateway, Upstream) {
     let upstream = Upstream::start().await;
@@ -208,6 +211,12 @@ async fn head_answers_as_get_without_a_body() {
         assert_eq!((head.status, page.status), (200, 200), "{path}");
         assert!(head.body.is_empty(), "{path}");
         assert_eq!(head.header("content-type"), page.header("content-type"));
+        let names = |answer: &Answer| {
+            let names = answer.headers.keys().map(ToString::to_string);
+            names.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(names(&head), names(&page), "{path}");
+        assert!(head.header("x-request-id").is_some());
         assert!(!page.body.is_empty());
     }
 }

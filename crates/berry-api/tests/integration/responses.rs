@@ -1,11 +1,15 @@
 //! Stored responses, and who may ask for them.
 
+use std::time::Duration;
+
 use berry_testkit::{Behaviour, Upstream};
 use http::Method;
 use serde_json::json;
 
 use crate::support::{Answer, Gateway, Setup, TOKEN, request};
 
+/// The upstream's.
+const KEY: &str = "key-of-only";
 const EVE: &str = "token-of-eve-0123456789";
 
 async fn ask(gateway: &Gateway, token: &str, method: Method, path: &str) -> Answer {
@@ -209,4 +213,52 @@ async fn an_id_that_is_no_name_is_asked_of_nobody() {
     let asked = upstream.requests().into_iter();
     let asked: Vec<_> = asked.map(|request| request.path_and_query).collect();
     assert_eq!(asked, ["/v1/responses/Resp_1.a-b"]);
+}
+
+#[tokio::test]
+async fn an_error_that_is_stored_is_shown_without_what_is_not_for_clients() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream).start();
+    let error = json!({"code": "server_error", "message": format!("key {KEY} is bad")});
+    let failed = json!({"id": "resp_1", "object": "response", "status": "failed", "error": error});
+    let event = |kind: &str, more| {
+        let mut data = json!({"type": kind});
+        data.as_object_mut().unwrap().append(more);
+        format!("event: {kind}\nid: {KEY}\ndata: {data}\n\n")
+    };
+    let events = [
+        format!(": asked with {KEY}\n\n"),
+        event(
+            "response.output_text.delta",
+            json!({"delta": upstream.url()}).as_object_mut().unwrap(),
+        ),
+        event(
+            "response.failed",
+            json!({ "response": failed }).as_object_mut().unwrap(),
+        ),
+        event("error", error.clone().as_object_mut().unwrap()),
+    ];
+    for (behaviour, expected) in [
+        (Behaviour::json(failed), 1),
+        (Behaviour::stream(events.clone(), Duration::ZERO), 6),
+        // As one piece.
+        (Behaviour::stream([events.concat()], Duration::ZERO), 6),
+    ] {
+        upstream.set(behaviour);
+
+        let answer = ask(
+            &gateway,
+            TOKEN,
+            Method::GET,
+            "/v1/responses/resp_1?stream=true",
+        )
+        .await;
+
+        assert_eq!(answer.status, 200);
+        let text = answer.text();
+        assert!(!text.contains(KEY), "{text}");
+        assert_eq!(text.matches("***").count(), expected, "{text}");
+        // What was asked for stays as it is.
+        assert_eq!(text.contains(&upstream.url()), expected > 1);
+    }
 }

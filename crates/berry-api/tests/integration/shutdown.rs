@@ -68,18 +68,57 @@ async fn idle_connections_do_not_hold_a_gateway_up() {
 }
 
 #[tokio::test]
-async fn a_gateway_does_not_wait_beyond_its_grace() {
-    let (mut gateway, upstream) = serve(Behaviour::echo().hang(), 1).await;
-    let mut client = gateway.connect().await;
-    let request = client.exchange(chat(hello().to_string()));
+async fn what_outlasts_the_grace_ends_with_an_error() {
+    let begun = Behaviour::text_stream(["one ", "two "], Duration::ZERO).hang_after(2);
+    let hung = Behaviour::echo().hang();
+    let rows = [
+        ("a stream in its midst", begun, hello_stream(), (15, 1), 200),
+        (
+            "a stream of comments",
+            hung.clone(),
+            hello_stream(),
+            (1, 2),
+            200,
+        ),
+        (
+            "a stream that waits",
+            hung.clone(),
+            hello_stream(),
+            (15, 1),
+            503,
+        ),
+        ("a whole answer", hung, hello(), (15, 1), 503),
+    ];
+    for (name, behaviour, body, (keep_alive, grace), status) in rows {
+        let upstream = Upstream::builder().behaviour(behaviour).start().await;
+        let settings =
+            format!("shutdown_grace_seconds = {grace}\nstream_keepalive_seconds = {keep_alive}");
+        let mut gateway = Setup::over(&upstream).settings(&settings).start();
+        let http1 = gateway.connect().await;
+        let http2 = Client::connect_h2c(gateway.address()).await;
 
-    tokio::select! {
-        Ok(_) = request => panic!("an answer"),
-        () = async {
-            upstream.wait_for_requests(1).await;
-            gateway.shut_down();
-            gateway.stopped().await;
-        } => {}
+        let (first, second, ()) = tokio::join!(
+            http1.open(chat(body.to_string())),
+            http2.open(chat(body.to_string())),
+            async {
+                upstream.wait_for_requests(2).await;
+                gateway.shut_down();
+            },
+        );
+
+        for answer in [first, second] {
+            assert_eq!(answer.status, status, "{name}");
+            let (rest, ending) = answer.rest_and_ending().await;
+            assert!(ending.is_ok(), "{name}: {ending:?} after {rest}");
+            let errors = rest.matches("\"shutting_down\"").count();
+            assert_eq!(
+                (errors, rest.contains("[DONE]")),
+                (1, false),
+                "{name}: {rest}"
+            );
+        }
+        within(upstream.wait_for_cancellations(2)).await;
+        gateway.stopped().await;
     }
 }
 

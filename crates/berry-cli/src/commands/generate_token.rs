@@ -22,7 +22,7 @@ struct Made {
 
 /// Prints a new token, and the digest that a configuration can have in its place.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let token = format!("berry-{}", chance::text()?);
+    let token = token()?;
     let token_sha256 = TokenDigest::of(&token).to_hex();
     match options.format {
         Format::Json => output::json(&Made {
@@ -37,4 +37,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             ))?)
         }
     }
+}
+
+/// Makes a token.
+pub(super) fn token() -> anyhow::Result<String> {
+    Ok(format!("berry-{}", chance::text()?))
 }

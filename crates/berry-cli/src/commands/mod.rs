@@ -8,6 +8,7 @@ pub(crate) mod hash_token;
 pub(crate) mod health_check;
 pub(crate) mod metrics;
 pub(crate) mod mock_upstream;
+pub(crate) mod rotate_tokens;
 pub(crate) mod simulate;
 pub(crate) mod test_backend;
 pub(crate) mod timeouts;

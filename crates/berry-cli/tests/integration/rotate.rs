@@ -98,6 +98,65 @@ fn every_user_gets_a_token_that_is_printed_once_and_nothing_else_changes() {
 }
 
 #[test]
+fn no_user_is_left_out_however_their_table_is_written() {
+    let config = |users: &str| {
+        let others = CONFIG.split("[users.ada]").next().unwrap();
+        format!("{users}\n{others}")
+    };
+    let (ada, bob) = ("token-of-ada-0123456789", "token-of-bob-0123456789");
+    let digest = TokenDigest::of(bob).to_hex();
+    for users in [
+        format!("users.ada.token = \"{ada}\"\nusers.\"bob\".token = '{bob}'"),
+        format!(
+            "users = {{ ada = {{ token = \"{ada}\" }}, bob = {{ token_sha256 = \"{digest}\" }} }}"
+        ),
+        format!("[users]\nada.token = '{ada}'\nbob = {{ tags = [], token = \"{bob}\" }}"),
+        format!(
+            "[ users . 'ada' ]\n\"token\" = \"\"\"{ada}\"\"\"\n[users.\"bob\"]#]\ntoken = \"{bob}\""
+        ),
+        format!(
+            "[users.\"\\u0061da\"]\n'token'='{ada}'\n[users]\n[users.bob]\r\ntoken\t=\t\"{bob}\"\r"
+        ),
+    ] {
+        let desk = Desk::with(&config(&users));
+        let before = digests(&desk);
+
+        let finished = rotate(&desk, &["tokens"], &[]);
+
+        assert_eq!(finished.code, Some(0), "{users}: {finished:?}");
+        assert_eq!(finished.stdout.lines().count(), 2, "{users}");
+        let after = digests(&desk);
+        for (old, new) in before.iter().zip(&after) {
+            assert_eq!(old.0, new.0);
+            assert_ne!(old.1, new.1, "{users}");
+        }
+        assert_eq!(after.len(), 2);
+    }
+}
+
+#[test]
+fn whose_token_is_in_a_variable_keeps_it_and_that_is_said() {
+    let config = CONFIG.replace("\"token-of-ada-0123456789\"", "\"${ADA}\"");
+    let desk = Desk::with(&config);
+    let environment = [("ADA", "token-of-ada-0123456789")];
+
+    let all = rotate(&desk, &["tokens"], &environment);
+    let named = rotate(&desk, &["tokens", "ada"], &environment);
+
+    assert_eq!(
+        (all.code, all.stdout.lines().count()),
+        (Some(0), 2),
+        "{all:?}"
+    );
+    for finished in [&all, &named] {
+        let said = "the token of user `ada` is in a variable";
+        assert!(finished.stderr.contains(said), "{finished:?}");
+    }
+    assert_eq!((named.code, &*named.stdout), (Some(1), ""));
+    assert!(desk.read("config.toml").contains("\"${ADA}\""));
+}
+
+#[test]
 fn what_was_there_before_is_kept_for_its_owner_alone() {
     let desk = Desk::with(CONFIG);
 
@@ -120,11 +179,11 @@ fn where_anything_is_wrong_nothing_changes() {
         (CONFIG, &["keys"], "no master key"),
         (CONFIG, &["everything"], "say `tokens` or `keys`"),
         (CONFIG, &["-c", "none.toml", "tokens"], "no file at"),
-        ("[users]\n", &["tokens"], "no user"),
+        ("[users]\n", &["tokens"], "of any user"),
         (
             "[users.zoe]\ntoken = \"${TOKEN}\"\n",
             &["tokens"],
-            "no user",
+            "of any user",
         ),
         (&CONFIG.replace("max_retries", "x"), &["tokens"], "`x`"),
     ] {

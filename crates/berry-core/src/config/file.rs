@@ -310,7 +310,7 @@ table! {
         requests_per_day: Positive,
         /// Tokens, of prompts and answers together, in any minute.
         tokens_per_minute: Positive,
-        /// Requests at the same time, each until its answer has ended.
+        /// Requests at the same time, each from its head until its answer has ended.
         max_concurrent_requests: Positive,
     }
 }

@@ -175,6 +175,10 @@ impl Reader {
             self.findings.conceal(written.span());
         }
         if value.is_none() {
+            if matches!(T::KIND, Kind::Table(_) | Kind::Named(_)) {
+                // In a table's place may stand what belongs into it.
+                self.conceal_texts(written);
+            }
             let found = if T::SECRET {
                 kind(written).into()
             } else {

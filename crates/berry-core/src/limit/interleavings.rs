@@ -61,7 +61,8 @@ fn limit(most: u32) -> Option<NonZeroU32> {
 }
 
 fn reserve(meter: &Arc<Meter>, limits: &RateLimit) -> Option<Reservation> {
-    meter.reserve(limits, Estimate::NONE, Tick::ZERO).ok()
+    let entry = meter.enter(limits, Tick::ZERO).ok()?;
+    entry.reserve(limits, Estimate::NONE, Tick::ZERO).ok()
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl From<TransportError> for Failure {
             | TransportError::Connect(_)
             | TransportError::Handshake(_)
             | TransportError::Broken(_)
-            | TransportError::Stale(_) => FailureKind::Connect,
+            | TransportError::Stale(_)
+            | TransportError::Refused(_) => FailureKind::Connect,
             TransportError::HeaderTimeout(_) => FailureKind::Timeout,
             TransportError::NotHttp(_) => FailureKind::Protocol,
         };

@@ -6,6 +6,9 @@
 //! Where a frame ends with an event, which is nearly always, it is returned itself: no copy. Only
 //! where the observer wants an event left out is what remains put together anew.
 //!
+//! With the bytes comes which of them are not what was asked for: events that report errors, as the
+//! observer says, and lines that have no data, such as comments.
+//!
 //! Line ends are LF, CRLF or CR, in any mixture and cut anywhere; a byte order mark at the start is
 //! passed over; data lines of one event are joined by LF (WHATWG HTML, "Server-sent events",
 //! 9.2.5 and 9.2.6).
@@ -34,6 +37,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(crate) enum Fate {
     /// It is forwarded.
     Pass,
+    /// It is forwarded, and reports an error.
+    Clean,
     /// It is left out.
     Drop,
     /// The stream ends with it.
@@ -63,7 +68,9 @@ struct Event {
     line: usize,
     /// How far it was searched for its end.
     searched: usize,
-    data: SmallVec<[Range<usize>; 1]>,
+    data: Ranges,
+    /// Its lines without data.
+    asides: Ranges,
     /// The last byte was a CR that ended a line: an LF that follows belongs to it.
     after_cr: bool,
     /// The stream's first line has been read.
@@ -84,11 +91,16 @@ enum Cut {
     InLine { data: bool },
 }
 
+/// Parts of a text.
+pub(crate) type Ranges = SmallVec<[Range<usize>; 1]>;
+
 /// What a push yields.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Split {
     /// The events that were observed and may be forwarded; may be empty.
     pub(crate) complete: Bytes,
+    /// What of them is to be cleaned, in order.
+    pub(crate) unclean: Ranges,
     /// The event at which the observer stopped. What follows it is lost.
     pub(crate) stopped_by: Option<Bytes>,
 }
@@ -111,25 +123,26 @@ impl Splitter {
             if read.complete < frame.len() {
                 self.pending.extend_from_slice(&frame[read.complete..]);
             }
-            return self.forward(read.kept(frame.slice(..read.complete)), read.stopped_by);
+            let complete = frame.slice(..read.complete);
+            return self.forward(read, complete);
         }
         self.pending.extend_from_slice(frame);
         let read = self.event.advance(&self.pending, &mut observe);
         let complete = self.pending.split_to(read.complete).freeze();
-        self.forward(read.kept(complete), read.stopped_by)
+        self.forward(read, complete)
     }
 
     /// Ends the stream: an event without its closing blank line is shown to `observe` and returned.
-    pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> Fate) -> Bytes {
+    pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> Fate) -> Split {
         let rest = self.pending.split().freeze();
         let mut event = std::mem::take(&mut self.event);
         // Whatever is said after the end still begins in the middle of what was forwarded.
         self.event.cut = event.cut;
         event.end_of_line(&rest, rest.len());
-        match event.show(&rest, &mut observe) {
-            Some(Fate::Drop) => Bytes::new(),
-            _ => rest,
-        }
+        let mut read = Read::default();
+        let fate = event.show(&rest, &mut observe);
+        read.take(0..rest.len(), fate, event.asides);
+        read.split(rest)
     }
 
     /// Returns whether the client is in the middle of an event.
@@ -137,90 +150,101 @@ impl Splitter {
         self.event.cut != Cut::Nowhere
     }
 
-    /// Makes a split of the complete events and, where one stopped the reading, its length.
-    fn forward(&mut self, complete: Bytes, stopped_by: Option<usize>) -> Split {
+    /// Adds to the complete events the one that stopped the reading, of this length, or else what is
+    /// too long to be held.
+    fn forward(&mut self, read: Read, complete: Bytes) -> Split {
+        let stopped_by = read.stopped_by;
+        let mut split = read.split(complete);
         if let Some(length) = stopped_by {
-            let stopped_by = Some(self.pending.split_to(length).freeze());
+            split.stopped_by = Some(self.pending.split_to(length).freeze());
             self.pending.clear();
             self.event = Event::default();
-            return Split {
-                complete,
-                stopped_by,
+        } else if self.pending.len() > self.longest {
+            let before = split.complete.len();
+            let asides = self.event.skip(&self.pending).into_iter();
+            let asides = asides.map(|line| line.start + before..line.end + before);
+            split.unclean.extend(asides);
+            let tail = self.pending.split().freeze();
+            split.complete = if before == 0 {
+                tail
+            } else {
+                [split.complete, tail].concat().into()
             };
         }
-        if self.pending.len() <= self.longest {
-            return Split {
-                complete,
-                stopped_by: None,
-            };
-        }
-        self.event.skip(&self.pending);
-        let tail = self.pending.split().freeze();
-        let complete = if complete.is_empty() {
-            tail
-        } else {
-            [complete, tail].concat().into()
-        };
-        Split {
-            complete,
-            stopped_by: None,
-        }
+        split
     }
 }
 
 /// How far an event reader came.
+#[derive(Default)]
 struct Read {
     /// The end of the last event that may be forwarded, from where positions count afterwards.
     complete: usize,
     /// The length of the event after it, at which the observer stopped.
     stopped_by: Option<usize>,
     /// The events before it that are left out.
-    dropped: SmallVec<[Range<usize>; 1]>,
+    dropped: Ranges,
+    /// What of the other events is to be cleaned.
+    unclean: Ranges,
 }
 
 impl Read {
-    /// Returns the complete events without those that are left out.
-    fn kept(&self, complete: Bytes) -> Bytes {
-        if self.dropped.is_empty() {
-            return complete;
+    /// Notes what becomes of a complete event.
+    fn take(&mut self, event: Range<usize>, fate: Option<Fate>, asides: Ranges) {
+        self.complete = event.end;
+        match fate {
+            Some(Fate::Drop) => self.dropped.push(event),
+            Some(Fate::Clean | Fate::Stop) => self.unclean.push(event),
+            Some(Fate::Pass) | None => self.unclean.extend(asides),
         }
-        let mut kept = BytesMut::with_capacity(complete.len());
+    }
+
+    /// Returns the complete events without those that are left out.
+    fn split(self, complete: Bytes) -> Split {
+        let mut split = Split {
+            complete,
+            unclean: self.unclean,
+            stopped_by: None,
+        };
+        if self.dropped.is_empty() {
+            return split;
+        }
+        let mut kept = BytesMut::with_capacity(split.complete.len());
         let mut at = 0;
         for range in &self.dropped {
-            kept.extend_from_slice(&complete[at..range.start]);
+            kept.extend_from_slice(&split.complete[at..range.start]);
             at = range.end;
         }
-        kept.extend_from_slice(&complete[at..]);
-        kept.freeze()
+        kept.extend_from_slice(&split.complete[at..]);
+        split.complete = kept.freeze();
+        for range in &mut split.unclean {
+            let before = self.dropped.iter();
+            let before = before.filter(|event| event.end <= range.start);
+            let left_out: usize = before.map(Range::len).sum();
+            *range = range.start - left_out..range.end - left_out;
+        }
+        split
     }
 }
 
 impl Event {
     /// Reads the lines of `bytes` from where the last call ended.
     fn advance(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Read {
-        let mut complete = 0;
-        let mut stopped_by = None;
-        let mut dropped = SmallVec::new();
+        let mut read = Read::default();
         while let Some(end) = self.next_line(bytes) {
             if self.end_of_line(bytes, end) {
                 continue;
             }
-            match self.show(bytes, observe) {
-                Some(Fate::Stop) => {
-                    stopped_by = Some(self.line - complete);
-                    break;
-                }
-                Some(Fate::Drop) => dropped.push(complete..self.line),
-                Some(Fate::Pass) | None => {}
+            let asides = std::mem::take(&mut self.asides);
+            let fate = self.show(bytes, observe);
+            if fate == Some(Fate::Stop) {
+                read.stopped_by = Some(self.line - read.complete);
+                break;
             }
-            complete = self.line;
+            read.take(read.complete..self.line, fate, asides);
         }
-        self.rebase(complete);
-        Read {
-            complete,
-            stopped_by,
-            dropped,
-        }
+        self.rebase(read.complete);
+        read
     }
 
     /// Returns the end of the line being read (its terminator excluded) and passes the terminator.
@@ -266,6 +290,12 @@ impl Event {
                 self.data.push(end - value.len()..end);
             } else {
                 self.abridge_line(value);
+            }
+        } else {
+            match self.asides.last_mut() {
+                // Nothing but the end of a line is between them: many short lines are one part.
+                Some(aside) if start <= aside.end + 2 => aside.end = end,
+                _ => self.asides.push(start..end),
             }
         }
         true
@@ -318,13 +348,14 @@ impl Event {
     fn rebase(&mut self, base: usize) {
         self.line -= base;
         self.searched -= base;
-        for line in &mut self.data {
+        for line in self.data.iter_mut().chain(&mut self.asides) {
             *line = line.start - base..line.end - base;
         }
     }
 
-    /// Forgets the event's bytes, which are forwarded; only its end is still looked for.
-    fn skip(&mut self, bytes: &[u8]) {
+    /// Forgets the event's bytes, which are forwarded; only its end is still looked for. Returns where
+    /// among them its lines without data are.
+    fn skip(&mut self, bytes: &[u8]) -> Ranges {
         for line in std::mem::take(&mut self.data) {
             self.abridge_line(&bytes[line]);
         }
@@ -349,6 +380,7 @@ impl Event {
         };
         self.searched -= bytes.len();
         self.line = 0;
+        std::mem::take(&mut self.asides)
     }
 }
 

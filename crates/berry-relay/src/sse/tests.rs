@@ -17,7 +17,7 @@ fn split<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Vec<u8
                 .complete,
         );
     }
-    forwarded.extend(splitter.finish(&mut observe));
+    forwarded.extend(splitter.finish(&mut observe).complete);
     (events, forwarded)
 }
 
@@ -105,6 +105,7 @@ fn an_observer_that_breaks_ends_the_stream_with_that_event() {
         split,
         Split {
             complete: "data: a\n\n".into(),
+            unclean: Ranges::new(),
             stopped_by
         }
     );
@@ -199,7 +200,7 @@ fn an_event_can_be_left_out_wherever_it_is_cut() {
             let frame = Bytes::copy_from_slice(frame);
             forwarded.extend(splitter.push(&frame, &mut observe).complete);
         }
-        forwarded.extend(splitter.finish(&mut observe));
+        forwarded.extend(splitter.finish(&mut observe).complete);
 
         assert_eq!(forwarded, b"data: a\n\ndata: b\n\n", "cut at {cut}");
     }
@@ -221,4 +222,58 @@ fn after_a_stop_it_begins_anew() {
 
     let next = splitter.push(&Bytes::from_static(b"data: b\n\n"), stop);
     assert_eq!(next.complete, "data: b\n\n");
+}
+
+#[test]
+fn errors_and_lines_without_data_are_to_be_cleaned() {
+    let stream = b"event: e\ndata: a\n\ndata: drop\n\nid: 1\nevent: e\ndata: error\n\n: c\r\rdata: b\nretry:\n";
+    let expected = [
+        "event: e",
+        "id: 1\nevent: e\ndata: error\n\n",
+        ": c",
+        "retry:",
+    ];
+    for cut in 0..=stream.len() {
+        let mut splitter = Splitter::default();
+        let mut unclean = Vec::new();
+        let mut observe = |data: &[u8]| match data {
+            b"error" => Fate::Clean,
+            b"drop" => Fate::Drop,
+            _ => Fate::Pass,
+        };
+        let mut take = |split: Split| {
+            let parts = split.unclean.into_iter();
+            unclean.extend(parts.map(|range| split.complete.slice(range)));
+        };
+        for frame in [&stream[..cut], &stream[cut..]] {
+            take(splitter.push(&Bytes::copy_from_slice(frame), &mut observe));
+        }
+        take(splitter.finish(&mut observe));
+
+        assert_eq!(unclean, expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn lines_without_data_of_an_event_that_is_too_long_are_to_be_cleaned() {
+    let head = format!("data: a\n\n: one\n: two\ndata: {}", "x".repeat(MAX_EVENT));
+    let mut splitter = Splitter::default();
+    let mut unclean = Vec::new();
+    for frame in [head.as_bytes(), b"\n: three\n\n"] {
+        let split = splitter.push(&Bytes::copy_from_slice(frame), |_| Fate::Pass);
+        let parts = split.unclean.into_iter();
+        unclean.extend(parts.map(|range| split.complete.slice(range)));
+    }
+
+    assert_eq!(unclean, [": one\n: two", ": three"]);
+}
+
+#[test]
+fn many_lines_without_data_are_one_part() {
+    let stream = Bytes::from(":\n".repeat(10_000) + "data: a\r\n:\r\n:\r\n\r\n");
+
+    let split = Splitter::default().push(&stream, |_| Fate::Pass);
+
+    assert_eq!(split.complete.len(), stream.len());
+    assert_eq!(split.unclean.len(), 2);
 }

@@ -61,6 +61,8 @@ pub(crate) struct Tap {
     /// `[DONE]` has come.
     done: bool,
     failure: Option<StreamFailure>,
+    /// What is stored reports an error, and is an answer all the same.
+    reports: bool,
     usage: Option<Usage>,
     /// Events that have passed.
     events: u64,
@@ -124,6 +126,7 @@ impl Tap {
         {
             self.failure = Some(StreamFailure::Error);
         } else {
+            self.reports = parts.error.is_some();
             self.content = true;
             self.done = true;
             self.note(&parts);
@@ -172,6 +175,11 @@ impl Tap {
     /// Returns how the answer failed by its own events.
     pub(crate) fn failure(&self) -> Option<StreamFailure> {
         self.failure
+    }
+
+    /// Returns whether a whole answer has an error to report, whoever is to blame for it.
+    pub(crate) fn reports_error(&self) -> bool {
+        self.reports
     }
 
     /// Returns the tokens the upstream reported last. What is stored was paid for when it was made.
@@ -230,24 +238,26 @@ impl Tap {
             kind,
             b"\"response.completed\"" | b"\"response.incomplete\"" | b"\"response.failed\""
         );
+        let fails = matches!(kind, b"\"error\"" | b"\"response.failed\"");
+        let mut reports = fails;
         if (begins || ends)
             && let Some(response) = parts.response
         {
             let mut inner = Parts::default();
             if inner.scan(response).is_ok() {
+                reports |= inner.error.is_some();
                 self.usage = inner.usage.and_then(Usage::read).or(self.usage);
                 if self.response.is_none() {
                     self.response = inner.id.and_then(text);
                 }
             }
         }
-        if matches!(kind, b"\"error\"" | b"\"response.failed\"") && self.grammar != Grammar::Stored
-        {
+        if fails && self.grammar != Grammar::Stored {
             return self.fail(StreamFailure::Error);
         }
         self.content = self.content || !begins;
         self.done = self.done || ends;
-        Fate::Pass
+        if reports { Fate::Clean } else { Fate::Pass }
     }
 
     fn fail(&mut self, failure: StreamFailure) -> Fate {

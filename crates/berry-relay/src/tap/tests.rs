@@ -276,3 +276,37 @@ fn a_forwarded_answer_says_what_it_cost_and_which_response_it_is() {
         assert_eq!((tap.response(), output), expected);
     }
 }
+
+#[test]
+fn what_is_stored_of_an_error_is_to_be_cleaned_and_is_no_failure() {
+    let stored = || Tap::new(Grammar::Stored, Unwanted::default());
+    for (event, expected) in [
+        (
+            r#"{"type":"response.failed","response":{"id":"r"}}"#,
+            Fate::Clean,
+        ),
+        (r#"{"type":"error","message":"x"}"#, Fate::Clean),
+        (
+            r#"{"type":"response.in_progress","response":{"id":"r","error":{"code":"x"}}}"#,
+            Fate::Clean,
+        ),
+        (
+            r#"{"type":"response.completed","response":{"id":"r","error":null}}"#,
+            Fate::Pass,
+        ),
+    ] {
+        let mut tap = stored();
+
+        assert_eq!(tap.observe(event.as_bytes()), expected, "{event}");
+        assert_eq!(tap.failure(), None);
+    }
+    for (body, expected) in [
+        (r#"{"id":"r","status":"failed","error":{"code":"x"}}"#, true),
+        (r#"{"id":"r","status":"completed","error":null}"#, false),
+    ] {
+        let mut tap = stored();
+        tap.observe_whole(body.as_bytes());
+
+        assert_eq!((tap.reports_error(), tap.failure()), (expected, None));
+    }
+}

@@ -9,7 +9,6 @@
 //! a *fresh* one, and nobody but the pool knows which is which. It also halves the instructions
 //! spent per request.
 
-use std::error::Error as _;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,10 +24,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::upstream::body::UpstreamBody;
-use crate::upstream::connector::{ConnectFailure, Connection, Connector};
+use crate::upstream::connector::{Connection, Connector};
 use crate::upstream::opening::{Openings, Turn};
 use crate::upstream::request::{Form, Outgoing, OutgoingBody};
 use crate::upstream::session::Session;
+use crate::upstream::transport_error::TransportError;
 
 /// Streams per HTTP/2 connection: below the 100 that most servers allow. A server that allows fewer
 /// says so.
@@ -45,25 +45,9 @@ const JOINS: usize = 2;
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(20);
 /// and closed when it has not answered by then.
 pub(crate) const PING_WITHIN: Duration = Duration::from_secs(10);
-
-/// Why an exchange ended without response headers.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TransportError {
-    #[error("no connection within {0:?}")]
-    ConnectTimeout(Duration),
-    #[error(transparent)]
-    Connect(#[from] ConnectFailure),
-    #[error("no HTTP session")]
-    Handshake(#[source] hyper::Error),
-    #[error("no response headers within {0:?}")]
-    HeaderTimeout(Duration),
-    #[error("the connection broke before the response headers")]
-    Broken(#[source] hyper::Error),
-    #[error("the connection broke before any answer")]
-    Stale(#[source] hyper::Error),
-    #[error("the response is not HTTP")]
-    NotHttp(#[source] hyper::Error),
-}
+/// A connection keeps to the address that the upstream's name had when it was opened. After this
+/// long it gets no further request: one that moves has all of them by then.
+const LONGEST_USE: Duration = Duration::from_mins(10);
 
 /// The waits of an exchange.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +96,7 @@ struct Idle {
 struct Shared {
     sender: http2::SendRequest<OutgoingBody>,
     load: Arc<Load>,
+    opened: Instant,
     last_used: Instant,
 }
 
@@ -173,24 +158,35 @@ impl Connections {
 
     /// Sends the request and waits for the response's headers.
     ///
-    /// A reused connection may have been closed by the peer just now: such a failure, before any
-    /// byte of an answer, is repeated once on a fresh connection and is nobody's failure.
+    /// A reused connection may have been closed by the peer just now, and an HTTP/2 upstream may say
+    /// of a request that it has not looked at it. Such a failure, before any byte of an answer, is
+    /// repeated once on a fresh connection and is nobody's failure.
     pub(crate) async fn send(
         self: &Arc<Self>,
         outgoing: &Outgoing,
         waits: Waits,
     ) -> Result<Response<UpstreamBody>, TransportError> {
-        if let Some(taken) = self.take().await {
-            match self.exchange(taken, outgoing, waits).await {
-                Err(TransportError::Stale(_)) => {}
-                decided => return decided,
-            }
+        let kept = self.take().await;
+        let is_kept = kept.is_some();
+        let taken = match kept {
+            Some(taken) => taken,
+            None => self.fresh_within(waits.connect).await?,
+        };
+        match self.exchange(taken, outgoing, waits).await {
+            Err(TransportError::Refused(_)) => {}
+            Err(TransportError::Stale(_)) if is_kept => {}
+            decided => return decided,
         }
+        let fresh = self.fresh_within(waits.connect).await?;
+        self.exchange(fresh, outgoing, waits).await
+    }
+
+    async fn fresh_within(self: &Arc<Self>, limit: Duration) -> Result<Taken, TransportError> {
         // Rare, and so large that it would be most of every request's future.
         let opening = Box::pin(self.fresh());
-        let fresh = timeout(waits.connect, opening).await;
-        let fresh = fresh.map_err(|_| TransportError::ConnectTimeout(waits.connect))??;
-        self.exchange(fresh, outgoing, waits).await
+        timeout(limit, opening)
+            .await
+            .map_err(|_| TransportError::ConnectTimeout(limit))?
     }
 
     async fn exchange(
@@ -205,14 +201,14 @@ impl Connections {
                 Taken::Http1(mut session) => {
                     let sent = session.send(self.message(outgoing)).await;
                     let answer = sent.map_err(|error| {
-                        transport_error(error.into_error(), |_| session.has_heard())
+                        TransportError::of_connection(error.into_error(), session.has_heard())
                     })?;
                     Ok::<_, TransportError>((answer, Hold::Http1(session, Arc::clone(self))))
                 }
                 Taken::Http2(mut sender, load) => {
                     let sent = sender.try_send_request(outgoing.message(Form::Http2)).await;
                     let answer =
-                        sent.map_err(|error| transport_error(error.into_error(), is_reset))?;
+                        sent.map_err(|error| TransportError::of_stream(error.into_error()))?;
                     Ok((answer, Hold::Http2 { _load: load }))
                 }
             }
@@ -255,7 +251,9 @@ impl Connections {
         if kept.http2.is_empty() {
             return None;
         }
-        kept.http2.retain(|shared| !shared.sender.is_closed());
+        // What is in flight on one that is forgotten goes on.
+        kept.http2
+            .retain(|shared| !shared.sender.is_closed() && shared.opened.elapsed() < LONGEST_USE);
         let shared = kept
             .http2
             .iter_mut()
@@ -277,12 +275,13 @@ impl Connections {
 
     /// Puts a connection back whose exchange has ended.
     pub(crate) fn put_back(self: &Arc<Self>, session: Session) {
-        if !session.rest() {
+        let now = Instant::now();
+        if !session.rest() || now.duration_since(session.opened) >= LONGEST_USE {
             return;
         }
         self.kept.lock().http1.push(Idle {
             session,
-            since: Instant::now(),
+            since: now,
         });
         self.sweep_later();
     }
@@ -360,6 +359,7 @@ impl Connections {
         self.kept.lock().http2.push(Shared {
             sender: sender.clone(),
             load: Arc::clone(&load),
+            opened: Instant::now(),
             last_used: Instant::now(),
         });
         self.sweep_later();
@@ -428,29 +428,4 @@ fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     TokioExecutor::new().execute(async move {
         let _ = connection.await;
     });
-}
-
-/// Says what an error before the response's headers means; `answered` tells whether the upstream
-/// had begun to work on the request.
-fn transport_error(
-    error: hyper::Error,
-    answered: impl FnOnce(&hyper::Error) -> bool,
-) -> TransportError {
-    if error.is_parse() {
-        return TransportError::NotHttp(error);
-    }
-    if answered(&error) {
-        TransportError::Broken(error)
-    } else {
-        TransportError::Stale(error)
-    }
-}
-
-/// Returns whether an HTTP/2 upstream ended this stream itself, after it had accepted it.
-fn is_reset(error: &hyper::Error) -> bool {
-    let source = error
-        .source()
-        .and_then(|source| source.downcast_ref::<h2::Error>());
-    source
-        .is_some_and(|error| error.is_reset() && error.reason() != Some(h2::Reason::REFUSED_STREAM))
 }

@@ -68,10 +68,11 @@ enum Way {
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
-pub(crate) struct Connector {
+pub(crate) struct Connector<C = HttpConnector> {
     target: Uri,
     way: Way,
-    tcp: HttpConnector,
+    /// Looks the name up for each connection: nothing is remembered of an answer.
+    tcp: C,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -133,7 +134,14 @@ impl Connector {
             Way::Direct | Way::Tunnelled { .. } => None,
         }
     }
+}
 
+impl<C> Connector<C>
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>> + Clone,
+    C::Error: Into<Box<dyn StdError + Send + Sync>>,
+    C::Future: Send + 'static,
+{
     /// Opens a connection.
     pub(crate) async fn connect(&self) -> Result<Connection, ConnectFailure> {
         let tcp = self.reach().await?;
@@ -185,4 +193,101 @@ where
         .await
         .map_err(Into::into)?;
     connector.call(target).await.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Ready, ready};
+    use std::io;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+    use std::vec;
+
+    use hyper_util::client::legacy::connect::dns::Name;
+    use parking_lot::Mutex;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What one name resolves to for now; nothing is an error.
+    #[derive(Debug, Clone, Default)]
+    struct Zone(Arc<Mutex<Vec<SocketAddr>>>);
+
+    impl Service<Name> for Zone {
+        type Response = vec::IntoIter<SocketAddr>;
+        type Error = io::Error;
+        type Future = Ready<io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, name: Name) -> Self::Future {
+            assert_eq!(name.as_str(), "upstream.test");
+            let addresses = self.0.lock().clone();
+            ready(if addresses.is_empty() {
+                Err(io::ErrorKind::NotFound.into())
+            } else {
+                Ok(addresses.into_iter())
+            })
+        }
+    }
+
+    /// A connector to a name of this zone.
+    fn connector(zone: &Zone) -> Connector<HttpConnector<Zone>> {
+        Connector {
+            target: Uri::from_static("http://upstream.test"),
+            way: Way::Direct,
+            tcp: HttpConnector::new_with_resolver(zone.clone()),
+            tls: None,
+        }
+    }
+
+    async fn peer(connector: &Connector<HttpConnector<Zone>>) -> SocketAddr {
+        match connector.connect().await.unwrap() {
+            Connection::Plain(stream) => stream.peer_addr().unwrap(),
+            Connection::Tls(_) => panic!("no TLS is configured"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_moves_is_followed_by_the_next_connection() {
+        let (zone, mut listeners) = (Zone::default(), Vec::new());
+        let connector = connector(&zone);
+        for _ in 0..2 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            *zone.0.lock() = vec![address];
+
+            assert_eq!(peer(&connector).await, address);
+
+            listeners.push(listener);
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_one_that_answers_is_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addresses = [&gone, &listener].map(|one| one.local_addr().unwrap());
+        let zone = Zone(Arc::new(Mutex::new(addresses.to_vec())));
+        drop(gone);
+
+        assert_eq!(peer(&connector(&zone)).await, addresses[1]);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_gone_is_a_failure_until_it_is_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let zone = Zone::default();
+        let connector = connector(&zone);
+
+        let gone = connector.connect().await;
+        *zone.0.lock() = vec![listener.local_addr().unwrap()];
+        let back = connector.connect().await;
+
+        assert!(matches!(gone, Err(ConnectFailure::Tcp(_))), "{gone:?}");
+        assert!(back.is_ok(), "{back:?}");
+    }
 }

@@ -12,6 +12,8 @@ mod request;
 mod scrub;
 mod session;
 mod tls;
+mod transport_error;
+mod unescape;
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use crate::exchange::Operation;
 use crate::json;
 use crate::waits;
 pub(crate) use body::UpstreamBody;
-pub(crate) use connections::{PING_EVERY, PING_WITHIN, TransportError, Waits};
+pub(crate) use connections::{PING_EVERY, PING_WITHIN, Waits};
 pub(crate) use gate::{Gate, Place};
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
@@ -42,6 +44,7 @@ use request::Outgoing;
 pub use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
+pub(crate) use transport_error::TransportError;
 
 /// Why a provider cannot be called. Found when the configuration is compiled.
 #[derive(Debug, thiserror::Error)]

@@ -1,176 +1,178 @@
 //! What of an upstream's words is not for clients: our key there, and where the provider is.
 //!
 //! An error goes to the client in the upstream's own words, and some upstreams quote the request
-//! they got, headers and address included; headers of any answer may do so too. What Berry knows to
-//! be its own affair is replaced by `***` wherever it stands in the text, also where JSON spells it
-//! with escapes, which the client would undo. Bodies that are no errors are never looked at.
+//! they got, headers and address included; headers of any answer, and the comments of a stream, may
+//! do so too. What Berry knows to be its own affair is replaced by `***` wherever it stands in such a
+//! text, as it is or behind escapes that a reader would undo; all else of the text stays as it is.
+//! What was asked for is never looked at.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use berry_core::Provider;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use memchr::memchr;
 use memchr::memmem::Finder;
+
+use super::unescape::Reading;
 
 const REPLACEMENT: &[u8] = b"***";
 /// Shorter ones are words like `none` or `ollama`, which a local server wants instead of a key and
 /// which an error may well contain.
 const SHORTEST_SECRET: usize = 8;
+/// How often a quotation is quoted in another: beyond it nobody reads a secret.
+const MOST_LAYERS: usize = 4;
 /// Configured headers that say what is sent and by whom; an answer's own headers use the same words.
 static NO_SECRETS: [HeaderName; 3] = [ACCEPT, CONTENT_TYPE, USER_AGENT];
 
 /// See the module's documentation.
 #[derive(Clone, Default)]
 pub struct Scrub {
-    /// As they may stand in a text, the longest first.
     needles: Box<[Finder<'static>]>,
 }
 
 impl Scrub {
     /// Knows what a provider's words must not tell.
     pub(crate) fn of(provider: &Provider) -> Self {
-        let mut needles = Vec::new();
+        let mut needles = Needles::default();
         for (name, value) in &provider.headers {
             if let Ok(value) = value.to_str()
                 && !NO_SECRETS.contains(name)
             {
-                secrets_of(value, &mut needles);
+                needles.header(value);
             }
         }
-        secret(provider.api_key.expose(), &mut needles);
+        needles.secret(provider.api_key.expose());
         let url = &provider.base_url;
         if url.path().len() > 1 {
-            spell(&url.to_string(), &mut needles);
+            needles.add(&url.to_string());
         }
         if let Some(authority) = url.authority() {
             // A bare name may be a common word; after `//` it is an address.
-            spell(&format!("//{authority}"), &mut needles);
+            needles.add(&format!("//{authority}"));
             for name in [authority.as_str(), authority.host()] {
                 if name.contains(['.', ':']) {
-                    spell(name, &mut needles);
+                    needles.add(name);
                 }
             }
         }
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        let finders = needles
-            .iter()
-            .map(|needle| Finder::new(needle).into_owned());
+        let needles = needles.0.iter();
         Self {
-            needles: finders.collect(),
+            needles: needles
+                .map(|needle| Finder::new(needle.as_bytes()).into_owned())
+                .collect(),
         }
     }
 
     /// Returns the text without what is not for clients; as it is where nothing is to be hidden.
     pub(crate) fn clean(&self, text: Bytes) -> Bytes {
-        let plain = unescaped(&text);
-        if !self.hides(&plain) {
+        let whole = 0..text.len();
+        self.clean_parts(text, &[whole])
+    }
+
+    /// Returns the text without what is not for clients in these parts of it.
+    pub(crate) fn clean_parts(&self, text: Bytes, parts: &[Range<usize>]) -> Bytes {
+        let mut found = Vec::new();
+        for part in parts {
+            let secrets = self.find(text.get(part.clone()).unwrap_or_default());
+            let secrets = secrets.into_iter();
+            found.extend(secrets.map(|place| place.start + part.start..place.end + part.start));
+        }
+        if found.is_empty() {
             return text;
         }
-        let mut cleaned = plain.into_owned();
-        for needle in &self.needles {
-            if needle.find(&cleaned).is_some() {
-                cleaned = without(&cleaned, needle);
-            }
-        }
-        cleaned.into()
+        without(&text, found).into()
     }
 
     /// Returns a header's value without what is not for clients.
     pub fn clean_header(&self, value: &HeaderValue) -> HeaderValue {
-        if !self.hides(&unescaped(value.as_bytes())) {
+        let found = self.find(value.as_bytes());
+        if found.is_empty() {
             return value.clone();
         }
-        let cleaned = self.clean(Bytes::copy_from_slice(value.as_bytes()));
-        let cleaned = HeaderValue::from_maybe_shared(cleaned);
+        let cleaned = HeaderValue::try_from(without(value.as_bytes(), found));
         // Less of a value is a value.
         cleaned.unwrap_or(HeaderValue::from_static("***"))
     }
 
-    fn hides(&self, text: &[u8]) -> bool {
-        let mut needles = self.needles.iter();
-        needles.any(|needle| needle.find(text).is_some())
+    /// Returns where the secrets of a text stand, whatever spells them.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        let mut reading = Reading::of(text);
+        for _ in 0..MOST_LAYERS {
+            for needle in &self.needles {
+                let places = needle.find_iter(&reading.text);
+                let places = places.map(|at| reading.place(at..at + needle.needle().len()));
+                found.extend(places);
+            }
+            match reading.undone() {
+                Some(next) => reading = next,
+                None => break,
+            }
+        }
+        found
     }
 }
 
-/// Adds what may be secret in a configured header: all of it, and its words, of which some name a
-/// scheme or say `name=value`.
-fn secrets_of(value: &str, needles: &mut Vec<Box<[u8]>>) {
-    secret(value, needles);
-    for word in value.split([' ', '\t', ',', ';']) {
-        secret(word, needles);
-        if let Some((name, value)) = word.split_once('=') {
-            secret(name, needles);
-            secret(value.trim_matches('"'), needles);
+/// What is looked for.
+#[derive(Default)]
+struct Needles(Vec<Box<str>>);
+
+impl Needles {
+    /// Adds what may be secret in a configured header: all of it, and its words, of which some name a
+    /// scheme or say `name=value`.
+    fn header(&mut self, value: &str) {
+        self.secret(value);
+        for word in value.split([' ', '\t', ',', ';']) {
+            self.secret(word);
+            if let Some((name, value)) = word.split_once('=') {
+                self.secret(name);
+                self.secret(value);
+            }
+            self.password(word);
+        }
+    }
+
+    /// Adds what a word of a header is for whoever reads it by the scheme `Basic`.
+    fn password(&mut self, word: &str) {
+        let decoded = BASE64_STANDARD.decode(word).unwrap_or_default();
+        if let Ok(decoded) = std::str::from_utf8(&decoded)
+            && let Some((_, password)) = decoded.split_once(':')
+        {
+            self.secret(decoded);
+            self.secret(password);
+        }
+    }
+
+    fn secret(&mut self, text: &str) {
+        // A quotation mark at an end may be one of the text that quotes it.
+        let text = text.trim_matches('"');
+        if text.len() >= SHORTEST_SECRET {
+            self.add(text);
+        }
+    }
+
+    fn add(&mut self, text: &str) {
+        if !self.0.iter().any(|known| **known == *text) {
+            self.0.push(text.into());
         }
     }
 }
 
-fn secret(text: &str, needles: &mut Vec<Box<[u8]>>) {
-    if text.len() >= SHORTEST_SECRET {
-        spell(text, needles);
-    }
-}
-
-/// Adds a text as it is and as JSON must spell it.
-fn spell(text: &str, needles: &mut Vec<Box<[u8]>>) {
-    let quoted = serde_json::Value::from(text).to_string();
-    let escaped = quoted.get(1..quoted.len() - 1).unwrap_or_default();
-    for spelling in [text, escaped] {
-        let spelling = Box::from(spelling.as_bytes());
-        if !needles.contains(&spelling) {
-            needles.push(spelling);
-        }
-    }
-}
-
-/// Returns a text of JSON without the escapes that it could do without: in every string of it the
-/// same characters, and in none another end.
-fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr(b'\\', text).is_none() {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = memchr(b'\\', rest) {
-        let (before, escape) = rest.split_at(at);
-        plain.extend_from_slice(before);
-        let (length, character) = match escape {
-            [_, b'/', ..] => (2, Some(b'/')),
-            [_, b'u', digits @ ..] => (6, digits.first_chunk().copied().and_then(printable)),
-            _ => (2, None),
-        };
-        match character {
-            Some(character @ (b'"' | b'\\')) => plain.extend([b'\\', character]),
-            Some(character) => plain.push(character),
-            None => plain.extend_from_slice(escape.get(..length).unwrap_or(escape)),
-        }
-        rest = escape.get(length..).unwrap_or_default();
-    }
-    plain.extend_from_slice(rest);
-    plain.into()
-}
-
-/// Reads the digits of an escape; none where they are not those of a character that secrets have.
-fn printable(digits: [u8; 4]) -> Option<u8> {
-    // A sign is no digit, though numbers may have one.
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    let code = u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
-    (b' '..=b'~').contains(&code).then_some(code)
-}
-
-fn without(text: &[u8], needle: &Finder<'_>) -> Vec<u8> {
+/// Returns the text with these places replaced, those that overlap by one replacement.
+fn without(text: &[u8], mut places: Vec<Range<usize>>) -> Vec<u8> {
+    places.sort_by_key(|place| place.start);
     let mut cleaned = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = needle.find(rest) {
-        let (before, found) = rest.split_at(at);
-        cleaned.extend_from_slice(before);
-        cleaned.extend_from_slice(REPLACEMENT);
-        rest = found.get(needle.needle().len()..).unwrap_or_default();
+    let mut at = 0;
+    for place in places {
+        if place.start >= at {
+            cleaned.extend_from_slice(text.get(at..place.start).unwrap_or_default());
+            cleaned.extend_from_slice(REPLACEMENT);
+        }
+        at = at.max(place.end);
     }
-    cleaned.extend_from_slice(rest);
+    cleaned.extend_from_slice(text.get(at..).unwrap_or_default());
     cleaned
 }
 
@@ -186,6 +188,7 @@ mod tests {
     use std::sync::Arc;
 
     use berry_core::Source;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::snapshot::Names;
@@ -219,7 +222,7 @@ mod tests {
                 "POST https://llm.example.com:8443/accounts/4711/v1/chat/completions",
                 "POST ***/chat/completions",
             ),
-            (r"https:\/\/llm.example.com:8443\/x", "https:***/x"),
+            (r"https:\/\/llm.example.com:8443\/x", r"https:***\/x"),
             ("cannot resolve llm.example.com", "cannot resolve ***"),
         ] {
             assert_eq!(cleaned(PROVIDER, text), expected, "{text}");
@@ -230,7 +233,7 @@ mod tests {
     fn every_word_of_a_configured_header_is_a_secret() {
         let headers = r#"
             base_url = "https://h.example.com/v1"
-            headers = { X-A = "Basic first-secret second-secret ok", X-B = "id=none; key=\"third-secret\"", X-C = "fourth-secret==", Content-Type = "application/json" }
+            headers = { X-A = "Basic first-secret second-secret ok", X-B = "id=none; key=\"third-secret\"", X-C = "fourth-secret==", X-D = "Basic YWRhOndvcmQtb2YtYWRh", Content-Type = "application/json" }
         "#;
 
         for (text, expected) in [
@@ -246,6 +249,7 @@ mod tests {
                 "Basic id=none application/json",
                 "Basic id=none application/json",
             ),
+            ("ada:word-of-ada, word-of-ada", "***, ***"),
         ] {
             assert_eq!(cleaned(headers, text), expected);
         }
@@ -264,19 +268,82 @@ mod tests {
                 r"*** \u00e9",
             ),
             (PROVIDER, r"sk-live\u002F0123456789\n", r"***\n"),
-            // An escaped backslash escapes nothing.
+            // An error that quotes JSON.
             (
                 PROVIDER,
-                r"\\u0073k-live/0123456789",
-                r"\\u0073k-live/0123456789",
+                r#"{"message":"got {\"key\":\"\\u0073k-live\\/0123456789\"}"}"#,
+                r#"{"message":"got {\"key\":\"***\"}"}"#,
             ),
             (PROVIDER, r"\\\u0073k-live/0123456789", r"\\***"),
-            (quoted, r#"key-\u0022a\u005cb\"-012 \u0022"#, r#"*** \""#),
+            (quoted, r#"key-\u0022a\u005cb\"-012 \u0022"#, r"*** \u0022"),
             (PROVIDER, r"a\/\u0062\u+073\u00", r"a\/\u0062\u+073\u00"),
+            (PROVIDER, "?key=sk-live%2f0123456789%20", "?key=***%20"),
+            (
+                PROVIDER,
+                "&quot;sk-live&#x2F;0123456789&quot;",
+                "&quot;***&quot;",
+            ),
+            (
+                PROVIDER,
+                "%26%2373;k-live%252F0123456789",
+                "%26%2373;k-live%252F0123456789",
+            ),
+            (PROVIDER, "%26%23115;k-live%252F0123456789", "***"),
             (PROVIDER, r"sk-live/0123456789\u00", r"***\u00"),
             (PROVIDER, r"sk-live/0123456789\", r"***\"),
         ] {
             assert_eq!(cleaned(lines, text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_parts_that_are_named_are_cleaned() {
+        let scrub = Scrub::of(&provider(PROVIDER));
+        let text = Bytes::from_static(b"sk-live/0123456789 sk-live/0123456789 llm.example.com");
+        for (parts, expected) in [
+            (
+                vec![],
+                "sk-live/0123456789 sk-live/0123456789 llm.example.com",
+            ),
+            (vec![(19, 37)], "sk-live/0123456789 *** llm.example.com"),
+            (vec![(0, 18), (38, 53)], "*** sk-live/0123456789 ***"),
+            (
+                vec![(0, 17)],
+                "sk-live/0123456789 sk-live/0123456789 llm.example.com",
+            ),
+        ] {
+            let parts: Vec<_> = parts.into_iter().map(|(start, end)| start..end).collect();
+            assert_eq!(scrub.clean_parts(text.clone(), &parts), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_its_characters_are_spelled_a_key_is_found(
+            before in any::<Vec<u8>>(),
+            spellings in proptest::collection::vec(0..6_usize, 18),
+            after in any::<Vec<u8>>(),
+        ) {
+            let scrub = Scrub::of(&provider(PROVIDER));
+            let spelled = "sk-live/0123456789".chars().zip(spellings);
+            let spelled: String = spelled.map(|(character, spelling)| {
+                let code = u32::from(character);
+                match spelling {
+                    0 => character.to_string(),
+                    1 => format!("\\u{code:04x}"),
+                    2 => format!("%{code:02X}"),
+                    3 => format!("&#{code};"),
+                    4 => format!("&amp;#x{code:x};"),
+                    _ => format!("\\\\u{code:04X}"),
+                }
+            }).collect();
+            // An escape that what comes before begins may end in the key.
+            let text = [&before, &b" "[..], spelled.as_bytes(), &after].concat();
+
+            let cleaned = scrub.clean(text.into());
+
+            prop_assert!(memchr::memmem::find(&cleaned, spelled.as_bytes()).is_none());
+            prop_assert!(scrub.find(&cleaned).is_empty());
         }
     }
 

@@ -19,6 +19,7 @@ use hyper::client::conn::{TrySendError, http1};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::upstream::listening::{Heard, Listening};
 use crate::upstream::request::OutgoingBody;
@@ -36,6 +37,7 @@ pub(crate) struct Session {
     /// None once the connection has ended.
     driver: Option<Driver>,
     heard: Heard,
+    pub(super) opened: Instant,
     signal: Arc<Signal>,
     /// The signal's.
     waker: Waker,
@@ -59,6 +61,7 @@ impl Session {
             sender,
             driver: Some(Driver(Box::pin(driver))),
             heard,
+            opened: Instant::now(),
             waker: Waker::from(Arc::clone(&signal)),
             signal,
         })
@@ -82,7 +85,7 @@ impl Session {
     /// Returns whether it can take a request now.
     pub(super) async fn is_ready(&mut self) -> bool {
         poll_fn(|cx| {
-            let ready = self.work(cx, |sender, cx| sender.poll_ready(cx));
+            let ready = self.work(cx, http1::SendRequest::poll_ready);
             Poll::Ready(matches!(ready, Poll::Ready(Ok(()))))
         })
         .await

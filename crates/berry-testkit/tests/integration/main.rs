@@ -1,6 +1,7 @@
 //! A raw client against simulated providers: what arrives, byte for byte, and when.
 
 mod answers;
+mod bench;
 mod counts;
 mod faults;
 mod protocols;

@@ -3,6 +3,7 @@
 
 mod answer;
 mod client;
+pub(crate) mod frames;
 mod gateway;
 mod process;
 mod proxy;

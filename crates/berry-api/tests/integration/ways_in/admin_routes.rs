@@ -85,7 +85,19 @@ pub(super) fn ways() -> Vec<Way> {
             get("/v1%2f..%2fadmin/system-stats"),
             NO_URL,
         ),
-        way("two slashes", get("//admin/system-stats"), NO_URL),
+        way("two slashes", get("//admin/system-stats"), NO_ADMIN),
+        way("nothing below it", get("/admin"), NO_ADMIN),
+        way("nothing behind its slash", get("/admin/"), NO_ADMIN),
+        way(
+            "nothing behind two slashes, without a token",
+            request(Method::GET, "//admin", &[], ""),
+            STRANGER,
+        ),
+        way(
+            "nothing behind its slash, without a token",
+            request(Method::GET, "/admin/", &[], ""),
+            STRANGER,
+        ),
         way("a step back", get("/v1/../admin/system-stats"), NO_URL),
         way("a step on the spot", get("/./admin/system-stats"), NO_URL),
         way(

@@ -271,7 +271,7 @@ fn a_table_is_not_a_value() {
     error: `settings.smart_ai` must be a table, not a string
      --> config.toml:3:12
       |
-    3 | smart_ai = "on"
+    3 | smart_ai = "**"
       |            ^^^^
 
     2 errors; configuration not loaded

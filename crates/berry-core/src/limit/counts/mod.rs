@@ -1,7 +1,6 @@
 //! Everything that is counted of one user, and the decision about one more request.
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::window::{Day, Hour, Minute};
@@ -42,27 +41,6 @@ pub enum LimitKind {
     TokensPerMinute,
     /// `max_concurrent_requests`
     ConcurrentRequests,
-}
-
-impl LimitKind {
-    const ALL: [Self; 5] = [
-        Self::RequestsPerMinute,
-        Self::RequestsPerHour,
-        Self::RequestsPerDay,
-        Self::TokensPerMinute,
-        Self::ConcurrentRequests,
-    ];
-
-    /// Returns how much a user's limits allow of this kind.
-    fn of(self, limits: &RateLimit) -> Option<NonZeroU32> {
-        match self {
-            Self::RequestsPerMinute => limits.requests_per_minute,
-            Self::RequestsPerHour => limits.requests_per_hour,
-            Self::RequestsPerDay => limits.requests_per_day,
-            Self::TokensPerMinute => limits.tokens_per_minute,
-            Self::ConcurrentRequests => limits.max_concurrent_requests,
-        }
-    }
 }
 
 impl fmt::Display for LimitKind {
@@ -149,6 +127,22 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Takes a place among the requests at the same time.
+    pub(super) fn enter(&mut self, limits: &RateLimit, now: Tick) -> Result<(), Limited> {
+        if let Some(most) = limits.max_concurrent_requests
+            && self.running >= most.get()
+        {
+            return Err(Limited {
+                kind: LimitKind::ConcurrentRequests,
+                most: most.get(),
+                retry_after: PLACE_WAIT,
+                standing: self.standing_at(limits, now),
+            });
+        }
+        self.running += 1;
+        Ok(())
+    }
+
     /// Charges a request to every window, or to none.
     pub(super) fn reserve(
         &mut self,
@@ -165,7 +159,6 @@ impl Counts {
                 standing: self.standing(limits),
             });
         }
-        self.running += 1;
         self.minute.charge(1);
         self.hour.charge(1);
         self.day.charge(1);
@@ -182,30 +175,47 @@ impl Counts {
         })
     }
 
-    /// Returns the limit that the request has to wait longest for.
+    /// Returns the limit that the request has to wait longest for; its place it has already.
     fn reached(
         &self,
         limits: &RateLimit,
         estimate: Estimate,
     ) -> Option<(LimitKind, u32, Duration)> {
-        let reached = LimitKind::ALL.into_iter().filter_map(|kind| {
-            let most = kind.of(limits)?.get();
-            let wait = self.wait(kind, most, estimate);
-            (!wait.is_zero()).then_some((kind, most, wait))
-        });
+        let now = self.now;
+        let (minute, hour) = (limits.requests_per_minute, limits.requests_per_hour);
+        let (day, tokens) = (limits.requests_per_day, limits.tokens_per_minute);
+        let waits = [
+            minute.map(|most| {
+                (
+                    LimitKind::RequestsPerMinute,
+                    most,
+                    self.minute.wait(1, most.get(), now),
+                )
+            }),
+            hour.map(|most| {
+                (
+                    LimitKind::RequestsPerHour,
+                    most,
+                    self.hour.wait(1, most.get(), now),
+                )
+            }),
+            day.map(|most| {
+                (
+                    LimitKind::RequestsPerDay,
+                    most,
+                    self.day.wait(1, most.get(), now),
+                )
+            }),
+            tokens.map(|most| {
+                let wait = self.tokens.wait(estimate.input, most.get(), now);
+                (LimitKind::TokensPerMinute, most, wait)
+            }),
+        ];
+        let reached = waits.into_iter().flatten();
+        let reached = reached
+            .filter(|(.., wait)| !wait.is_zero())
+            .map(|(kind, most, wait)| (kind, most.get(), wait));
         reached.max_by_key(|&(.., wait)| wait)
-    }
-
-    /// Returns how long until a limit has room for the request; zero where it has.
-    fn wait(&self, kind: LimitKind, most: u32, estimate: Estimate) -> Duration {
-        match kind {
-            LimitKind::RequestsPerMinute => self.minute.wait(1, most, self.now),
-            LimitKind::RequestsPerHour => self.hour.wait(1, most, self.now),
-            LimitKind::RequestsPerDay => self.day.wait(1, most, self.now),
-            LimitKind::TokensPerMinute => self.tokens.wait(estimate.input, most, self.now),
-            LimitKind::ConcurrentRequests if self.running < most => Duration::ZERO,
-            LimitKind::ConcurrentRequests => PLACE_WAIT,
-        }
     }
 
     /// Corrects what was charged to what was used. More than expected counts from now on: of a
@@ -234,8 +244,8 @@ impl Counts {
         self.tokens.give_back(charge.at, charge.tokens);
     }
 
-    /// Ends a request.
-    pub(super) fn end(&mut self) {
+    /// Gives a place back.
+    pub(super) fn leave(&mut self) {
         self.running = self.running.saturating_sub(1);
     }
 

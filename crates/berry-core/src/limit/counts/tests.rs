@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -82,7 +84,6 @@ fn a_refund_takes_a_request_out_of_every_window() {
     assert!(counts.reserve(&limits, estimate(1, 0), at(30)).is_err());
 
     counts.refund(&charge);
-    counts.end();
 
     assert_eq!(counts.counted(at(30)), Counted::default());
     assert!(counts.reserve(&limits, estimate(100, 0), at(30)).is_ok());
@@ -250,6 +251,11 @@ proptest! {
                 Step::Wait(seconds) => now += seconds,
                 Step::Reserve(input, output) => {
                     let estimate = estimate(input, output);
+                    let entered = counts.enter(&limits, at(now));
+                    prop_assert_eq!(entered.is_ok(), open.len() < 3);
+                    if entered.is_err() {
+                        continue;
+                    }
                     match counts.reserve(&limits, estimate, at(now)) {
                         Ok(charge) => {
                             prop_assert!(charge.tokens <= 100);
@@ -257,39 +263,34 @@ proptest! {
                             open.push((charge, now));
                             sent.push(now);
                         }
-                        Err(limited) if limited.kind != LimitKind::ConcurrentRequests => {
+                        Err(limited) => {
+                            counts.leave();
                             prop_assert!(!limited.retry_after.is_zero());
-                            let then = at(now) + limited.retry_after;
-                            counts.advance(then);
-                            for kind in LimitKind::ALL {
-                                let most = kind.of(&limits).unwrap().get();
-                                let is_place = kind == LimitKind::ConcurrentRequests;
-                                prop_assert!(is_place || counts.wait(kind, most, estimate).is_zero());
-                            }
+                            counts.advance(at(now) + limited.retry_after);
+                            prop_assert!(counts.reached(&limits, estimate).is_none());
                             now += limited.retry_after.as_secs();
                         }
-                        Err(_) => prop_assert_eq!(open.len(), 3),
                     }
                 }
                 Step::Settle(index, used) if !open.is_empty() => {
                     let (mut charge, then) = open.swap_remove(index % open.len());
                     let charged = u64::from(charge.tokens);
                     counts.settle(&mut charge, used, at(now));
-                    counts.end();
+                    counts.leave();
                     take(&mut spent, then, charged.saturating_sub(used));
                     spent.push((now, used.saturating_sub(charged)));
                 }
                 Step::Refund(index) if !open.is_empty() => {
                     let (charge, then) = open.swap_remove(index % open.len());
                     counts.refund(&charge);
-                    counts.end();
+                    counts.leave();
                     let place = sent.iter().position(|&other| other == then).unwrap();
                     sent.swap_remove(place);
                     take(&mut spent, then, charge.tokens.into());
                 }
                 Step::End(index) if !open.is_empty() => {
                     open.swap_remove(index % open.len());
-                    counts.end();
+                    counts.leave();
                 }
                 Step::Settle(..) | Step::Refund(_) | Step::End(_) => {}
             }

@@ -1,0 +1,70 @@
+//! `rotate-tokens`: new tokens for users, in the file that has the old ones.
+//!
+//! Of a user whose token is elsewhere it is said that it stays: whoever rotates must know whose old
+//! token is good for ever.
+
+use std::collections::BTreeSet;
+
+use anyhow::bail;
+use berry_core::TokenDigest;
+
+use crate::args::ConfigArg;
+use crate::commands::generate_token;
+use crate::output;
+use crate::rewrite::{File, Text};
+
+/// Whose tokens to replace.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The file is not checked, and no copy is kept: see `scripts/rotate-api-keys.sh`."
+)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    file: ConfigArg,
+    /// The users; all of them where none is named
+    #[arg(value_name = "USER")]
+    users: Vec<String>,
+}
+
+/// Writes new tokens into the file, and prints them once: user, tabulator, token.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let file = File::read(&options.file.config)?;
+    let texts = file.texts("users", &["token", "token_sha256"])?;
+    let wanted: BTreeSet<&str> = options.users.iter().map(String::as_str).collect();
+    if let Some(unknown) = wanted
+        .iter()
+        .find(|&&user| texts.iter().all(|text| text.id != user))
+    {
+        bail!("the file has no `token` or `token_sha256` of a user `{unknown}`");
+    }
+    let texts = texts.into_iter();
+    let texts = texts.filter(|text| wanted.is_empty() || wanted.contains(&*text.id));
+    let (variables, texts): (Vec<_>, Vec<_>) = texts.partition(Text::is_variable);
+    if let Some(text) = variables.first().filter(|_| !wanted.is_empty()) {
+        bail!(
+            "the token of user `{}` is in a variable: replace it there",
+            text.id
+        );
+    }
+    if texts.is_empty() {
+        bail!("the file has no `token` or `token_sha256` of any user");
+    }
+    let (mut changes, mut said) = (Vec::new(), Vec::new());
+    for text in texts {
+        let token = generate_token::token()?;
+        said.push(format!("{}\t{token}", text.id));
+        let written = match &*text.key {
+            "token" => token,
+            _ => TokenDigest::of(&token).to_hex(),
+        };
+        changes.push((text, written));
+    }
+    file.put(changes)?;
+    for text in variables {
+        output::aside(&format!(
+            "the token of user `{}` is in a variable: it stays as it is\n",
+            text.id
+        ));
+    }
+    Ok(output::line(&said.join("\n"))?)
+}
