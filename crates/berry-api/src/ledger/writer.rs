@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,8 +18,6 @@ use super::row::Row;
 use super::store::{Store, StoreError};
 use crate::telemetry::loss::Loss;
 
-/// The most rows in a batch, unless many had to wait.
-const BATCH: usize = 1_024;
 /// How long a row waits for others.
 const GATHERING: Duration = Duration::from_millis(50);
 /// How long after a failure it is tried again.
@@ -110,15 +109,14 @@ impl Writer {
         }
     }
 
-    /// Takes what comes while the first row waits.
+    /// Takes what comes while the first row waits. Waking for each of them would cost as much as writing
+    /// it: they wait in the queue.
     fn gather(&mut self) {
-        let until = Instant::now() + GATHERING;
-        while self.rows.len() < BATCH && self.flushes.is_empty() {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.messages.recv_timeout(left) {
-                Ok(message) => self.take(message),
-                Err(_) => return,
-            }
+        if self.flushes.is_empty() {
+            thread::park_timeout(GATHERING);
+        }
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message);
         }
     }
 

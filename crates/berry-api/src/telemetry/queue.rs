@@ -17,6 +17,11 @@ use super::loss::Loss;
 
 /// Some thousand lines: seconds of a busy gateway.
 const CAPACITY: usize = 1 << 20;
+/// How long the first line waits for others. To wake the thread for each, and to write each by itself,
+/// would cost more than to make it.
+const GATHERING: Duration = Duration::from_millis(10);
+/// What is not waited with.
+const MUCH: usize = CAPACITY / 4;
 
 /// See the module's documentation. Clones are the same queue.
 #[derive(Debug, Clone)]
@@ -68,6 +73,7 @@ impl Queue {
         let deadline = Instant::now() + patience;
         let mut waiting = self.0.waiting.lock();
         while waiting.busy || !waiting.lines.is_empty() {
+            self.0.filled.notify_one();
             let left = deadline.saturating_duration_since(Instant::now());
             if self.0.emptied.wait_for(&mut waiting, left).timed_out() {
                 return;
@@ -83,11 +89,12 @@ impl Queue {
             self.0.loss.lose(1, "the output is too slow");
             return;
         }
-        let was_empty = waiting.lines.is_empty();
+        let before = waiting.lines.len();
         waiting.lines.extend_from_slice(line);
         waiting.count += 1;
+        let is_much = before < MUCH && waiting.lines.len() >= MUCH;
         drop(waiting);
-        if was_empty {
+        if before == 0 || is_much {
             self.0.filled.notify_one();
         }
     }
@@ -104,6 +111,9 @@ impl Inner {
                 self.emptied.notify_all();
                 self.filled
                     .wait_while(&mut waiting, |waiting| waiting.lines.is_empty());
+            }
+            if waiting.lines.len() < MUCH {
+                self.filled.wait_for(&mut waiting, GATHERING);
             }
             std::mem::swap(&mut *waiting, &mut taken);
             waiting.busy = true;
