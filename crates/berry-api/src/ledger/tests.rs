@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use berry_core::config::{Prices, Usage as Configured};
@@ -107,6 +107,21 @@ fn rows_are_summed_up_by_whom_and_by_day() {
     let expected = [("2026-11-01".to_owned(), 2), ("2026-11-02".to_owned(), 2)];
     assert_eq!(days, expected);
     assert_eq!(count(&path, "request"), 4);
+}
+
+#[test]
+fn a_report_has_what_was_put_before() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    let month = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+
+    for requests in 0..3 {
+        let groups = ledger.report(GroupBy::User, month).unwrap().unwrap();
+
+        let found: i64 = groups.iter().map(|(_, sums)| sums.requests).sum();
+        assert_eq!(found, requests);
+        ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    }
 }
 
 #[test]
