@@ -22,6 +22,7 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::folder;
 use crate::telemetry::loss::Loss;
 
 /// The most bytes of lines that wait for the disk, of which most have two or three hundred: some seconds'
@@ -207,12 +208,7 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
         path: path.to_owned(),
         source,
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
-    }
+    folder::make_for(path).map_err(wrong)?.announce();
     // Opening a pipe waits for its reader, and so would everybody who waits for a reload.
     match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
         Ok(kind) if kind.is_fifo() || kind.is_socket() => {

@@ -33,7 +33,7 @@ const GATHERING: Gathering = Gathering {
     // More than a second of the busiest gateway.
     capacity: 16_384,
 };
-/// How long the end of the process waits for rows that are not written.
+/// How long the end of the process, or a reader, waits for rows that are not written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// See the module's documentation. Clones are the same ledger.
@@ -99,11 +99,12 @@ impl Ledger {
         self.0.as_deref().map(|inner| &inner.loss)
     }
 
-    /// Waits until what was put before is written, but not for ever.
-    pub(crate) fn flush(&self) {
+    /// Writes what was put before, and then nothing any more; all of it is in the file afterwards, and
+    /// nothing beside it. Does not wait for ever.
+    pub(crate) fn close(&self) {
         if let Some(inner) = &self.0 {
             // A disk that does not answer has been told of.
-            inner.rows.flush(LAST_WORDS);
+            inner.rows.close(LAST_WORDS);
         }
     }
 
@@ -118,7 +119,7 @@ impl Ledger {
         period: Period,
     ) -> Option<Result<Vec<(String, Sums)>, StoreError>> {
         let inner = self.0.as_deref()?;
-        self.flush();
+        inner.rows.flush(LAST_WORDS);
         Some(report::report(&inner.path, group_by, period))
     }
 }

@@ -82,6 +82,8 @@ impl Writer {
                 self.write();
             }
             if batch.is_last {
+                // SQLite puts what is in its log into the file, which may be copied then.
+                self.store = None;
                 return;
             }
         }

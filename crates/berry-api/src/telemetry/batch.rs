@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How things come together.
@@ -112,7 +112,7 @@ impl<T> Inlet<T> {
         } = self.0.gathering;
         let mut state = self.0.state.lock();
         let before = state.things.len();
-        if state.has_ended {
+        if state.is_closed || state.has_ended {
             return Err(Refused::Ended);
         }
         if before + count > capacity {
@@ -133,17 +133,30 @@ impl<T> Inlet<T> {
 
     /// Waits until what was put before has been taken and dealt with, but no longer than `patience`.
     pub(crate) fn flush(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
         let mut state = self.0.state.lock();
         state.flushes.asked += 1;
         let flush = state.flushes.asked;
+        self.wait(state, patience, |state| state.flushes.done >= flush);
+    }
+
+    /// Refuses everything from now on, and waits until who takes has ended, but no longer than
+    /// `patience`.
+    pub(crate) fn close(&self, patience: Duration) {
+        let mut state = self.0.state.lock();
+        state.is_closed = true;
+        self.wait(state, patience, |_| false);
+    }
+
+    fn wait(
+        &self,
+        mut state: MutexGuard<'_, State<T>>,
+        patience: Duration,
+        is_done: impl Fn(&State<T>) -> bool,
+    ) {
         self.0.filled.notify_one();
-        while state.flushes.done < flush && !state.has_ended {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.0.returned.wait_for(&mut state, left).timed_out() {
-                return;
-            }
-        }
+        let is_pending = |state: &mut State<T>| !state.has_ended && !is_done(state);
+        let returned = &self.0.returned;
+        returned.wait_while_for(&mut state, is_pending, patience);
     }
 }
 
@@ -303,7 +316,14 @@ mod tests {
         assert_eq!(things, [1]);
 
         let (inlet, outlet) = gathered(gathering(NEVER));
-        drop(outlet);
+        inlet.put(1, |things| things.push(1)).unwrap();
+        let working = thread::spawn(move || {
+            let mut things = Vec::new();
+            while !outlet.take(&mut things, NEVER).is_last {}
+            assert_eq!(things, [1]);
+        });
+        inlet.close(NEVER);
+        working.join().unwrap();
         assert_eq!(inlet.put(1, |things| things.push(1)), Err(Refused::Ended));
         inlet.flush(NEVER);
     }

@@ -77,6 +77,11 @@ impl PathLabel {
         self.0
     }
 
+    /// Returns the label at a place.
+    pub(crate) fn at(index: usize) -> &'static str {
+        PATHS.get(index).copied().unwrap_or(OTHER)
+    }
+
     /// Returns the labels in the order of their places.
     pub(crate) fn all() -> impl Iterator<Item = &'static str> {
         PATHS.iter().copied()

@@ -1,8 +1,8 @@
 //! Secrets and prompts, sought in everything that is written and answered.
 //!
 //! Each thing that must not get out is a text of its own. The real binary is driven over every route
-//! and every way to fail, at debug level, libraries included; then its logs, its audit log and
-//! all its answers are searched.
+//! and every way to fail, at debug level, libraries included; then its logs, its audit log, its
+//! ledger and all its answers are searched.
 
 use std::fmt::Write;
 use std::fs;
@@ -64,6 +64,7 @@ impl Stage {
         let mut toml = format!(
             "[settings]\nhealth_check_interval_seconds = 0\nmax_retries = 0\n\
              audit_log = \"audit.jsonl\"\nmax_body_bytes = 20000\n\
+             [usage]\ndatabase = \"usage.db\"\n\
              [users.ada]\ntoken = \"{USER}\"\n\
              [users.root]\ntoken = \"{ADMIN}\"\ntags = [\"admin\"]\n\
              [models.m]\nname = \"m\"\n"
@@ -419,6 +420,11 @@ async fn no_secret_and_no_prompt_leaves_whatever_is_asked_and_whatever_fails() {
     assert_absent(&stdout.join("\n"), &PRIVATE);
     assert_absent(&audit, &PRIVATE);
     assert_absent(&driver.seen, &SECRETS);
+    let ledger = ["usage.db", "usage.db-wal"].map(|name| fs::read(stage.folder.path().join(name)));
+    let ledger = ledger.into_iter().flatten().flatten().collect::<Vec<u8>>();
+    let ledger = String::from_utf8_lossy(&ledger);
+    assert!(ledger.contains("upstream-model"), "the ledger has rows");
+    assert_absent(&ledger, &PRIVATE);
     for (upstream, (provider, ..)) in stage.upstreams.iter().zip(PROVIDERS) {
         // Where providers are is for admins.
         let pages = driver

@@ -6,8 +6,11 @@ use berry_testkit::{Behaviour, Builder, Upstream};
 use http::Version;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tokio::time;
 
-use crate::support::{Gateway, Proxy, Setup, Wire, chat, hello, hello_stream, scratch, within};
+use crate::support::{
+    Client, Gateway, Process, Proxy, Setup, Wire, chat, hello, hello_stream, scratch, within,
+};
 
 /// A gateway over a TLS upstream whose authority it trusts through a file. The file is read when
 /// the gateway starts.
@@ -138,6 +141,29 @@ async fn unused_connections_are_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_connection_of_ten_minutes_gets_no_further_request() {
+    for (builder, version) in [
+        (Upstream::builder(), "http1"),
+        (Upstream::builder().h2c_only(), "h2c"),
+    ] {
+        let upstream = builder.start().await;
+        let gateway = Setup::over(&upstream)
+            .option(&format!("http_version = \"{version}\""))
+            .settings("upstream_idle_timeout_seconds = 3600")
+            .start();
+        answers(&gateway).await;
+        assert_eq!(upstream.connection_count(), 1, "{version}");
+
+        time::pause();
+        time::advance(Duration::from_mins(10)).await;
+        time::resume();
+        answers(&gateway).await;
+
+        assert_eq!(upstream.connection_count(), 2, "{version}");
+    }
+}
+
+#[tokio::test]
 async fn an_https_upstream_is_trusted_through_its_ca_file_and_speaks_http2() {
     let (gateway, upstream, _folder) = over_tls(Upstream::builder(), "").await;
 
@@ -165,6 +191,21 @@ async fn http1_can_be_demanded_of_an_https_upstream() {
     answers(&gateway).await;
 
     assert_eq!(versions(&upstream), [Version::HTTP_11; 2]);
+}
+
+#[tokio::test]
+async fn an_https_upstream_is_trusted_where_the_system_trusts_it() {
+    let upstream = Upstream::builder().tls().start().await;
+    let setup = Setup::over(&upstream).toml();
+    let folder = scratch(&[("ca.pem", upstream.ca_pem()), ("config.toml", &setup)]);
+    let system = [("SSL_CERT_FILE", "ca.pem")];
+    let process = Process::start(folder.path(), &[], &system).await;
+
+    let mut client = Client::connect(process.address()).await;
+    let answer = client.send(chat(hello().to_string())).await;
+
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(upstream.request_count(), 1);
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ mod connections;
 /// Requests that are refused, and the one shape of all errors.
 #[cfg(test)]
 mod errors;
+/// Requests and answers that are broken at random.
+#[cfg(test)]
+mod fuzz;
 /// What is known of providers and models, for people and for load balancers.
 #[cfg(test)]
 mod health;
@@ -141,6 +144,9 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// What a collector of traces gets, and what becomes of requests where it is broken.
+#[cfg(test)]
+mod traces;
 /// Requests whose bodies are still being sent.
 #[cfg(test)]
 mod uploads;

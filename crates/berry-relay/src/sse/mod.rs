@@ -123,12 +123,13 @@ impl Splitter {
             if read.complete < frame.len() {
                 self.pending.extend_from_slice(&frame[read.complete..]);
             }
-            return self.forward(&read, frame.slice(..read.complete));
+            let complete = frame.slice(..read.complete);
+            return self.forward(read, complete);
         }
         self.pending.extend_from_slice(frame);
         let read = self.event.advance(&self.pending, &mut observe);
         let complete = self.pending.split_to(read.complete).freeze();
-        self.forward(&read, complete)
+        self.forward(read, complete)
     }
 
     /// Ends the stream: an event without its closing blank line is shown to `observe` and returned.
@@ -151,9 +152,10 @@ impl Splitter {
 
     /// Adds to the complete events the one that stopped the reading, of this length, or else what is
     /// too long to be held.
-    fn forward(&mut self, read: &Read, complete: Bytes) -> Split {
+    fn forward(&mut self, read: Read, complete: Bytes) -> Split {
+        let stopped_by = read.stopped_by;
         let mut split = read.split(complete);
-        if let Some(length) = read.stopped_by {
+        if let Some(length) = stopped_by {
             split.stopped_by = Some(self.pending.split_to(length).freeze());
             self.pending.clear();
             self.event = Event::default();
@@ -198,10 +200,10 @@ impl Read {
     }
 
     /// Returns the complete events without those that are left out.
-    fn split(&self, complete: Bytes) -> Split {
+    fn split(self, complete: Bytes) -> Split {
         let mut split = Split {
             complete,
-            unclean: self.unclean.clone(),
+            unclean: self.unclean,
             stopped_by: None,
         };
         if self.dropped.is_empty() {
@@ -290,7 +292,11 @@ impl Event {
                 self.abridge_line(value);
             }
         } else {
-            self.asides.push(start..end);
+            match self.asides.last_mut() {
+                // Nothing but the end of a line is between them: many short lines are one part.
+                Some(aside) if start <= aside.end + 2 => aside.end = end,
+                _ => self.asides.push(start..end),
+            }
         }
         true
     }

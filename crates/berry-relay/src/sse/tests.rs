@@ -265,5 +265,15 @@ fn lines_without_data_of_an_event_that_is_too_long_are_to_be_cleaned() {
         unclean.extend(parts.map(|range| split.complete.slice(range)));
     }
 
-    assert_eq!(unclean, [": one", ": two", ": three"]);
+    assert_eq!(unclean, [": one\n: two", ": three"]);
+}
+
+#[test]
+fn many_lines_without_data_are_one_part() {
+    let stream = Bytes::from(":\n".repeat(10_000) + "data: a\r\n:\r\n:\r\n\r\n");
+
+    let split = Splitter::default().push(&stream, |_| Fate::Pass);
+
+    assert_eq!(split.complete.len(), stream.len());
+    assert_eq!(split.unclean.len(), 2);
 }
