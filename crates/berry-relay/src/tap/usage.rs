@@ -3,6 +3,10 @@
 use berry_loadbalance::Tokens;
 use serde::Deserialize;
 
+/// No answer has that many tokens read or written. What counts more has counted something else, or
+/// wrong: one such number would spoil every sum that it is part of.
+const MOST: u64 = 100_000_000;
+
 /// The tokens of one request, each counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -29,7 +33,7 @@ impl Usage {
         self.visible + self.reasoning
     }
 
-    /// Reads the member `usage` of an answer; none where it counts nothing.
+    /// Reads the member `usage` of an answer; none where it counts nothing, or more than can be.
     ///
     /// OpenAI's counts of tokens read include those from the cache, and its counts of tokens written
     /// include reasoning. Responses, images and transcriptions have other names for the same.
@@ -41,6 +45,9 @@ impl Usage {
             return None;
         }
         let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
+        if input > MOST || output > MOST {
+            return None;
+        }
         let read = counted
             .prompt_tokens_details
             .or(counted.input_tokens_details);
@@ -144,6 +151,15 @@ mod tests {
             ("{}", None),
             (r#"{"total_tokens":3}"#, None),
             (r#"{"prompt_tokens":-1}"#, None),
+            (
+                r#"{"prompt_tokens":5,"completion_tokens":18446744073709551615}"#,
+                None,
+            ),
+            (r#"{"prompt_tokens":100000001,"completion_tokens":1}"#, None),
+            (
+                r#"{"prompt_tokens":100000000,"completion_tokens":1}"#,
+                usage(100_000_000, 0, 0, 1, 0),
+            ),
             ("[]", None),
         ] {
             assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
