@@ -112,20 +112,32 @@ async fn everything_a_known_or_refused_client_does_is_one_line() {
         (
             asking(&hello(), bob),
             &[
-                "bob | request | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | request | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
             ],
         ),
         (
             asking(&hello_stream(), bob),
             &[
-                "bob | request | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | request | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
             ],
         ),
         (
             asking(&chosen, bob),
             &[
-                "bob | choose_backend | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
-                "bob | request | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | choose_backend | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | request | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+            ],
+        ),
+        (
+            with_token(Method::DELETE, "/v1/responses/resp_1", bob),
+            &[
+                "bob | request | DELETE /v1/responses/resp_1 test-model only:upstream-model | 404 | 127.0.0.1",
+            ],
+        ),
+        (
+            with_token(Method::POST, "/v1/responses/resp_1/cancel?x=y", bob),
+            &[
+                "bob | request | POST /v1/responses/resp_1/cancel test-model only:upstream-model | 404 | 127.0.0.1",
             ],
         ),
         (
