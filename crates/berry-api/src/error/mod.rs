@@ -301,7 +301,8 @@ impl From<EnvelopeError> for ApiError {
             EnvelopeError::Missing(_) => "missing_required_parameter",
             EnvelopeError::Duplicate(_)
             | EnvelopeError::EscapedKey(_)
-            | EnvelopeError::Uppercase(_) => "ambiguous_parameter",
+            | EnvelopeError::Uppercase(_)
+            | EnvelopeError::Decorated(_) => "ambiguous_parameter",
             EnvelopeError::WrongType { .. } => "invalid_type",
         };
         let invalid = Self::invalid(StatusCode::BAD_REQUEST, code, error.to_string());
