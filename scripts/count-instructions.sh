@@ -12,11 +12,14 @@ cd "$ROOT"
 
 # Package and benchmark. One more is one more line.
 readonly BENCHES=(
+    berry-core/access
     berry-loadbalance/pick
+    berry-relay/message
+    berry-api/request
 )
 readonly LIMIT='ir=3%'
 
-# The earlier commit's files, its build, and both counts.
+# The earlier commit's files, and both counts.
 readonly WORK="$ROOT/target/instructions"
 
 base_commit() {
@@ -36,11 +39,12 @@ check_out() {
     git archive "$1" | tar -xm -C "$WORK/base"
 }
 
-# Counts one benchmark of the sources in FOLDER, built into TARGET.
+# Counts one benchmark of the sources in FOLDER. Both are built into one place: what they share, which is most, is built
+# once.
 count() {
-    local folder=$1 target=$2 bench=$3
-    shift 3
-    (cd "$folder" && CARGO_TARGET_DIR=$target GUNGRAUN_HOME="$WORK/counts" \
+    local folder=$1 bench=$2
+    shift 2
+    (cd "$folder" && CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$ROOT/target}" GUNGRAUN_HOME="$WORK/counts" \
         cargo bench --quiet --all-features -p "${bench%/*}" --bench "${bench#*/}" -- "$@")
 }
 
@@ -68,8 +72,8 @@ for bench in "${BENCHES[@]}"; do
     elif [[ $(locked_version gungraun "$WORK/base") != "$(locked_version gungraun)" ]]; then
         echo "$bench was counted by another version of gungraun: nothing to compare with"
     else
-        count "$WORK/base" "$WORK/target" "$bench" --save-baseline=base >/dev/null
+        count "$WORK/base" "$bench" --save-baseline=base >/dev/null
         compare=(--baseline=base --callgrind-limits="$LIMIT")
     fi
-    count "$ROOT" "${CARGO_TARGET_DIR:-$ROOT/target}" "$bench" ${compare[@]+"${compare[@]}"}
+    count "$ROOT" "$bench" ${compare[@]+"${compare[@]}"}
 done

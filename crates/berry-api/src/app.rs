@@ -246,7 +246,7 @@ impl App {
             warn!(spans = unsent, "traces not sent");
         }
         gateway.audit.close().await;
-        gateway.ledger.flush();
+        gateway.ledger.close();
     }
 }
 

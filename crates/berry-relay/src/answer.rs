@@ -195,7 +195,10 @@ impl Answer {
     /// Checks a whole answer that is held to its end, and joins it.
     fn check_whole(&mut self) -> Result<(), FailureKind> {
         if self.held.len() > 1 {
-            let joined: Vec<u8> = self.held.drain(..).flatten().collect();
+            let mut joined = Vec::with_capacity(self.held_bytes);
+            for chunk in self.held.drain(..) {
+                joined.extend_from_slice(&chunk);
+            }
             self.held.push_back(joined.into());
         }
         self.tap

@@ -57,13 +57,21 @@ impl Expected {
             .get(CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok())
             .unwrap_or_default();
-        let is = |text: &str| kind.to_ascii_lowercase().contains(text);
-        let (events, json) = (is("event-stream"), is("json"));
+        let (events, json, page) = match kind {
+            // As most upstreams spell them.
+            "application/json" => (false, true, false),
+            "text/event-stream" => (true, false, false),
+            _ => {
+                let kind = kind.to_ascii_lowercase();
+                let is = |text| kind.contains(text);
+                (is("event-stream"), is("json"), is("html"))
+            }
+        };
         let must_stream = self.mode == Mode::Streamed && self.operation.must_stream();
         let may_stream =
             self.mode == Mode::Streamed || self.stored || self.operation.streams_unasked();
         match () {
-            () if is("html") => Err("a web page"),
+            () if page => Err("a web page"),
             () if must_stream && json => Err("a whole answer where a stream was asked for"),
             () if events && !may_stream => Err("a stream where a whole answer was asked for"),
             () if events || must_stream => Ok(Form::Events),

@@ -12,6 +12,8 @@
 mod abridge;
 mod adapter;
 mod answer;
+#[doc(hidden)]
+pub mod bench;
 mod chance;
 mod classify;
 mod envelope;
@@ -34,6 +36,7 @@ mod source;
 mod sse;
 mod tap;
 pub mod trace;
+mod until;
 mod upstream;
 pub mod waits;
 

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Collected, Limited};
 use jiff::Timestamp;
 use smallvec::SmallVec;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::adapter::translate::Untranslatable;
 use crate::answer::Answer;
@@ -25,6 +25,7 @@ use crate::receipt::Receipt;
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
+use crate::until::until;
 use crate::upstream::{Place, Prepared, Purpose, Scrub, Unsayable, UpstreamBody};
 
 /// The most that is read of an answer that is no success: some quote the whole request.
@@ -328,14 +329,6 @@ fn out_of_time(route: &Route, lease: Lease, receipt: &mut Receipt) -> RelayError
     receipt.failed(&lease, &failure);
     record(lease, &failure);
     RelayError::Deadline
-}
-
-/// Waits, but not beyond the deadline.
-async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, work).await.ok(),
-        None => Some(work.await),
-    }
 }
 
 /// Ends a failed attempt's use of its endpoint.

@@ -1,5 +1,6 @@
 //! Logs: text or JSON lines on stdout, and JSON lines in a file. Traces. And what is counted of requests.
 
+pub(crate) mod batch;
 pub(crate) mod exposition;
 pub(crate) mod gauge;
 mod json;

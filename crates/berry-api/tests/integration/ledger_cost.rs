@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
 use http::Method;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Setup, TOKEN, hello, hello_stream, request, scratch, within};
@@ -350,11 +350,11 @@ type Written = (Tokens, Option<i64>, bool);
 /// Waits until so many rows are written, and returns them in their order.
 async fn rows(database: &Path, count: usize) -> Vec<Written> {
     let read = || {
-        let file = Connection::open(database).unwrap();
+        let file = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let query =
             "SELECT uncached, cache_read, cache_write, visible, reasoning, nanodollars, estimated
             FROM request ORDER BY rowid";
-        let mut query = file.prepare(query).unwrap();
+        let mut query = file.prepare(query)?;
         let rows = query.query_map([], |row| {
             let tokens = Tokens {
                 uncached: row.get(0)?,
@@ -365,12 +365,14 @@ async fn rows(database: &Path, count: usize) -> Vec<Written> {
             };
             Ok((tokens, row.get(5)?, row.get(6)?))
         });
-        rows.unwrap().collect::<Result<Vec<Written>, _>>().unwrap()
+        rows?.collect::<rusqlite::Result<Vec<Written>>>()
     };
     within(async {
         loop {
-            let rows = read();
-            if rows.len() >= count {
+            // The gateway may be about to make the file.
+            if let Ok(rows) = read()
+                && rows.len() >= count
+            {
                 return rows;
             }
             tokio::task::yield_now().await;

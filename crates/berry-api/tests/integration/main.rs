@@ -30,6 +30,9 @@ mod canary;
 /// Whole answers, and what crosses the gateway with them.
 #[cfg(test)]
 mod chat;
+/// Collectors of traces that are slow, broken, encrypted or not there.
+#[cfg(test)]
+mod collector;
 /// The real binary: where its configuration comes from, and what it says of it.
 #[cfg(test)]
 mod config;
@@ -144,7 +147,7 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
-/// What a collector of traces gets, and what becomes of requests where it is broken.
+/// What a collector of traces gets.
 #[cfg(test)]
 mod traces;
 /// Requests whose bodies are still being sent.

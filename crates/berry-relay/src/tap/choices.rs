@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+static KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\":"));
 
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
@@ -81,13 +85,12 @@ fn carries(value: &RawValue) -> bool {
 /// be escaped. So a text that begins with the first index and has one such key, and that null, is
 /// one choice.
 pub(super) fn is_middle_of_first(choices: &[u8]) -> bool {
-    const KEY: &[u8] = b"\"finish_reason\":";
     if !choices.starts_with(b"[{\"index\":0,") {
         return false;
     }
-    let mut keys = memmem::find_iter(choices, KEY);
+    let mut keys = KEY.find_iter(choices);
     let Some(first) = keys.next() else {
         return false;
     };
-    keys.next().is_none() && choices[first + KEY.len()..].starts_with(b"null")
+    keys.next().is_none() && choices[first + KEY.needle().len()..].starts_with(b"null")
 }

@@ -57,7 +57,13 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let Self { incoming, hold, .. } = &mut *self;
+        let frame = ready!(match hold {
+            Some(Hold::Http1(session, _)) => {
+                session.work(cx, |_, cx| Pin::new(&mut *incoming).poll_frame(cx))
+            }
+            Some(Hold::Http2 { .. }) | None => Pin::new(incoming).poll_frame(cx),
+        });
         match &frame {
             None => self.release(),
             Some(Ok(_)) if self.incoming.is_end_stream() => self.release(),

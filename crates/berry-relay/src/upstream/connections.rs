@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,17 +25,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connector::{Connection, Connector, Proxy};
-use crate::upstream::listening::{Heard, Listening};
 use crate::upstream::opening::{Openings, Turn};
 use crate::upstream::request::{Form, Outgoing, OutgoingBody};
+use crate::upstream::session::Session;
 use crate::upstream::transport_error::TransportError;
 
 /// Streams per HTTP/2 connection: below the 100 that most servers allow. A server that allows fewer
 /// says so.
 const STREAMS: usize = 80;
-/// The most that is read of an answer before somebody takes it, and the longest head.
-const UNREAD: usize = 64 * 1024;
-/// The same for each stream of an HTTP/2 connection; the frames that hold it take more.
+/// The most that is read of a stream of an HTTP/2 connection before somebody takes it; the frames that
+/// hold it take more.
 const UNREAD_STREAM: u32 = 48 * 1024;
 /// Streams that nobody reads must not stop the others: there is room for all of them.
 const UNREAD_CONNECTION: u32 = UNREAD_STREAM * 128;
@@ -49,9 +48,6 @@ pub(crate) const PING_WITHIN: Duration = Duration::from_secs(10);
 /// A connection keeps to the address that the upstream's name had when it was opened. After this
 /// long it gets no further request: one that moves has all of them by then.
 const LONGEST_USE: Duration = Duration::from_mins(10);
-/// The driver of a connection may be a moment behind the body it has delivered. One that is not
-/// ready by then is still busy with the last request and of no use.
-const READY_WITHIN: Duration = Duration::from_millis(10);
 
 /// The waits of an exchange.
 #[derive(Debug, Clone, Copy)]
@@ -94,14 +90,6 @@ struct Kept {
 struct Idle {
     session: Session,
     since: Instant,
-}
-
-/// An HTTP/1.1 connection.
-#[derive(Debug)]
-pub(crate) struct Session {
-    sender: http1::SendRequest<OutgoingBody>,
-    heard: Heard,
-    opened: Instant,
 }
 
 #[derive(Debug)]
@@ -199,7 +187,9 @@ impl Connections {
     }
 
     async fn fresh_within(self: &Arc<Self>, limit: Duration) -> Result<Taken, TransportError> {
-        timeout(limit, self.fresh())
+        // Rare, and so large that it would be most of every request's future.
+        let opening = Box::pin(self.fresh());
+        timeout(limit, opening)
             .await
             .map_err(|_| TransportError::ConnectTimeout(limit))?
     }
@@ -214,13 +204,9 @@ impl Connections {
         let sent = timeout(waits.headers, async {
             match taken {
                 Taken::Http1(mut session) => {
-                    session.heard.reset();
-                    let sent = session
-                        .sender
-                        .try_send_request(self.message(outgoing))
-                        .await;
+                    let sent = session.send(self.message(outgoing)).await;
                     let answer = sent.map_err(|error| {
-                        TransportError::of_connection(error.into_error(), session.heard.anything())
+                        TransportError::of_connection(error.into_error(), session.has_heard())
                     })?;
                     Ok::<_, TransportError>((answer, Hold::Http1(session, Arc::clone(self))))
                 }
@@ -258,7 +244,8 @@ impl Connections {
             if since.elapsed() >= self.idle_timeout {
                 continue;
             }
-            if let Ok(Ok(())) = timeout(READY_WITHIN, session.sender.ready()).await {
+            // One that is still busy with its last request is of no use either.
+            if session.is_ready().await {
                 return Some(Taken::Http1(session));
             }
         }
@@ -293,12 +280,13 @@ impl Connections {
 
     /// Puts a connection back whose exchange has ended.
     pub(crate) fn put_back(self: &Arc<Self>, session: Session) {
-        if session.sender.is_closed() || session.opened.elapsed() >= LONGEST_USE {
+        let now = Instant::now();
+        if !session.rest() || now.duration_since(session.opened) >= LONGEST_USE {
             return;
         }
         self.kept.lock().http1.push(Idle {
             session,
-            since: Instant::now(),
+            since: now,
         });
         self.sweep_later();
     }
@@ -410,8 +398,7 @@ impl Connections {
         let now = Instant::now();
         let expired = |since: Instant| now.duration_since(since) >= self.idle_timeout;
         let mut kept = self.kept.lock();
-        kept.http1
-            .retain(|idle| !expired(idle.since) && !idle.session.sender.is_closed());
+        kept.http1.retain(|idle| !expired(idle.since));
         kept.http2.retain(|shared| {
             let in_use = Arc::strong_count(&shared.load) > 1;
             !shared.sender.is_closed() && (in_use || !expired(shared.last_used))
@@ -435,22 +422,12 @@ impl Connections {
 async fn http1_session(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> Result<Taken, TransportError> {
-    let heard = Heard::default();
-    let stream = Listening::new(stream, heard.clone());
-    let (sender, driver) = http1::Builder::new()
-        .max_buf_size(UNREAD)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(TransportError::Handshake)?;
-    drive(driver);
-    Ok(Taken::Http1(Session {
-        sender,
-        heard,
-        opened: Instant::now(),
-    }))
+    let session = Session::begin(stream).await;
+    let session = session.map_err(TransportError::Handshake)?;
+    Ok(Taken::Http1(session))
 }
 
-/// Runs a connection beside its exchanges. The task ends with the connection, which ends when its
+/// Runs a shared connection beside its exchanges. The task ends with the connection, which ends when its
 /// sender is dropped; its error reaches whoever waits for an answer.
 fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
     TokioExecutor::new().execute(async move {

@@ -11,6 +11,7 @@ mod prepared;
 mod reach;
 mod request;
 mod scrub;
+mod session;
 mod tls;
 mod transport_error;
 

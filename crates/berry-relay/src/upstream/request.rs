@@ -1,6 +1,5 @@
 //! A request on its way to an upstream: cheap to make again, because it may have to be.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -77,7 +76,7 @@ impl Outgoing {
 /// The pieces of a body, sent one after the other.
 #[derive(Debug)]
 pub(crate) struct OutgoingBody {
-    pieces: VecDeque<Bytes>,
+    pieces: smallvec::IntoIter<[Bytes; 4]>,
     left: u64,
 }
 
@@ -85,7 +84,7 @@ impl OutgoingBody {
     fn new(pieces: Pieces) -> Self {
         let left = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self {
-            pieces: pieces.into_iter().collect(),
+            pieces: pieces.into_iter(),
             left,
         }
     }
@@ -99,13 +98,13 @@ impl Body for OutgoingBody {
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let piece = self.pieces.pop_front();
+        let piece = self.pieces.next();
         self.left -= piece.as_ref().map_or(0, |piece| piece.len() as u64);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.as_slice().is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
