@@ -44,14 +44,27 @@ rotate_keys() {
     if (($#)); then old=(--old-master-key-file "$1"); fi
     cp -- "$file" "$work/file"
     cli encrypt-key --in-place -c "$work/file" ${old[@]+"${old[@]}"} >"$work/out"
-    sed "s|$work/file|$file|" "$work/out" >"$work/said"
+    named <"$work/out" >"$work/said"
+}
+
+# Passes a text on, the copy called by the name of the file.
+named() {
+    local text
+    text=$(cat)
+    printf '%s\n' "${text//"$work/file"/"$file"}"
+}
+
+# Leaves the file as it is, and no copy of it.
+give_up() {
+    rm -f -- "$1"
+    fail "nothing is changed, because $2"
 }
 
 # Puts the copy in the file's place: checked, for the same readers, and in one step.
 replace() {
     local findings backup
     findings=$(cli validate-config -c "$work/file" 2>&1) ||
-        fail "nothing is changed, because the new file would not be valid: ${findings//$work\/file/$file}"
+        fail "nothing is changed, because the new file would not be valid: $(named <<<"$findings")"
     backup="$file.$(date -u +%Y%m%dT%H%M%SZ).bak"
     [[ ! -e $backup ]] || fail "\`$backup\` exists already: try again in a second"
     cp -- "$file" "$backup"
@@ -59,8 +72,11 @@ replace() {
     # Owner and mode are the file's; the text is new.
     cp -p -- "$file" "$work/whole"
     cat -- "$work/file" >"$work/whole"
-    mv -f -- "$work/whole" "$file"
-    cat -- "$work/said"
+    # On the disk before it takes the file's place: a crash leaves one of both.
+    sync -- "$work/whole" "$backup"
+    # A token that nobody has seen would be lost.
+    cat -- "$work/said" || give_up "$backup" 'it cannot be said what would be'
+    mv -f -- "$work/whole" "$file" || give_up "$backup" 'the file cannot be replaced; what was printed is void'
     printf 'what was there before: %s\n' "$backup" >&2
 }
 

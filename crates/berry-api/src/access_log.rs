@@ -56,6 +56,8 @@ pub(crate) struct AccessRecord {
     pub(crate) gateway: Arc<Gateway>,
     /// Where the client is, where auditors want to know.
     pub(crate) address: Option<IpAddr>,
+    /// The method and the path, likewise.
+    pub(crate) asked: Option<Box<str>>,
     pub(crate) operation: Operation,
     /// The request says which provider to use.
     pub(crate) names_backend: bool,
@@ -157,8 +159,8 @@ impl AccessRecord {
         }
         let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::to_string);
         let resource = format!(
-            "/v1{} {} {}",
-            self.operation.path(),
+            "{} {} {}",
+            self.asked.as_deref().unwrap_or("-"),
             self.model,
             endpoint.as_deref().unwrap_or("-")
         );

@@ -150,7 +150,8 @@ impl Audit {
             return;
         };
         let line = Line {
-            timestamp: Timestamp::now().to_string(),
+            // Always as many digits: as text, too, lines are in their order.
+            timestamp: format!("{:.3}", Timestamp::now()),
             event: Event {
                 resource: beginning(event.resource, LONGEST_RESOURCE),
                 result: beginning(event.result, LONGEST_RESULT),
@@ -314,6 +315,8 @@ mod tests {
         assert_eq!(lines[0]["action"], "choose_backend");
         assert_eq!(lines[0]["resource"], "a\n\u{1b}[31mb");
         assert_eq!(lines[0]["ip_address"], Value::Null);
+        let timestamp = lines[0]["timestamp"].as_str().unwrap();
+        assert_eq!(timestamp.len(), "2026-01-02T03:04:05.678Z".len());
         assert_eq!(lines[0].as_object().unwrap().len(), 7);
     }
 

@@ -126,6 +126,9 @@ impl From<Limited> for ApiError {
         let mut headers = HeaderMap::new();
         say(&limited.standing, &mut headers);
         let wait = limited.retry_after;
+        if limited.needed.is_some() {
+            return Self::beyond_limit(format!("{limited}: make it shorter"), wait, headers);
+        }
         let message = format!("{limited}: try again in {} s", whole_seconds(wait));
         Self::rate_limited(message, wait, headers)
     }

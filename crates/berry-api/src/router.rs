@@ -151,7 +151,10 @@ impl Routers {
         Self {
             plain: complete(plain),
             browsers: complete(browsers),
-            admins: complete(admins).layer(guard),
+            // Around the router, not its routes: those put their `Allow` on whatever is answered there.
+            admins: Router::new()
+                .fallback_service(complete(admins))
+                .layer(guard),
         }
     }
 

@@ -209,6 +209,17 @@ impl Exchange {
         self.envelope().map_or(Estimate::NONE, Envelope::estimate)
     }
 
+    /// Returns the method and the path that it was asked by.
+    pub fn asked(&self) -> String {
+        let path = self.operation.path();
+        match &self.ask {
+            Ask::Model(_) => format!("POST /v1{path}"),
+            Ask::Stored(method, stored) => {
+                format!("{method} /v1{path}/{}{}", stored.id, stored.part.path())
+            }
+        }
+    }
+
     /// Returns the request to a model, if it is one.
     pub fn envelope(&self) -> Option<&Envelope> {
         match &self.ask {

@@ -131,6 +131,12 @@ impl ApiError {
         error.with_retry_after(Some(wait))
     }
 
+    /// A request needs more than the user's limit ever allows.
+    pub(crate) fn beyond_limit(message: String, wait: Duration, headers: HeaderMap) -> Self {
+        let error = Self::rate_limited(message, wait, headers);
+        error.with_header(X_SHOULD_RETRY, HeaderValue::from_static("false"))
+    }
+
     /// As many requests are in flight as are allowed, or as there is memory or a place for.
     pub(crate) fn overloaded() -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -301,7 +307,8 @@ impl From<EnvelopeError> for ApiError {
             EnvelopeError::Missing(_) => "missing_required_parameter",
             EnvelopeError::Duplicate(_)
             | EnvelopeError::EscapedKey(_)
-            | EnvelopeError::Uppercase(_) => "ambiguous_parameter",
+            | EnvelopeError::Uppercase(_)
+            | EnvelopeError::Decorated(_) => "ambiguous_parameter",
             EnvelopeError::WrongType { .. } => "invalid_type",
         };
         let invalid = Self::invalid(StatusCode::BAD_REQUEST, code, error.to_string());

@@ -92,6 +92,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
     let record = AccessRecord {
         gateway: Arc::clone(&gateway),
         address,
+        asked: address.map(|_| exchange.asked().into()),
         operation: exchange.operation,
         names_backend,
         request_id: id,

@@ -76,6 +76,26 @@ async fn admin_routes_are_for_admins() {
     }
 }
 
+#[tokio::test]
+async fn only_admins_learn_which_methods_a_route_has() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream)
+        .more("[users.admin]\ntoken = \"token-of-the-admin-by-id\"")
+        .start();
+
+    for (token, status, allow) in [
+        ("no-such-token", 401, None),
+        (TOKEN, 403, None),
+        ("token-of-the-admin-by-id", 405, Some("GET, HEAD")),
+    ] {
+        let headers = [("x-api-key", token)];
+        let put = request(Method::PUT, "/admin/system-stats", &headers, "");
+        let answer = gateway.send(put).await;
+
+        assert_eq!((answer.status, answer.header("allow")), (status, allow));
+    }
+}
+
 /// Whoever adds a route below `/admin` need not think of closing it.
 #[tokio::test]
 async fn every_admin_route_there_is_refuses_everybody_else() {

@@ -112,20 +112,20 @@ async fn everything_a_known_or_refused_client_does_is_one_line() {
         (
             asking(&hello(), bob),
             &[
-                "bob | request | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | request | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
             ],
         ),
         (
             asking(&hello_stream(), bob),
             &[
-                "bob | request | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | request | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
             ],
         ),
         (
             asking(&chosen, bob),
             &[
-                "bob | choose_backend | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
-                "bob | request | /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | choose_backend | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
+                "bob | request | POST /v1/chat/completions test-model only:upstream-model | 200 | 127.0.0.1",
             ],
         ),
         (
@@ -148,6 +148,32 @@ async fn everything_a_known_or_refused_client_does_is_one_line() {
 
         let (_end, seen) = seen.split_last().unwrap();
         assert_eq!(seen.iter().map(told).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_to_which_stored_response_is_said() {
+    let upstream = Upstream::start().await;
+    let (folder, log) = folder(Setup::over(&upstream));
+    let gateway = serve(&folder);
+    for (method, path) in [
+        (Method::GET, "/v1/responses/resp_1"),
+        (Method::DELETE, "/v1/responses/resp_1"),
+        (Method::POST, "/v1/responses/resp_1/cancel"),
+        (Method::GET, "/v1/responses/resp_1/input_items"),
+    ] {
+        fs::write(&log, "").unwrap();
+
+        let asked = format!("{path}?x=y");
+        gateway
+            .send(with_token(method.clone(), &asked, TOKEN))
+            .await;
+
+        let lines = events(&log, 1).await;
+        let expected = format!(
+            "ada | request | {method} {path} test-model only:upstream-model | 404 | 127.0.0.1"
+        );
+        assert_eq!(told(&lines[0]), expected);
     }
 }
 

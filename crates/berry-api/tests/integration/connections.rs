@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use berry_testkit::{Behaviour, Builder, Upstream};
 use http::Version;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -353,6 +354,32 @@ async fn a_clear_text_upstream_is_reached_through_a_forwarding_proxy() {
         heads[0].contains(&format!("host: {}\r\n", upstream.address())),
         "{}",
         heads[0]
+    );
+}
+
+#[tokio::test]
+async fn what_an_upstream_quotes_of_its_proxy_is_hidden() {
+    let proxy = Proxy::start().await;
+    let secrets = ["ann:proxy-secret", "YW5uOnByb3h5LXNlY3JldA"];
+    let quoted = format!("{secrets:?} came by {}", proxy.address());
+    let refusal = Behaviour::json(json!({"error": {"message": quoted}})).with_status(400);
+    let upstream = Upstream::start().await;
+    upstream.set(refusal.header("x-request-id", secrets[1]));
+    let gateway = Setup::over(&upstream)
+        .option(&format!(
+            "proxy_url = \"http://{}@{}\"",
+            secrets[0],
+            proxy.address()
+        ))
+        .start();
+
+    let answer = gateway.chat(&hello()).await;
+
+    assert_eq!(proxy.heads().len(), 1);
+    assert_eq!(answer.header("x-upstream-request-id"), Some("***"));
+    assert_eq!(
+        answer.json()["error"]["message"],
+        r#"["***", "***"] came by ***"#
     );
 }
 

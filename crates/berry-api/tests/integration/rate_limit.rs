@@ -117,6 +117,7 @@ async fn of_thirty_requests_at_once_five_run_until_their_answers_have_ended() {
     assert_eq!(counted(&gateway, "concurrent_requests").await, 5);
     let refused = gateway.chat(&hello()).await;
     assert_eq!((refused.error(), wait(&refused)), (REACHED.to_owned(), 1));
+    assert_eq!(quota(&refused, "requests"), Some((5, 0)));
     answers.clear();
     within(upstream.wait_for_cancellations(5)).await;
     upstream.set(Behaviour::echo());
@@ -358,6 +359,23 @@ async fn who_has_used_their_tokens_has_to_wait() {
     assert!(A_MINUTE.contains(&wait(&refused)), "{refused:?}");
     assert_eq!(quota(&refused, "tokens"), Some((200, 0)));
     assert_eq!(upstream.request_count(), 2);
+}
+
+#[tokio::test]
+async fn a_request_of_more_tokens_than_a_minute_may_have_is_refused_for_good() {
+    let (gateway, upstream) = echo("tokens_per_minute = 200").await;
+    let mut long = hello();
+    long["messages"][0]["content"] = "x".repeat(1_000).into();
+
+    let refused = gateway.chat(&long).await;
+
+    assert_eq!(refused.error(), REACHED);
+    assert!(refused.text().contains("make it shorter"), "{refused:?}");
+    assert_eq!(refused.header("x-should-retry"), Some("false"));
+    assert_eq!(wait(&refused), 60);
+    assert_eq!(quota(&refused, "tokens"), Some((200, 200)));
+    assert_eq!(upstream.request_count(), 0);
+    assert_eq!(gateway.chat(&hello()).await.status, 200);
 }
 
 #[tokio::test]

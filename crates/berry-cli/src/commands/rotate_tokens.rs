@@ -46,6 +46,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             text.id
         );
     }
+    if texts.is_empty() && !variables.is_empty() {
+        bail!("the tokens of all users are in variables: replace them there");
+    }
     if texts.is_empty() {
         bail!("the file has no `token` or `token_sha256` of any user");
     }

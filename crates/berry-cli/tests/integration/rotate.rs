@@ -32,17 +32,21 @@ tags = ["admin"]
 token = "token-of-eve-0123456789"
 "#;
 
-fn rotate(desk: &Desk, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
-    let output = Command::new("bash")
+fn command(desk: &Desk, arguments: &[&str]) -> Command {
+    let mut command = Command::new("bash");
+    command
         .arg(SCRIPT)
         .args(arguments)
         .current_dir(desk.0.path())
         .env_remove("BERRY_MASTER_KEY")
         .env_remove("BERRY_MASTER_KEY_FILE")
-        .env("BERRY_CLI", env!("CARGO_BIN_EXE_berry-cli"))
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
+        .env("BERRY_CLI", env!("CARGO_BIN_EXE_berry-cli"));
+    command
+}
+
+fn rotate(desk: &Desk, arguments: &[&str], environment: &[(&str, &str)]) -> Finished {
+    let mut command = command(desk, arguments);
+    let output = command.envs(environment.iter().copied()).output().unwrap();
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -173,6 +177,39 @@ fn what_was_there_before_is_kept_for_its_owner_alone() {
 }
 
 #[test]
+fn tokens_that_cannot_be_printed_do_not_replace_those_that_are_known() {
+    let desk = Desk::with(CONFIG);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+
+    let finished = command(&desk, &["tokens"])
+        .stdout(full.unwrap())
+        .output()
+        .unwrap();
+
+    let said = String::from_utf8(finished.stderr).unwrap();
+    assert!(
+        !finished.status.success() && said.contains("nothing is changed"),
+        "{said}"
+    );
+    assert_eq!(desk.read("config.toml"), CONFIG);
+    assert_eq!(others(&desk), Vec::<String>::new());
+}
+
+#[test]
+fn a_path_may_have_any_characters() {
+    let desk = Desk::with(CONFIG);
+    let path = "a & b|c \\ d/config.toml";
+    std::fs::create_dir(desk.0.path().join("a & b|c \\ d")).unwrap();
+    let wrong = CONFIG.replace("max_retries = 1", "max_retries = 99");
+    std::fs::write(desk.0.path().join(path), wrong).unwrap();
+
+    let finished = rotate(&desk, &["-c", path, "tokens"], &[]);
+
+    assert!(finished.stderr.contains(path), "{finished:?}");
+    assert!(!finished.stderr.contains("/.rotate."), "{finished:?}");
+}
+
+#[test]
 fn where_anything_is_wrong_nothing_changes() {
     for (config, arguments, expected) in [
         (CONFIG, &["tokens", "ada", "nobody"][..], "`nobody`"),
@@ -183,7 +220,7 @@ fn where_anything_is_wrong_nothing_changes() {
         (
             "[users.zoe]\ntoken = \"${TOKEN}\"\n",
             &["tokens"],
-            "of any user",
+            "of all users are in variables",
         ),
         (&CONFIG.replace("max_retries", "x"), &["tokens"], "`x`"),
     ] {

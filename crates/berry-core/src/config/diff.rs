@@ -89,20 +89,31 @@ fn collect(path: String, value: Value, is_named: bool, entries: &mut BTreeMap<St
 /// Something that a running process cannot change.
 struct Fixed {
     path: [&'static str; 2],
+    /// What it cannot do.
+    change: &'static str,
     differs: fn(&Config, &Config) -> bool,
 }
 
-const FIXED: [Fixed; 3] = [
+const FIXED: [Fixed; 4] = [
     Fixed {
         path: ["server", "bind_address"],
+        change: "change",
         differs: |old, new| server(old).bind_address != server(new).bind_address,
     },
     Fixed {
         path: ["server", "worker_threads"],
+        change: "change",
         differs: |old, new| server(old).worker_threads != server(new).worker_threads,
+    },
+    // What was encrypted would go on in clear text, on the same port.
+    Fixed {
+        path: ["server", "tls_cert"],
+        change: "be left out",
+        differs: |old, new| server(old).tls.is_some() && server(new).tls.is_none(),
     },
     Fixed {
         path: ["usage", "database"],
+        change: "change",
         differs: |old, new| old.usage.database != new.usage.database,
     },
 ];
@@ -116,10 +127,15 @@ impl Config {
     /// process cannot change.
     pub fn fixed_keys(&self, next: &Self, source: &Source) -> Diagnostics {
         let mut findings = Diagnostics::default();
-        for Fixed { path, differs } in FIXED {
+        for Fixed {
+            path,
+            change,
+            differs,
+        } in FIXED
+        {
             if differs(self, next) {
                 let [section, key] = path;
-                let message = format!("`{section}.{key}` cannot change while the gateway runs");
+                let message = format!("`{section}.{key}` cannot {change} while the gateway runs");
                 let finding = Diagnostic::error(message)
                     .help("restart the gateway, or write what was there before");
                 findings.push(match source.place(section, key) {
@@ -255,5 +271,19 @@ mod tests {
             [(message("server.worker_threads"), None)]
         );
         assert_eq!(fixed("[server]\nheader_timeout_seconds = 9", ""), []);
+    }
+
+    #[test]
+    fn tls_stays_once_it_is_served() {
+        let tls = "[server]\ntls_cert = \"a.pem\"\ntls_key = \"a.key\"";
+        let gone = "`server.tls_cert` cannot be left out while the gateway runs".to_owned();
+
+        assert_eq!(fixed(tls, ""), [(gone.clone(), None)]);
+        assert_eq!(
+            fixed(tls, "[server]\nheader_timeout_seconds = 9"),
+            [(gone, Some((1, 2)))]
+        );
+        assert_eq!(fixed(tls, &tls.replace("a.", "b.")), []);
+        assert_eq!(fixed("", tls), []);
     }
 }

@@ -78,7 +78,7 @@ impl<const SLOTS: usize, const SECONDS: u64> Window<SLOTS, SECONDS> {
 
     /// Returns how long until `amount` fits below `limit`; zero where it does.
     pub(super) fn wait(&self, amount: u32, limit: u32, now: Tick) -> Duration {
-        // What is more than the whole limit fits when nothing else is there.
+        // Of a limit that is lower than what was asked for, all is waited for.
         let most = u64::from(limit.saturating_sub(amount));
         let mut left = self.sum;
         if left <= most {

@@ -82,9 +82,8 @@ impl<'a> GovernedParts<'a> {
             "stream" => ("stream", &mut self.stream),
             "backend" => ("backend", &mut self.backend),
             other => {
-                let name = governed(other).filter(|&name| name != "previous_response_id");
-                if let Some(name) = name {
-                    self.error.get_or_insert(EnvelopeError::Uppercase(name));
+                if let Some(error) = resembling(other) {
+                    self.error.get_or_insert(error);
                 }
                 return;
             }
@@ -105,4 +104,13 @@ impl<'a> GovernedParts<'a> {
             self.error.get_or_insert(found);
         }
     }
+}
+
+/// Returns what is wrong with the name of a part that some reader may take for a governed one: `Model`,
+/// ` model`, and `model[]`, which is a list of models to PHP.
+fn resembling(name: &str) -> Option<EnvelopeError> {
+    let governed = |name| governed(name).filter(|&name| name != "previous_response_id");
+    let bare = name.split('[').next().unwrap_or_default().trim();
+    let uppercase = governed(name).map(EnvelopeError::Uppercase);
+    uppercase.or_else(|| governed(bare).map(EnvelopeError::Decorated))
 }

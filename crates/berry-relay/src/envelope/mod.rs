@@ -59,6 +59,9 @@ pub enum EnvelopeError {
     /// A governed member's key is written in another case.
     #[error("the key of the member `{0}` must be written in lower case")]
     Uppercase(&'static str),
+    /// The name of a governed part has something around it that some readers take away.
+    #[error("the name of the part `{0}` must be written without white space and brackets")]
+    Decorated(&'static str),
     /// A governed member's value has another type.
     #[error("the member `{member}` must be {expected}")]
     WrongType {
@@ -77,6 +80,7 @@ impl EnvelopeError {
             | Self::Duplicate(member)
             | Self::EscapedKey(member)
             | Self::Uppercase(member)
+            | Self::Decorated(member)
             | Self::WrongType { member, .. } => Some(member),
             Self::NotUtf8(_)
             | Self::NotJson(_)

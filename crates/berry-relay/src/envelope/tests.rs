@@ -331,6 +331,18 @@ fn a_form_is_refused_where_a_governed_part_is_not_clear() {
             EnvelopeError::Uppercase("backend"),
         ),
         (
+            vec![model, ("name=\"model[]\"", "n")],
+            EnvelopeError::Decorated("model"),
+        ),
+        (
+            vec![model, ("name=\" model\"", "n")],
+            EnvelopeError::Decorated("model"),
+        ),
+        (
+            vec![model, ("name=\"Stream [0][x]\"", "n")],
+            EnvelopeError::Decorated("stream"),
+        ),
+        (
             vec![("name=\"model\"; filename=\"x\"", "m")],
             EnvelopeError::WrongType {
                 member: "model",

@@ -7,7 +7,7 @@
 //! where the observer wants an event left out is what remains put together anew.
 //!
 //! With the bytes comes which of them are not what was asked for: events that report errors, as the
-//! observer says, and lines that have no data, such as comments.
+//! observer or their name says, and lines that have no data, such as comments.
 //!
 //! Line ends are LF, CRLF or CR, in any mixture and cut anywhere; a byte order mark at the start is
 //! passed over; data lines of one event are joined by LF (WHATWG HTML, "Server-sent events",
@@ -71,6 +71,8 @@ struct Event {
     data: Ranges,
     /// Its lines without data.
     asides: Ranges,
+    /// One of them calls it an error.
+    is_error: bool,
     /// The last byte was a CR that ended a line: an LF that follows belongs to it.
     after_cr: bool,
     /// The stream's first line has been read.
@@ -140,7 +142,7 @@ impl Splitter {
         self.event.cut = event.cut;
         event.end_of_line(&rest, rest.len());
         let mut read = Read::default();
-        let fate = event.show(&rest, &mut observe);
+        let fate = event.judge(&rest, &mut observe);
         read.take(0..rest.len(), fate, event.asides);
         read.split(rest)
     }
@@ -236,7 +238,7 @@ impl Event {
                 continue;
             }
             let asides = std::mem::take(&mut self.asides);
-            let fate = self.show(bytes, observe);
+            let fate = self.judge(bytes, observe);
             if fate == Some(Fate::Stop) {
                 read.stopped_by = Some(self.line - read.complete);
                 break;
@@ -292,6 +294,7 @@ impl Event {
                 self.abridge_line(value);
             }
         } else {
+            self.is_error |= is_error_name(line);
             match self.asides.last_mut() {
                 // Nothing but the end of a line is between them: many short lines are one part.
                 Some(aside) if start <= aside.end + 2 => aside.end = end,
@@ -307,6 +310,15 @@ impl Event {
             .then(|| line.strip_prefix(BYTE_ORDER_MARK))
             .flatten();
         marked.unwrap_or(line)
+    }
+
+    /// Returns what becomes of the event: what the observer says, unless its name says more.
+    fn judge(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Option<Fate> {
+        let is_error = std::mem::take(&mut self.is_error);
+        match self.show(bytes, observe) {
+            Some(Fate::Pass) if is_error => Some(Fate::Clean),
+            fate => fate,
+        }
     }
 
     /// Shows the event's data to the observer, where it has any.
@@ -388,6 +400,12 @@ impl Event {
 fn data_of(line: &[u8]) -> Option<&[u8]> {
     let value = line.strip_prefix(b"data:")?;
     Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Returns whether a line gives its event the name of errors.
+fn is_error_name(line: &[u8]) -> bool {
+    let name = line.strip_prefix(b"event:");
+    name.is_some_and(|name| name.trim_ascii() == b"error")
 }
 
 #[cfg(test)]

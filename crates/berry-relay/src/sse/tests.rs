@@ -277,3 +277,30 @@ fn many_lines_without_data_are_one_part() {
     assert_eq!(split.complete.len(), stream.len());
     assert_eq!(split.unclean.len(), 2);
 }
+
+#[test]
+fn an_event_that_is_called_an_error_is_to_be_cleaned() {
+    for (stream, expected) in [
+        (
+            "event: error\ndata: a\n\ndata: b\n\n",
+            &["event: error\ndata: a\n\n"][..],
+        ),
+        (
+            "data: a\r\nevent:error\r\n\r\n",
+            &["data: a\r\nevent:error\r\n\r\n"],
+        ),
+        ("event: error\ndata: a", &["event: error\ndata: a"]),
+        ("event: error\n\ndata: b\n\n", &["event: error"]),
+        ("event: errors\ndata: a\n\n", &["event: errors"]),
+    ] {
+        let mut splitter = Splitter::default();
+        let mut unclean = Vec::new();
+        let pushed = splitter.push(&Bytes::from_static(stream.as_bytes()), |_| Fate::Pass);
+        for split in [pushed, splitter.finish(|_| Fate::Pass)] {
+            let parts = split.unclean.into_iter();
+            unclean.extend(parts.map(|range| split.complete.slice(range)));
+        }
+
+        assert_eq!(unclean, expected, "{stream}");
+    }
+}

@@ -7,6 +7,10 @@
 mod choices;
 mod usage;
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::Fate;
@@ -61,7 +65,7 @@ pub(crate) struct Tap {
     /// `[DONE]` has come.
     done: bool,
     failure: Option<StreamFailure>,
-    /// What is stored reports an error, and is an answer all the same.
+    /// A whole answer tells of an error, and is an answer all the same.
     reports: bool,
     usage: Option<Usage>,
     /// Events that have passed.
@@ -100,19 +104,23 @@ impl Tap {
         if parts.scan(data).is_err() {
             return self.fail(StreamFailure::Garbage);
         }
-        if parts.error.is_some() {
+        let is_error = parts.kind == Some(b"\"error\"") && self.grammar != Grammar::Stored;
+        if is_error || parts.error.is_some() {
             return self.fail(StreamFailure::Error);
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
-        match self.grammar {
+        let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
-            Grammar::Other if parts.kind == Some(b"\"error\"") => self.fail(StreamFailure::Error),
             Grammar::Other => {
                 self.content = true;
                 Fate::Pass
             }
+        };
+        match fate {
+            Fate::Pass if tells_of_error(data) => Fate::Clean,
+            fate => fate,
         }
     }
 
@@ -126,7 +134,8 @@ impl Tap {
         {
             self.failure = Some(StreamFailure::Error);
         } else {
-            self.reports = parts.error.is_some();
+            let is_other = self.grammar == Grammar::Choices && parts.choices.is_none();
+            self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
             self.content = true;
             self.done = true;
             self.note(&parts);
@@ -197,7 +206,8 @@ impl Tap {
 
     fn observe_choices(&mut self, parts: &Parts<'_>) -> Fate {
         let Some(choices) = parts.choices else {
-            return Fate::Pass;
+            // No chunk: whatever it says is not what was asked for.
+            return Fate::Clean;
         };
         if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
@@ -245,7 +255,7 @@ impl Tap {
         {
             let mut inner = Parts::default();
             if inner.scan(response).is_ok() {
-                reports |= inner.error.is_some();
+                reports |= inner.incomplete.is_some();
                 self.usage = inner.usage.and_then(Usage::read).or(self.usage);
                 if self.response.is_none() {
                     self.response = inner.id.and_then(text);
@@ -275,6 +285,8 @@ struct Parts<'a> {
     kind: Option<&'a [u8]>,
     response: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
+    /// Why a response ends where it does.
+    incomplete: Option<&'a [u8]>,
 }
 
 impl<'a> Parts<'a> {
@@ -287,12 +299,24 @@ impl<'a> Parts<'a> {
                 b"type" => &mut self.kind,
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
+                b"incomplete_details" => &mut self.incomplete,
                 _ => return,
             };
             let value = &text[member.value];
             *place = (value != b"null").then_some(value);
         })
     }
+}
+
+/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
+/// an item. Inside a JSON string its quotes would be escaped.
+fn tells_of_error(text: &[u8]) -> bool {
+    static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
+    KEY.find_iter(text).any(|at| {
+        let rest = text.get(at + KEY.needle().len()..).unwrap_or_default();
+        let value = rest.trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
 }
 
 /// Reads a JSON string.

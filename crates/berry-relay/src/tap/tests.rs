@@ -310,3 +310,94 @@ fn what_is_stored_of_an_error_is_to_be_cleaned_and_is_no_failure() {
         assert_eq!((tap.reports_error(), tap.failure()), (expected, None));
     }
 }
+
+#[test]
+fn whatever_tells_of_an_error_is_to_be_cleaned() {
+    let text = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
+    let of = |grammar, event: &str| {
+        let mut tap = Tap::new(grammar, Unwanted::default());
+        tap.observe(text.as_bytes());
+        tap.observe(event.as_bytes())
+    };
+    for (grammar, event, expected) in [
+        (Grammar::Choices, text, Fate::Pass),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"delta":{"content":"\"error\": 1"},"finish_reason":null}]}"#,
+            Fate::Pass,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"error":null,"finish_reason":"error"}]}"#,
+            Fate::Pass,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"error":{"message":"x"},"finish_reason":null}]}"#,
+            Fate::Clean,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"finish_reason":"error","error" : "x"}]}"#,
+            Fate::Clean,
+        ),
+        (Grammar::Choices, r#"{"detail":"x"}"#, Fate::Clean),
+        (
+            Grammar::Choices,
+            r#"{"type":"error","message":"x"}"#,
+            Fate::Stop,
+        ),
+        (
+            Grammar::Responses,
+            r#"{"type":"response.output_item.done","item":{"error":"x"}}"#,
+            Fate::Clean,
+        ),
+        (
+            Grammar::Responses,
+            r#"{"type":"response.output_item.done","item":{"error":null}}"#,
+            Fate::Pass,
+        ),
+        (
+            Grammar::Responses,
+            r#"{"type":"response.incomplete","response":{"error":null,"incomplete_details":{}}}"#,
+            Fate::Clean,
+        ),
+    ] {
+        assert_eq!(of(grammar, event), expected, "{event}");
+    }
+}
+
+#[test]
+fn a_whole_answer_that_tells_of_an_error_is_to_be_cleaned() {
+    for (grammar, body, expected) in [
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"error":{"message":"x"}}]}"#,
+            true,
+        ),
+        (Grammar::Choices, r#"{"choices":[{"error":null}]}"#, false),
+        (Grammar::Choices, r#"{"detail":"x"}"#, true),
+        (Grammar::Other, r#"{"data":[]}"#, false),
+        (Grammar::Responses, r#"{"output":[{"error":"x"}]}"#, true),
+        (
+            Grammar::Responses,
+            r#"{"incomplete_details":{"reason":"x"}}"#,
+            true,
+        ),
+        (
+            Grammar::Responses,
+            r#"{"error":null,"incomplete_details":null}"#,
+            false,
+        ),
+    ] {
+        let mut tap = Tap::new(grammar, Unwanted::default());
+
+        tap.observe_whole(body.as_bytes());
+
+        assert_eq!(
+            (tap.reports_error(), tap.failure()),
+            (expected, None),
+            "{body}"
+        );
+    }
+}

@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::upstream::body::UpstreamBody;
-use crate::upstream::connector::{Connection, Connector};
+use crate::upstream::connector::{Connection, Connector, Proxy};
 use crate::upstream::opening::{Openings, Turn};
 use crate::upstream::request::{Form, Outgoing, OutgoingBody};
 use crate::upstream::session::Session;
@@ -154,6 +154,11 @@ impl Connections {
             openings: Openings::new(STREAMS),
             exclusive: AtomicBool::new(false),
         }
+    }
+
+    /// Returns the proxy in the way, if there is one.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        self.connector.proxy()
     }
 
     /// Sends the request and waits for the response's headers.

@@ -5,6 +5,7 @@
 //! delayed acknowledgement.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,15 +56,16 @@ pub(crate) enum Connection {
 enum Way {
     Direct,
     /// Clear text through a proxy: the request itself names the target.
-    Forwarded {
-        proxy: Uri,
-        authorization: Option<HeaderValue>,
-    },
+    Forwarded(Proxy),
     /// Encrypted through a proxy, which is asked for a tunnel.
-    Tunnelled {
-        proxy: Uri,
-        authorization: Option<HeaderValue>,
-    },
+    Tunnelled(Proxy),
+}
+
+/// The proxy in the way. It is not to be printed: both its members may have a password.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    pub(crate) address: Uri,
+    pub(crate) authorization: Option<HeaderValue>,
 }
 
 /// See the module's documentation.
@@ -91,21 +93,17 @@ impl Connector {
         let way = match proxies.and_then(|proxies| proxies.intercept(&target)) {
             None => Way::Direct,
             Some(proxy) => {
-                let authorization = proxy.basic_auth().cloned();
-                let proxy = proxy.uri().clone();
-                if proxy.scheme() != Some(&Scheme::HTTP) {
-                    let scheme = proxy.scheme_str().unwrap_or_default().to_owned();
+                let proxy = Proxy {
+                    address: proxy.uri().clone(),
+                    authorization: proxy.basic_auth().cloned(),
+                };
+                if proxy.address.scheme() != Some(&Scheme::HTTP) {
+                    let scheme = proxy.address.scheme_str().unwrap_or_default().to_owned();
                     return Err(UpstreamError::Proxy(scheme));
                 }
                 match tls {
-                    Some(_) => Way::Tunnelled {
-                        proxy,
-                        authorization,
-                    },
-                    None => Way::Forwarded {
-                        proxy,
-                        authorization,
-                    },
+                    Some(_) => Way::Tunnelled(proxy),
+                    None => Way::Forwarded(proxy),
                 }
             }
         };
@@ -119,7 +117,7 @@ impl Connector {
 
     /// Returns whether requests must name the target in full, for a forwarding proxy.
     pub(crate) fn is_forwarded(&self) -> bool {
-        matches!(self.way, Way::Forwarded { .. })
+        matches!(self.way, Way::Forwarded(_))
     }
 
     /// Returns whether connections are encrypted.
@@ -130,8 +128,16 @@ impl Connector {
     /// Returns the credential for a forwarding proxy, which is sent with each request.
     pub(crate) fn proxy_authorization(&self) -> Option<&HeaderValue> {
         match &self.way {
-            Way::Forwarded { authorization, .. } => authorization.as_ref(),
-            Way::Direct | Way::Tunnelled { .. } => None,
+            Way::Forwarded(proxy) => proxy.authorization.as_ref(),
+            Way::Direct | Way::Tunnelled(_) => None,
+        }
+    }
+
+    /// Returns the proxy that connections are opened through, if there is one.
+    pub(crate) fn proxy(&self) -> Option<&Proxy> {
+        match &self.way {
+            Way::Forwarded(proxy) | Way::Tunnelled(proxy) => Some(proxy),
+            Way::Direct => None,
         }
     }
 }
@@ -165,13 +171,10 @@ where
         let mut tcp = self.tcp.clone();
         let stream = match &self.way {
             Way::Direct => open(&mut tcp, self.target.clone()).await,
-            Way::Forwarded { proxy, .. } => open(&mut tcp, proxy.clone()).await,
-            Way::Tunnelled {
-                proxy,
-                authorization,
-            } => {
-                let mut tunnel = Tunnel::new(proxy.clone(), tcp);
-                if let Some(authorization) = authorization {
+            Way::Forwarded(proxy) => open(&mut tcp, proxy.address.clone()).await,
+            Way::Tunnelled(proxy) => {
+                let mut tunnel = Tunnel::new(proxy.address.clone(), tcp);
+                if let Some(authorization) = &proxy.authorization {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
                 open(&mut tunnel, self.target.clone()).await
@@ -193,6 +196,12 @@ where
         .await
         .map_err(Into::into)?;
     connector.call(target).await.map_err(Into::into)
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod scrub;
 mod session;
 mod tls;
 mod transport_error;
-mod unescape;
 
 use std::cell::LazyCell;
 use std::sync::Arc;
@@ -113,7 +112,7 @@ impl Upstream {
             places: Places::compile(&(protocol.address)(&provider))?,
             protocol,
             headers: fixed_headers(&provider, protocol)?,
-            scrub: Arc::new(Scrub::of(&provider)),
+            scrub: Arc::new(Scrub::of(&provider, reach.connections().proxy())),
             reach,
             gate: gate.unwrap_or_default(),
             connect_timeout: settings.connect_timeout,

@@ -11,6 +11,9 @@ use crate::tick::Tick;
 /// asking.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 
+/// A request that never fits is not worth repeating; programs that repeat all the same have to wait.
+const TOO_LARGE_WAIT: Duration = Duration::from_mins(1);
+
 /// What a request is expected to cost before it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Estimate {
@@ -57,16 +60,30 @@ impl fmt::Display for LimitKind {
 
 /// Why a request has to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("your limit of {most} {kind} is reached")]
 pub struct Limited {
     /// The limit that takes longest to have room again.
     pub kind: LimitKind,
     /// How much it allows.
     pub most: u32,
+    /// About how much the request needs, where that is more than it ever allows.
+    pub needed: Option<u32>,
     /// When the request would fit.
     pub retry_after: Duration,
     /// How much is left of every limit.
     pub standing: Standing,
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, most, .. } = self;
+        match self.needed {
+            None => write!(f, "your limit of {most} {kind} is reached"),
+            Some(needed) => write!(
+                f,
+                "your limit of {most} {kind} is less than the {needed} that this request may take"
+            ),
+        }
+    }
 }
 
 /// How much of its limits a user has left.
@@ -132,11 +149,19 @@ impl Counts {
         if let Some(most) = limits.max_concurrent_requests
             && self.running >= most.get()
         {
+            let mut standing = self.standing_at(limits, now);
+            // Where nothing else limits requests, this does.
+            standing.requests.get_or_insert(Quota {
+                limit: most.get(),
+                remaining: 0,
+                reset: PLACE_WAIT,
+            });
             return Err(Limited {
                 kind: LimitKind::ConcurrentRequests,
                 most: most.get(),
+                needed: None,
                 retry_after: PLACE_WAIT,
-                standing: self.standing_at(limits, now),
+                standing,
             });
         }
         self.running += 1;
@@ -151,10 +176,21 @@ impl Counts {
         now: Tick,
     ) -> Result<Charge, Limited> {
         self.advance(now);
+        let tokens = limits.tokens_per_minute;
+        if let Some(most) = tokens.filter(|most| most.get() < estimate.input) {
+            return Err(Limited {
+                kind: LimitKind::TokensPerMinute,
+                most: most.get(),
+                needed: Some(estimate.input),
+                retry_after: TOO_LARGE_WAIT,
+                standing: self.standing(limits),
+            });
+        }
         if let Some((kind, most, retry_after)) = self.reached(limits, estimate) {
             return Err(Limited {
                 kind,
                 most,
+                needed: None,
                 retry_after,
                 standing: self.standing(limits),
             });

@@ -130,14 +130,21 @@ fn tokens_are_reserved_as_far_as_there_is_room_and_settled_with_what_was_used() 
 }
 
 #[test]
-fn what_is_more_than_the_whole_limit_has_to_wait_for_an_empty_window() {
+fn what_is_more_than_the_whole_limit_never_fits() {
     let mut counts = Counts::default();
     let limits = tokens(100);
 
-    assert!(counts.reserve(&limits, estimate(5_000, 0), at(0)).is_ok());
-    let limited = counts.reserve(&limits, estimate(5_000, 0), at(1));
-    assert_eq!(limited.unwrap_err().retry_after, Duration::from_secs(60));
-    assert!(counts.reserve(&limits, estimate(5_000, 0), at(61)).is_ok());
+    for (input, fits) in [(101, false), (5_000, false), (100, true)] {
+        let reserved = counts.reserve(&limits, estimate(input, 0), at(0));
+
+        assert_eq!(reserved.is_ok(), fits, "{input}");
+        let Err(limited) = reserved else { continue };
+        assert_eq!((limited.needed, limited.most), (Some(input), 100));
+        assert_eq!(limited.retry_after, Duration::from_mins(1));
+        assert_eq!(counts.counted(at(0)).requests_this_minute, 0);
+        let said = format!("limit of 100 tokens per minute is less than the {input} that");
+        assert!(limited.to_string().contains(&said), "{limited}");
+    }
 }
 
 #[test]

@@ -1,0 +1,135 @@
+//! What of an upstream's words is not for clients: our key there, and where the provider is.
+//!
+//! An error goes to the client in the upstream's own words, and some upstreams quote the request
+//! they got, headers and address included; headers of any answer, and the comments of a stream, may
+//! do so too. What Berry knows to be its own affair is replaced by `***` wherever it stands in such a
+//! text, as it is or behind escapes that a reader would undo; all else of the text stays as it is.
+//! What was asked for is never looked at.
+
+mod needles;
+mod unescape;
+
+use std::iter::successors;
+use std::ops::Range;
+
+use berry_core::Provider;
+use bytes::Bytes;
+use http::header::HeaderValue;
+use memchr::memmem::Finder;
+
+use super::connector::Proxy;
+use needles::Needles;
+use unescape::Reading;
+
+const REPLACEMENT: &[u8] = b"***";
+/// How often a quotation is quoted in another: beyond it nobody reads a secret.
+const MOST_LAYERS: usize = 4;
+
+/// See the module's documentation.
+#[derive(Clone, Default)]
+pub struct Scrub {
+    needles: Box<[Finder<'static>]>,
+}
+
+impl Scrub {
+    /// Knows what a provider's words must not tell.
+    pub(crate) fn of(provider: &Provider, proxy: Option<&Proxy>) -> Self {
+        let mut needles = Needles::default();
+        for (name, value) in &provider.headers {
+            needles.configured(name, value);
+        }
+        needles.secret(provider.api_key.expose());
+        let url = &provider.base_url;
+        if url.path().len() > 1 {
+            needles.address(&url.to_string());
+        }
+        needles.host(url);
+        if let Some(proxy) = proxy {
+            needles.host(&proxy.address);
+            if let Some(authorization) = &proxy.authorization {
+                needles.credential(authorization);
+            }
+        }
+        let needles = needles.all().iter();
+        Self {
+            needles: needles
+                .map(|needle| Finder::new(needle).into_owned())
+                .collect(),
+        }
+    }
+
+    /// Returns the text without what is not for clients; as it is where nothing is to be hidden.
+    pub(crate) fn clean(&self, text: Bytes) -> Bytes {
+        let whole = 0..text.len();
+        self.clean_parts(text, &[whole])
+    }
+
+    /// Returns the text without what is not for clients in these parts of it.
+    pub(crate) fn clean_parts(&self, text: Bytes, parts: &[Range<usize>]) -> Bytes {
+        let mut found = Vec::new();
+        for part in parts {
+            let secrets = self.find(text.get(part.clone()).unwrap_or_default());
+            let secrets = secrets.into_iter();
+            found.extend(secrets.map(|place| place.start + part.start..place.end + part.start));
+        }
+        if found.is_empty() {
+            return text;
+        }
+        without(&text, found).into()
+    }
+
+    /// Returns a header's value without what is not for clients.
+    pub fn clean_header(&self, value: &HeaderValue) -> HeaderValue {
+        let found = self.find(value.as_bytes());
+        if found.is_empty() {
+            return value.clone();
+        }
+        let cleaned = HeaderValue::try_from(without(value.as_bytes(), found));
+        // Less of a value is a value.
+        cleaned.unwrap_or(HeaderValue::from_static("***"))
+    }
+
+    /// Returns where the secrets of a text stand, whatever spells them.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        for reading in readings(text) {
+            for needle in &self.needles {
+                let places = needle.find_iter(&reading.text);
+                let places = places.map(|at| reading.place(at..at + needle.needle().len()));
+                found.extend(places);
+            }
+        }
+        found
+    }
+}
+
+/// Returns a text as it is, and with each layer of escapes undone.
+fn readings(text: &[u8]) -> impl Iterator<Item = Reading<'_>> {
+    successors(Some(Reading::of(text)), Reading::undone).take(1 + MOST_LAYERS)
+}
+
+/// Returns the text with these places replaced, those that overlap by one replacement.
+fn without(text: &[u8], mut places: Vec<Range<usize>>) -> Vec<u8> {
+    places.sort_by_key(|place| place.start);
+    let mut cleaned = Vec::with_capacity(text.len());
+    let mut at = 0;
+    for place in places {
+        if place.start >= at {
+            cleaned.extend_from_slice(text.get(at..place.start).unwrap_or_default());
+            cleaned.extend_from_slice(REPLACEMENT);
+        }
+        at = at.max(place.end);
+    }
+    cleaned.extend_from_slice(text.get(at..).unwrap_or_default());
+    cleaned
+}
+
+/// Shows nothing: secrets are what it is made of.
+impl std::fmt::Debug for Scrub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scrub").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
