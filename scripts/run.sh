@@ -8,6 +8,7 @@
 #
 #   BIND_ADDRESS   where to listen (127.0.0.1:3000)
 #   LOG_FILE       JSON lines for machines, beside the log on the terminal (logs/berry-api.log)
+#   USAGE_DATABASE where what is used is written down, unless the configuration says (berry-usage.db)
 #   BERRY_PROFILE  `release` (the default) or `dev`, which builds faster and runs slower
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -183,6 +184,7 @@ export LOG_FILE=${LOG_FILE-logs/berry-api.log}
 if [[ -n $LOG_FILE ]]; then mkdir -p "$(dirname "$LOG_FILE")"; fi
 
 if [[ -n $configuration ]]; then
+    export USAGE_DATABASE=${USAGE_DATABASE-berry-usage.db}
     exec "$bin/berry-api" --config "$configuration"
 fi
 serve_demo

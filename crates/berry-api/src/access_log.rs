@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::EndpointKey;
-use berry_relay::{Receipt, Usage};
+use berry_relay::{Operation, Receipt, Usage};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tracing::{error, info};
@@ -56,8 +56,7 @@ pub(crate) struct AccessRecord {
     pub(crate) gateway: Arc<Gateway>,
     /// Where the client is, where auditors want to know.
     pub(crate) address: Option<IpAddr>,
-    /// What is asked for, below `/v1`.
-    pub(crate) path: &'static str,
+    pub(crate) operation: Operation,
     /// The request says which provider to use.
     pub(crate) names_backend: bool,
     pub(crate) request_id: RequestId,
@@ -145,6 +144,11 @@ impl AccessRecord {
         self.own_error = true;
     }
 
+    /// Whether the client left before its answer had ended.
+    pub(crate) fn client_left(&self) -> bool {
+        !self.ended && !self.gateway.grace.is_over()
+    }
+
     /// Notes for auditors who asked what of whom, and what came of it.
     fn audit(&self, status: u16) {
         let audit = &self.gateway.audit;
@@ -154,7 +158,7 @@ impl AccessRecord {
         let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::to_string);
         let resource = format!(
             "/v1{} {} {}",
-            self.path,
+            self.operation.path(),
             self.model,
             endpoint.as_deref().unwrap_or("-")
         );
@@ -209,7 +213,8 @@ impl Drop for AccessRecord {
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
-        let client_left = !self.ended && !self.gateway.grace.is_over();
+        let trace = self.receipt.trace.as_ref();
+        let trace = trace.map(|trace| trace.context().trace);
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
         let is_error = self.own_error && status >= 500;
         self.audit(status);
@@ -224,6 +229,7 @@ impl Drop for AccessRecord {
                     target: "berry_api::loadbalance",
                     event = endpoint.map(|_| "selected backend"),
                     request_id = self.request_id.as_str(),
+                    trace_id = trace.map(tracing::field::display),
                     user_id = &*self.user_id,
                     model = &*self.model,
                     provider = endpoint.map(|key| key.provider.as_str()),
@@ -232,7 +238,7 @@ impl Drop for AccessRecord {
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),
                     status,
-                    client_left = client_left.then_some(true),
+                    client_left = self.client_left().then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
                     latency_ms = milliseconds(latency),
                     overhead_ms = milliseconds(overhead),
@@ -248,6 +254,7 @@ impl Drop for AccessRecord {
             (false, false) => line!(info, "Request finished"),
             (false, true) => line!(error, "Request finished"),
         }
+        self.gateway.tracer.relayed(self, status);
         if self.gateway.ledger.is_kept() {
             let row = self.row(status, latency);
             self.gateway.ledger.put(row);
@@ -256,6 +263,6 @@ impl Drop for AccessRecord {
 }
 
 /// Milliseconds to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }

@@ -3,12 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use berry_core::config::Severity;
 use berry_core::limit::InFlight;
 use berry_core::{Config, Source};
 use berry_loadbalance::{Clock, Events, FailureKind, HealthMonitor, Plan, Registry, Transition};
-use berry_relay::{CompileError, Relay, Snapshot, UpstreamProber};
+use berry_relay::{CompileError, Relay, Snapshot, UpstreamError, UpstreamProber};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
@@ -22,8 +23,12 @@ use crate::server::{self, Server};
 use crate::snapshots::Snapshots;
 use crate::supervisor;
 use crate::tasks::Tasks;
+use crate::telemetry::trace::Tracer;
 use crate::telemetry::{Logs, loss};
 use crate::tls;
+
+/// How long the end of the process waits for traces that are not sent.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How a process is started.
 #[derive(Debug)]
@@ -54,6 +59,9 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Nothing can be sent to the collector of traces.
+    #[error("`telemetry.otlp_endpoint` cannot be used")]
+    Traces(#[from] UpstreamError),
     /// No thread can be started for the ledger or the audit log.
     #[error("no thread can be started")]
     Thread(#[source] io::Error),
@@ -113,21 +121,24 @@ impl App {
         let ledger = Ledger::start(&snapshot.config.usage).map_err(StartError::Thread)?;
 
         let (clock, tasks) = (Clock::start(), Tasks::default());
-        let rng = fastrand::Rng::with_seed(seed).fork();
-        let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, rng);
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let monitor = HealthMonitor::new(reload::plan(&snapshot), clock, chance.fork());
         let (reloads, requests) = Reloads::channel();
+        let tracer = Tracer::new(&snapshot.config.telemetry, chance.u64(..))?;
         let gateway = Arc::new(Gateway {
             snapshots: Snapshots::new(snapshot, tls),
             reloads,
             relay: Relay::new(clock, seed),
             clock,
+            totals: Arc::clone(registry.totals()),
             traffic: Arc::default(),
             losses: logs
                 .losses()
                 .chain(ledger.loss())
-                .chain([audit.loss()])
+                .chain([audit.loss(), tracer.loss()])
                 .cloned()
                 .collect(),
+            tracer,
             ledger,
             audit,
             in_flight: InFlight::default(),
@@ -162,6 +173,12 @@ impl App {
     /// Returns what asks for reloads.
     pub fn reloads(&self) -> Reloads {
         self.gateway.reloads.clone()
+    }
+
+    /// Returns what handlers see of it.
+    #[cfg(test)]
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
     }
 
     /// Returns where it listens.
@@ -202,6 +219,10 @@ impl App {
         let losses = gateway.losses.clone();
         tasks.spawn(loss::warn_of(losses, tasks.stopping().clone()));
         tasks.spawn(supervisor::live());
+        // What is traced last is sent after the last request.
+        let (exporting, traced) = (Tasks::default(), Arc::clone(&gateway));
+        let ending = exporting.stopping().clone();
+        exporting.spawn(async move { traced.tracer.export(ending).await });
         supervisor::ready();
         let serving = server.run();
         tokio::pin!(serving);
@@ -219,8 +240,13 @@ impl App {
             let connections = tasks.cut_off().await;
             warn!(connections, "stopped before all requests ended");
         }
+        exporting.end(LAST_WORDS).await;
+        let unsent = gateway.tracer.unsent();
+        if unsent > 0 {
+            warn!(spans = unsent, "traces not sent");
+        }
         gateway.audit.close().await;
-        gateway.ledger.flush();
+        gateway.ledger.close();
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use berry_core::{ModelName, UserName};
+use berry_relay::trace::TraceContext;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use uuid::Uuid;
@@ -57,6 +58,8 @@ pub(crate) struct Arrival {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
     pub(crate) visit: Visit,
+    /// Its place in a trace, where it is traced.
+    pub(crate) trace: Option<Arc<TraceContext>>,
     /// Who sends it, once that is known; shared by all copies. None where nobody wants to know.
     pub(crate) sender: Option<Arc<OnceLock<Sender>>>,
 }

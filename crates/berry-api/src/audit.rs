@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -20,14 +20,13 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::folder;
 use crate::telemetry::loss::Loss;
 
-/// Lines that wait for the disk: some seconds' worth of a busy gateway.
-const MOST_LINES: usize = 16 * 1024;
-/// Their bytes; most lines have two or three hundred.
+/// The most bytes of lines that wait for the disk, of which most have two or three hundred: some seconds'
+/// worth of a busy gateway.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// For its owner alone: it says who did what.
 const MODE: u32 = 0o600;
@@ -35,8 +34,6 @@ const MODE: u32 = 0o600;
 const LONGEST_RESOURCE: usize = 1024;
 /// The most of a result: a configuration may have a lot of mistakes.
 const LONGEST_RESULT: usize = 4 * 1024;
-/// Why a line is lost that there is no room for.
-const TOO_SLOW: &str = "the disk is too slow";
 /// How long the disk has for what was said last.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -115,7 +112,7 @@ impl Waiting {
 pub(crate) struct Audit {
     /// Where lines go; none where no audit log is kept.
     file: ArcSwapOption<File>,
-    queue: SyncSender<Message>,
+    queue: Sender<Message>,
     waiting: Waiting,
     /// Counted by the writer, too.
     loss: Loss,
@@ -127,7 +124,7 @@ impl Audit {
     /// # Errors
     /// There can be no other thread.
     pub(crate) fn begin(file: Option<File>) -> io::Result<Self> {
-        let (queue, messages) = sync_channel(MOST_LINES);
+        let (queue, messages) = channel();
         let loss = Loss::of("audit");
         let waiting = Waiting::default();
         let writer = Writer::new(loss.clone(), waiting.clone());
@@ -167,16 +164,10 @@ impl Audit {
         line.push(b'\n');
         let length = line.len();
         if !self.waiting.add(length) {
-            self.loss.lose(1, TOO_SLOW);
-            return;
-        }
-        let Err(unsent) = self.queue.try_send(Message::Line(file, line)) else {
-            return;
-        };
-        self.waiting.remove(length);
-        match unsent {
-            TrySendError::Full(_) => self.loss.lose(1, TOO_SLOW),
-            TrySendError::Disconnected(_) => self.loss.lose(1, "the thread has ended"),
+            self.loss.lose(1, "the disk is too slow");
+        } else if self.queue.send(Message::Line(file, line)).is_err() {
+            self.waiting.remove(length);
+            self.loss.lose(1, "the thread has ended");
         }
     }
 
@@ -193,10 +184,9 @@ impl Audit {
     /// Waits until what was recorded so far is written, but not for ever.
     pub(crate) async fn close(&self) {
         let (done, closed) = oneshot::channel();
-        let queue = self.queue.clone();
-        // Where the queue is full this waits for the disk, on a thread that may.
-        drop(spawn_blocking(move || queue.send(Message::Close(done))));
-        let _ = timeout(LAST_WORDS, closed).await;
+        if self.queue.send(Message::Close(done)).is_ok() {
+            let _ = timeout(LAST_WORDS, closed).await;
+        }
     }
 }
 
@@ -218,12 +208,7 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
         path: path.to_owned(),
         source,
     };
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
-    }
+    folder::make_for(path).map_err(wrong)?.announce();
     // Opening a pipe waits for its reader, and so would everybody who waits for a reload.
     match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
         Ok(kind) if kind.is_fifo() || kind.is_socket() => {
@@ -409,9 +394,10 @@ mod tests {
         assert_eq!(lines(&path).len(), 1);
     }
 
-    /// An audit log whose queue has room for so many lines, and nobody who writes them.
-    fn stalled(lines: usize) -> (Audit, Receiver<Message>) {
-        let (queue, messages) = sync_channel(lines);
+    #[test]
+    fn a_queue_holds_no_more_than_some_megabytes_however_long_its_lines_are() {
+        // Nobody writes them.
+        let (queue, messages) = channel();
         let file = open(Some(Path::new("/dev/null"))).unwrap();
         let audit = Audit {
             file: ArcSwapOption::new(file.map(Arc::new)),
@@ -419,23 +405,6 @@ mod tests {
             waiting: Waiting::default(),
             loss: Loss::of("audit"),
         };
-        (audit, messages)
-    }
-
-    #[test]
-    fn a_queue_that_is_full_costs_lines_and_no_time() {
-        let (audit, _messages) = stalled(1);
-
-        for _ in 0..3 {
-            audit.record(event("200"));
-        }
-
-        assert_eq!(audit.loss().count(), 2);
-    }
-
-    #[test]
-    fn a_queue_holds_no_more_than_some_megabytes_however_long_its_lines_are() {
-        let (audit, messages) = stalled(MOST_LINES);
         // As JSON six bytes each.
         let long = "\u{1}".repeat(100_000);
         let longest = 6 * (LONGEST_RESOURCE + LONGEST_RESULT) + 1_000;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
 use berry_api::{env, tls};
-use berry_core::{Loaded, Source};
+use berry_core::{Loaded, Source, color};
 use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
+use jiff::Timestamp;
 
 /// A configuration without errors.
 pub(crate) struct Checked {
@@ -40,7 +41,7 @@ impl Checked {
     /// # Errors
     /// The configuration cannot be served.
     pub(crate) fn report(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let Loaded { config, warnings } = self.loaded.linted(&self.source);
+        let Loaded { config, warnings } = self.loaded.linted(&self.source, Timestamp::now());
         let rendered = warnings.render(&self.source, is_colored());
         unless_gone(io::stderr().write_all(rendered.as_bytes()))?;
         let registry = Registry::new(Events::to(|_| {}));
@@ -65,7 +66,7 @@ fn unless_gone(written: io::Result<()>) -> io::Result<()> {
 }
 
 fn is_colored() -> bool {
-    io::stderr().is_terminal()
+    color::is_wanted(io::stderr().is_terminal(), &env::read)
 }
 
 #[cfg(test)]

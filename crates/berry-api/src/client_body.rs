@@ -134,6 +134,11 @@ impl ClientBody {
         let error = ApiError::shutting_down();
         self.state = match mem::replace(&mut self.state, State::Ended) {
             State::Waiting(_) => State::Last(self.event(error, false), None),
+            // All has been said, and the upstream only keeps its connection open.
+            State::Passing(answer, mut record) if answer.is_done() => {
+                record.ended(answer.usage());
+                State::Ended
+            }
             State::Passing(answer, mut record) if answer.is_events() => {
                 record.failed(error.status());
                 State::Last(self.event(error, answer.is_torn()), Some(record))

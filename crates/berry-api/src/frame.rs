@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use axum::body::Body;
 use axum::response::IntoResponse;
 use berry_core::UserName;
+use berry_relay::trace::TraceContext;
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Uri};
 use tower_service::Service;
@@ -48,12 +49,14 @@ impl Frame {
             request.uri().path(),
             request.method(),
         );
+        let trace = self.gateway.tracer.begin(request.headers(), &visit);
         let id = RequestId::of(request.headers());
         let sender: Option<Arc<OnceLock<Sender>>> = self.gateway.audit.is_on().then(Arc::default);
         request.extensions_mut().insert(Arrival {
             id: id.clone(),
             peer,
             visit: visit.clone(),
+            trace: trace.clone(),
             sender: sender.clone(),
         });
         let mut entry = Entry {
@@ -62,6 +65,7 @@ impl Frame {
             uri: request.uri().clone(),
             id,
             visit,
+            trace,
             sender,
             is_told: false,
         };
@@ -97,6 +101,7 @@ struct Entry<'a> {
     uri: Uri,
     id: RequestId,
     visit: Visit,
+    trace: Option<Arc<TraceContext>>,
     sender: Option<Arc<OnceLock<Sender>>>,
     /// It was told what came of it, or will be by the record of what is relayed.
     is_told: bool,
@@ -106,6 +111,10 @@ impl Entry<'_> {
     /// Counts the request, and tells the logs what came of it.
     fn tell(&self, status: u16) {
         self.visit.ended(status);
+        if let Some(trace) = &self.trace {
+            let tracer = &self.gateway.tracer;
+            tracer.answered(trace, &self.visit, status, &self.id);
+        }
         let elapsed = self.visit.elapsed();
         access_log::finished(&self.id, &self.method, self.uri.path(), status, elapsed);
         if let Some(sender) = self.sender.as_ref().and_then(|sender| sender.get()) {
@@ -140,5 +149,124 @@ impl Drop for Entry<'_> {
         if !self.is_told && !self.visit.has_ended() {
             self.tell(CLIENT_LEFT);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use berry_core::Source;
+    use berry_relay::Names;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::telemetry::Logs;
+    use crate::{App, Options};
+
+    /// One backend that is never asked, and one user.
+    const CONFIG: &str = r#"
+        [settings]
+        health_check_interval_seconds = 0
+        [providers.only]
+        base_url = "http://127.0.0.1:9"
+        [models.chat]
+        name = "chat"
+        backends = [{ provider = "only", model = "x" }]
+        [users.ada]
+        token = "token-of-ada-0123456789"
+    "#;
+    const PEER: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
+    fn app() -> App {
+        let source = Source::new("test.toml", CONFIG);
+        let loaded = Names::collect().parse(&source, &|_| None).unwrap();
+        App::build(Options {
+            config: loaded.config,
+            source,
+            logs: Logs::default(),
+            address: SocketAddr::new(PEER.ip(), 0),
+            max_connections: 1,
+            seed: 1,
+        })
+        .unwrap()
+    }
+
+    /// A request of one of eight kinds, with `text` where a client can write what it likes.
+    fn hostile(kind: usize, text: &str) -> Request<Body> {
+        let (method, path, token, body) = match kind {
+            0 => (
+                "POST",
+                "/v1/chat/completions",
+                "",
+                format!(r#"{{"model":"{text}"}}"#),
+            ),
+            1 => (
+                "POST",
+                "/v1/chat/completions",
+                "",
+                format!(r#"{{"model":"chat","backend":"{text}"}}"#),
+            ),
+            2 => ("GET", "/v1/models", text, String::new()),
+            3 => (text, "/v1/models", "", String::new()),
+            4 => ("GET", "/{}", "", String::new()),
+            5 => ("GET", "/v1/models/{}", "", String::new()),
+            6 => ("GET", "/v1/responses/{}%20", "", String::new()),
+            _ => ("GET", "/smart-ai/models/{}/weights", "", String::new()),
+        };
+        Request::builder()
+            .method(method)
+            .uri(path.replace("{}", text))
+            .header(
+                AUTHORIZATION,
+                format!("Bearer token-of-ada-0123456789{token}"),
+            )
+            .header(CONTENT_TYPE, "application/json")
+            .header(X_REQUEST_ID, text)
+            .body(Body::from(body))
+            .unwrap()
+    }
+
+    /// Returns the names and labels of all series.
+    async fn series(frame: &Frame) -> BTreeSet<String> {
+        let page = Request::get("/prometheus").body(Body::empty()).unwrap();
+        let page = frame.serve(page, PEER).await.into_body();
+        let page = page.collect().await.unwrap().to_bytes();
+        let page = String::from_utf8(page.into()).unwrap();
+        let samples = page.lines().filter(|line| !line.starts_with('#'));
+        let names = samples.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned()));
+        names.collect()
+    }
+
+    #[tokio::test]
+    async fn a_hundred_thousand_hostile_requests_add_no_series() {
+        let app = app();
+        let frame = Frame::new(app.gateway());
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut before = BTreeSet::new();
+
+        for number in 0..100_000 {
+            if number == 8 {
+                // Each kind was here once, and so was this page.
+                series(&frame).await;
+                before = series(&frame).await;
+            }
+            let text: String = (0..12).map(|_| rng.alphanumeric()).collect();
+            let answer = frame.serve(hostile(number % 8, &text), PEER).await;
+            assert!(answer.status().is_client_error(), "{answer:?}");
+        }
+
+        assert_eq!(series(&frame).await, before);
+        assert!(before.len() < 300, "{}", before.len());
+        assert_eq!(
+            app.gateway()
+                .traffic
+                .requests()
+                .map(|(.., count)| count)
+                .sum::<u64>(),
+            100_003
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berry_core::User;
 use berry_core::auth::{client_address, credential};
 use berry_core::limit::{InFlight, Place};
-use berry_loadbalance::Clock;
+use berry_loadbalance::{Clock, Totals};
 use berry_relay::{Relay, Route, Snapshot};
 use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
@@ -22,6 +22,7 @@ use crate::server::Seat;
 use crate::snapshots::Snapshots;
 use crate::tasks::Grace;
 use crate::telemetry::loss::Loss;
+use crate::telemetry::trace::Tracer;
 use crate::telemetry::traffic::Traffic;
 
 /// Lives as long as the process; handlers share it.
@@ -31,8 +32,11 @@ pub(crate) struct Gateway {
     pub(crate) reloads: Reloads,
     pub(crate) relay: Relay,
     pub(crate) clock: Clock,
+    /// What was counted of all upstreams, whatever reloads have made of them.
+    pub(crate) totals: Arc<Totals>,
     pub(crate) audit: Audit,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) tracer: Tracer,
     pub(crate) ledger: Ledger,
     /// What telemetry could not write.
     pub(crate) losses: Vec<Loss>,

@@ -15,6 +15,7 @@ pub mod config_file;
 pub mod env;
 mod error;
 mod exposure;
+mod folder;
 mod frame;
 mod gateway;
 mod headers;

@@ -1,19 +1,47 @@
 //! The process's background tasks: spawned, told to stop, and waited for here and nowhere else.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::time::timeout;
+use tokio_util::future::FutureExt;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 /// How long tasks have for their last words when the grace is over: an error for the client, a line
 /// for the log.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+pin_project! {
+    /// Work that is woken when the grace is over. There is one for each connection and each stream:
+    /// an `async` block would keep the work twice.
+    #[derive(Debug)]
+    pub(crate) struct Heeding<W> {
+        #[pin]
+        work: W,
+        #[pin]
+        over: Option<WaitForCancellationFutureOwned>,
+    }
+}
+
+impl<W: Future> Future for Heeding<W> {
+    type Output = W::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<W::Output> {
+        let mut this = self.project();
+        if let Some(over) = this.over.as_mut().as_pin_mut()
+            && over.poll(cx).is_ready()
+        {
+            this.over.set(None);
+        }
+        this.work.poll(cx)
+    }
+}
 
 /// Owns the tasks of one process.
 #[derive(Debug, Clone, Default)]
@@ -54,9 +82,12 @@ impl Grace {
         .await
     }
 
-    /// Waits for the end.
-    pub(crate) fn over(&self) -> WaitForCancellationFutureOwned {
-        self.0.told.clone().cancelled_owned()
+    /// Makes work of what is to be polled once more at the end, for its last words.
+    pub(crate) fn heed<W: Future>(&self, work: W) -> Heeding<W> {
+        Heeding {
+            work,
+            over: Some(self.0.told.clone().cancelled_owned()),
+        }
     }
 
     fn end(&self) {
@@ -70,9 +101,7 @@ impl Tasks {
     /// cut off: dropped where it waits.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.cut.clone();
-        self.tracker.spawn(async move {
-            cut.run_until_cancelled(task).await;
-        });
+        self.tracker.spawn(task.with_cancellation_token_owned(cut));
     }
 
     /// Returns what tells tasks to stop.
@@ -83,6 +112,15 @@ impl Tasks {
     /// Returns what tells that the time to finish is over.
     pub(crate) fn grace(&self) -> &Grace {
         &self.grace
+    }
+
+    /// Tells the tasks to stop and waits for them; those that take longer than `patience` are cut off.
+    pub(crate) async fn end(&self, patience: Duration) {
+        self.tracker.close();
+        self.stopping.cancel();
+        if timeout(patience, self.tracker.wait()).await.is_err() {
+            self.cut.cancel();
+        }
     }
 
     /// Lets the tasks that have not ended say a last word, and cuts off those that still have not;

@@ -57,6 +57,28 @@ pub(crate) enum Command {
     Simulate(simulate::Options),
 }
 
+impl Command {
+    /// Returns for whom the command prints.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::ValidateConfig(options) => options.format,
+            Self::HealthCheck(options) => options.format,
+            Self::Metrics(options) => options.format,
+            Self::Usage(options) => options.reader(),
+            Self::TestBackend(options) => options.format,
+            Self::Timeouts(options) => options.format,
+            Self::GenerateToken(options) => options.format,
+            Self::Simulate(options) => options.format,
+            Self::GenerateConfig(_)
+            | Self::HashToken(_)
+            | Self::EncryptKey(_)
+            | Self::RotateTokens(_)
+            | Self::Completions(_)
+            | Self::MockUpstream(_) => Format::Text,
+        }
+    }
+}
+
 /// Which configuration a command is about.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigArg {

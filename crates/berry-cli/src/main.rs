@@ -1,12 +1,13 @@
 //! `berry-cli`: the operator's commands.
 //!
-//! Result lines go to stdout, diagnostics to stderr. The exit code is 0 for success, 1 for a
+//! Result lines go to stdout, diagnostics and failures to stderr. The exit code is 0 for success, 1 for a
 //! failure, 2 for a command line that cannot be understood.
 
 mod args;
 mod chance;
 mod commands;
 mod env;
+mod failure;
 mod opened;
 mod output;
 mod probing;
@@ -22,16 +23,15 @@ use crate::commands::{
     completions, encrypt_key, generate_config, generate_token, hash_token, health_check, metrics,
     mock_upstream, rotate_tokens, simulate, test_backend, timeouts, usage, validate_config,
 };
-use crate::output::Told;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let args = Args::parse();
+    let format = args.command.format();
+    match run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !error.is::<Told>() {
-                output::failure(&error);
-            }
+            failure::tell(&error, format);
             ExitCode::FAILURE
         }
     }

@@ -9,7 +9,7 @@ use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
 
 use crate::env;
-use crate::output::{self, Told};
+use crate::failure::Faulty;
 
 /// A configuration without errors.
 pub(crate) struct Opened {
@@ -33,8 +33,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Read> {
     Ok(Read { source, result })
 }
 
-/// Reads a file that must have no errors; those it has are printed. Its warnings are for
-/// `validate-config`.
+/// Reads a file that must have no errors. Its warnings are for `validate-config`.
 ///
 /// # Errors
 /// It cannot be read, or has errors.
@@ -42,10 +41,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Opened> {
     let Read { source, result } = read(path)?;
     match result {
         Ok(Loaded { config, .. }) => Ok(Opened { source, config }),
-        Err(findings) => {
-            output::aside(&findings.render(&source, output::is_colored()));
-            Err(Told.into())
-        }
+        Err(findings) => Err(Faulty { source, findings }.into()),
     }
 }
 

@@ -7,19 +7,10 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use berry_core::color;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A failure that the output has told already.
-#[derive(Debug)]
-pub(crate) struct Told;
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the command failed")
-    }
-}
-
-impl std::error::Error for Told {}
+use crate::env;
 
 /// Prints a result line to stdout.
 pub(crate) fn line(text: &str) -> io::Result<()> {
@@ -104,14 +95,9 @@ pub(crate) fn aside(text: &str) {
     let _ = write!(io::stderr().lock(), "{text}");
 }
 
-/// Whether what goes to stderr is seen on a terminal.
+/// Whether what goes to stderr has colours in it.
 pub(crate) fn is_colored() -> bool {
-    io::stderr().is_terminal()
-}
-
-/// Prints why a command failed to stderr, with its causes, in one line.
-pub(crate) fn failure(error: &anyhow::Error) {
-    aside(&format!("error: {error:#}\n"));
+    color::is_wanted(io::stderr().is_terminal(), &env::read)
 }
 
 /// Shows on a terminal how much of something is done; nothing in a pipe.

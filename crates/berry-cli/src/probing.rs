@@ -23,8 +23,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::args::Format;
+use crate::failure::Told;
 use crate::opened;
-use crate::output::{self, Table, Told};
+use crate::output::{self, Table};
 
 /// The most providers that are asked at once.
 const AT_ONCE: usize = 16;
@@ -36,6 +37,7 @@ pub(crate) enum Check {
     Models,
     Chat,
     Stream,
+    Embeddings,
 }
 
 impl Check {
@@ -44,6 +46,16 @@ impl Check {
             Self::Models => "models list",
             Self::Chat => "chat",
             Self::Stream => "streaming",
+            Self::Embeddings => "embeddings",
+        }
+    }
+
+    /// Returns what there is to ask of a model, as far as its name says what it does.
+    pub(crate) fn of(model: &str) -> Vec<Self> {
+        if model.to_ascii_lowercase().contains("embed") {
+            vec![Self::Embeddings]
+        } else {
+            vec![Self::Chat, Self::Stream]
         }
     }
 }
@@ -55,16 +67,24 @@ pub(crate) struct Task {
     pub(crate) checks: Vec<Check>,
 }
 
+/// Who is asked, and who is not.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) tasks: Vec<Task>,
+    skipped: Vec<Outcome>,
+}
+
 /// What came of one check.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     provider: String,
     /// None where the provider as a whole was asked.
     model: Option<String>,
-    check: Check,
+    /// None where nothing was asked.
+    check: Option<Check>,
     result: &'static str,
-    latency_ms: u128,
-    /// Why it failed.
+    latency_ms: Option<u128>,
+    /// Why it failed or was skipped.
     cause: Option<String>,
 }
 
@@ -72,44 +92,87 @@ impl Outcome {
     fn is_failure(&self) -> bool {
         self.result == FAILED
     }
+
+    fn skipped(provider: &Provider, model: Option<&str>, cause: &str) -> Self {
+        Self {
+            provider: provider.id.to_string(),
+            model: model.map(str::to_owned),
+            check: None,
+            result: SKIPPED,
+            latency_ms: None,
+            cause: Some(cause.to_owned()),
+        }
+    }
 }
 
 const PASSED: &str = "passed";
 const FAILED: &str = "failed";
 const UNKNOWN: &str = "unknown";
+const SKIPPED: &str = "skipped";
 
-/// Returns what there is to ask of the enabled providers: each for its models, and each endpoint
-/// that bills by token for an answer. One that bills by request is not asked: it would cost.
-pub(crate) fn of_all(config: &Config, only: Option<&str>) -> Vec<Task> {
-    let asked = |provider: &&Arc<Provider>| {
-        provider.enabled && only.is_none_or(|id| provider.id.as_str() == id)
-    };
-    let mut tasks = Vec::new();
+/// Returns what there is to ask of the providers: each for its models, and each of its upstream models
+/// for an answer. What is off is skipped, and so is what bills by request: it would cost.
+pub(crate) fn of_all(config: &Config, only: Option<&str>) -> Plan {
+    let mut plan = Plan::default();
+    let asked = |provider: &&Arc<Provider>| only.is_none_or(|id| provider.id.as_str() == id);
     for provider in config.providers.iter().filter(asked) {
+        if !provider.enabled {
+            let skipped = Outcome::skipped(provider, None, "the provider is disabled");
+            plan.skipped.push(skipped);
+            continue;
+        }
         // The list is the provider's own: any model stands for it.
         let model = provider.models.first().map_or("any", |model| model);
-        tasks.push(Task {
+        plan.tasks.push(Task {
             backend: backend_of(provider, model),
             checks: vec![Check::Models],
         });
-        let models = config.models.iter().filter(|model| model.enabled);
-        let mut seen: Vec<&str> = Vec::new();
-        for backend in models.flat_map(|model| &model.backends) {
-            let is_its = backend.enabled && backend.provider.id == provider.id;
-            if !is_its
-                || backend.billing == BillingMode::PerRequest
-                || seen.contains(&&*backend.model)
-            {
-                continue;
+        for (backend, obstacle) in backends_at(config, provider) {
+            match obstacle {
+                None => plan.tasks.push(Task {
+                    backend: backend.clone(),
+                    checks: Check::of(&backend.model),
+                }),
+                Some(cause) => {
+                    let skipped = Outcome::skipped(provider, Some(&backend.model), cause);
+                    plan.skipped.push(skipped);
+                }
             }
-            seen.push(&backend.model);
-            tasks.push(Task {
-                backend: backend.clone(),
-                checks: vec![Check::Chat, Check::Stream],
-            });
         }
     }
-    tasks
+    plan
+}
+
+/// Returns each upstream model at a provider once, and what keeps it from being asked; where several
+/// backends use one, nothing does unless it keeps all of them.
+fn backends_at<'a>(
+    config: &'a Config,
+    provider: &Provider,
+) -> Vec<(&'a Backend, Option<&'static str>)> {
+    let mut found: Vec<(&Backend, Option<&str>)> = Vec::new();
+    for model in &config.models {
+        let its = |backend: &&Backend| backend.provider.id == provider.id;
+        for backend in model.backends.iter().filter(its) {
+            let obstacle = if !model.enabled {
+                Some("its model is disabled")
+            } else if !backend.enabled {
+                Some("it is disabled")
+            } else if backend.billing == BillingMode::PerRequest {
+                Some("it bills by request: `test-backend` asks it all the same")
+            } else {
+                None
+            };
+            let known = found
+                .iter_mut()
+                .find(|(other, _)| other.model == backend.model);
+            match known {
+                Some(known) if known.1.is_some() => *known = (backend, obstacle),
+                Some(_) => {}
+                None => found.push((backend, obstacle)),
+            }
+        }
+    }
+    found
 }
 
 /// Returns a backend as it is where nothing more is configured.
@@ -126,8 +189,21 @@ pub(crate) fn backend_of(provider: &Arc<Provider>, model: &str) -> Backend {
     }
 }
 
+/// Asks whom there is to ask; the results come by provider, what was skipped the last of each.
+pub(crate) async fn run(config: &Config, plan: Plan) -> anyhow::Result<Vec<Outcome>> {
+    let Plan { tasks, skipped } = plan;
+    let mut outcomes = ask(config, tasks).await?;
+    outcomes.extend(skipped);
+    let place = |outcome: &Outcome| {
+        let mut providers = config.providers.iter();
+        providers.position(|provider| provider.id.as_str() == outcome.provider)
+    };
+    outcomes.sort_by_key(place);
+    Ok(outcomes)
+}
+
 /// Asks all of them; the results come in the order of the tasks.
-pub(crate) async fn run(config: &Config, tasks: Vec<Task>) -> anyhow::Result<Vec<Outcome>> {
+pub(crate) async fn ask(config: &Config, tasks: Vec<Task>) -> anyhow::Result<Vec<Outcome>> {
     let mut alone = Config {
         models: Vec::new(),
         users: Vec::new(),
@@ -190,14 +266,17 @@ struct Asker {
 impl Asker {
     /// Makes the checks of one task, one after the other.
     async fn ask(&self, task: &Task, route: &Route) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
+        let mut outcomes: Vec<Outcome> = Vec::new();
         for &check in &task.checks {
+            if check == Check::Stream && outcomes.iter().any(|earlier| earlier.result == UNKNOWN) {
+                continue;
+            }
             let began = Instant::now();
             let (result, cause) = match check {
                 Check::Models => self.probe(route, ProbeDepth::Models).await,
                 Check::Chat => self.probe(route, ProbeDepth::Chat).await,
-                Check::Stream => {
-                    match timeout(self.patience, Box::pin(self.stream(route, task))).await {
+                Check::Stream | Check::Embeddings => {
+                    match timeout(self.patience, Box::pin(self.request(route, task, check))).await {
                         Ok(Ok(())) => (PASSED, None),
                         Ok(Err(error)) => (FAILED, Some(format!("{error:#}"))),
                         Err(_) => (FAILED, Some(format!("no end within {:?}", self.patience))),
@@ -207,9 +286,9 @@ impl Asker {
             outcomes.push(Outcome {
                 provider: task.backend.provider.id.to_string(),
                 model: (check != Check::Models).then(|| task.backend.model.to_string()),
-                check,
+                check: Some(check),
                 result,
-                latency_ms: began.elapsed().as_millis(),
+                latency_ms: Some(began.elapsed().as_millis()),
                 cause,
             });
         }
@@ -225,7 +304,7 @@ impl Asker {
             ProbeOutcome::Unknown if depth == ProbeDepth::Models => {
                 (UNKNOWN, Some("it does not list its models".to_owned()))
             }
-            ProbeOutcome::Unknown => (FAILED, Some("it could not be asked".to_owned())),
+            ProbeOutcome::Unknown => (UNKNOWN, Some("it neither chats nor embeds".to_owned())),
             ProbeOutcome::Failed(failure) => (
                 FAILED,
                 Some(format!("{}: {}", failure.kind.as_str(), failure.cause)),
@@ -233,16 +312,20 @@ impl Asker {
         }
     }
 
-    /// Sends a streamed chat of a few tokens and reads it to its end.
-    async fn stream(&self, route: &Route, task: &Task) -> anyhow::Result<()> {
-        let body = json!({
-            "model": route.model.name.as_str(),
-            "messages": [{ "role": "user", "content": "hi" }],
-            "stream": true,
-        });
+    /// Sends a small request as a client would, and reads the answer to its end.
+    async fn request(&self, route: &Route, task: &Task, check: Check) -> anyhow::Result<()> {
+        let model = route.model.name.as_str();
+        let (operation, mode, body) = if check == Check::Embeddings {
+            let body = json!({ "model": model, "input": "hi" });
+            (Operation::Embeddings, Mode::Whole, body)
+        } else {
+            let messages = json!([{ "role": "user", "content": "hi" }]);
+            let body = json!({ "model": model, "messages": messages, "stream": true });
+            (Operation::ChatCompletions, Mode::Streamed, body)
+        };
         let exchange = Exchange {
             dialect: Dialect::OpenAi,
-            operation: Operation::ChatCompletions,
+            operation,
             ask: Ask::Model(Envelope::parse(Bytes::from(body.to_string()))?),
             headers: HeaderMap::new(),
         };
@@ -251,14 +334,14 @@ impl Asker {
             provider: Some(task.backend.provider.id.clone()),
             account: None,
             needs: exchange.operation.ability(),
-            mode: Mode::Streamed,
+            mode,
             affinity: None,
         };
         let mut receipt = Receipt::default();
         let reply = self.relay.run(route, filter, &exchange, &mut receipt).await;
-        let reply = reply.map_err(|error| match receipt.failure {
-            Some(kind) => anyhow::anyhow!("{}: {error}", kind.as_str()),
-            None => anyhow::anyhow!(error),
+        let reply = reply.map_err(|error| match (receipt.failure, receipt.cause) {
+            (Some(kind), Some(cause)) => anyhow::anyhow!("{}: {cause}", kind.as_str()),
+            _ => anyhow::anyhow!(error),
         })?;
         match reply.body {
             ReplyBody::Complete(_) => Ok(()),
@@ -279,25 +362,20 @@ impl Asker {
 }
 
 /// Prints what came of the checks, by provider.
-///
-/// # Errors
-/// A check failed.
-pub(crate) fn report(outcomes: &[Outcome], format: Format) -> anyhow::Result<()> {
-    if format == Format::Json {
-        output::json(&outcomes)?;
-    } else {
-        for group in outcomes.chunk_by(|a, b| a.provider == b.provider) {
-            let [first, ..] = group else { continue };
-            let id = &first.provider;
-            if group.iter().any(Outcome::is_failure) {
-                output::line(&format!("❌ Provider {id} is unhealthy"))?;
-            } else {
-                output::line(&format!("✅ Provider {id} is healthy"))?;
-            }
-            output::text(&table(group).to_string())?;
+pub(crate) fn print(outcomes: &[Outcome]) -> anyhow::Result<()> {
+    for group in outcomes.chunk_by(|a, b| a.provider == b.provider) {
+        let [first, ..] = group else { continue };
+        let id = &first.provider;
+        if group.iter().any(Outcome::is_failure) {
+            output::line(&format!("❌ Provider {id} is unhealthy"))?;
+        } else if group.iter().all(|outcome| outcome.result == SKIPPED) {
+            output::line(&format!("➖ Provider {id} is not asked"))?;
+        } else {
+            output::line(&format!("✅ Provider {id} is healthy"))?;
         }
+        output::text(&table(group).to_string())?;
     }
-    fail_if_any(outcomes)
+    Ok(())
 }
 
 /// Prints what came of the checks of one backend.
@@ -320,7 +398,8 @@ pub(crate) fn report_one(
     fail_if_any(outcomes)
 }
 
-fn fail_if_any(outcomes: &[Outcome]) -> anyhow::Result<()> {
+/// Fails a command of which a check failed, as its output has said.
+pub(crate) fn fail_if_any(outcomes: &[Outcome]) -> anyhow::Result<()> {
     if outcomes.iter().any(Outcome::is_failure) {
         return Err(Told.into());
     }
@@ -332,9 +411,11 @@ fn table(outcomes: &[Outcome]) -> Table {
     for outcome in outcomes {
         table.row([
             outcome.model.clone().unwrap_or_default(),
-            outcome.check.as_str().to_owned(),
+            outcome.check.map_or("-", Check::as_str).to_owned(),
             outcome.result.to_owned(),
-            format!("{} ms", outcome.latency_ms),
+            outcome
+                .latency_ms
+                .map_or("-".to_owned(), |latency| format!("{latency} ms")),
             outcome.cause.clone().unwrap_or_default(),
         ]);
     }

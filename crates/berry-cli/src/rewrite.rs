@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use berry_core::Source;
 use tempfile::NamedTempFile;
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
 /// A file that is to be rewritten.
 pub(crate) struct File {
@@ -48,17 +49,9 @@ impl File {
 
     /// Returns the texts with these keys in the tables of a kind, in the file's order.
     pub(crate) fn texts(&self, kind: &str, keys: &[&str]) -> anyhow::Result<Vec<Text>> {
-        let tree = DeTable::parse(self.source.text()).map_err(|error| {
-            anyhow::anyhow!(
-                "the file is no TOML: {}; see `validate-config`",
-                error.message()
-            )
-        })?;
-        let mut tables = tree.get_ref().iter();
-        let tables = tables.find(|(key, _)| key.get_ref() == kind);
-        let tables = tables.and_then(|(_, value)| value.get_ref().as_table());
+        let tree = self.tree()?;
         let mut texts = Vec::new();
-        for (id, table) in tables.into_iter().flatten() {
+        for (id, table) in tables(&tree, kind) {
             for (key, value) in table.get_ref().as_table().into_iter().flatten() {
                 if keys.contains(&&**key.get_ref())
                     && let Some(text) = value.get_ref().as_str()
@@ -76,6 +69,23 @@ impl File {
         Ok(texts)
     }
 
+    /// Returns the names of the tables of a kind, sorted.
+    pub(crate) fn ids(&self, kind: &str) -> anyhow::Result<Vec<String>> {
+        let tree = self.tree()?;
+        let ids = tables(&tree, kind).map(|(id, _)| id.get_ref().to_string());
+        Ok(ids.collect())
+    }
+
+    fn tree(&self) -> anyhow::Result<DeTable<'_>> {
+        let tree = DeTable::parse(self.source.text()).map_err(|error| {
+            anyhow::anyhow!(
+                "the file is no TOML: {}; see `validate-config`",
+                error.message()
+            )
+        })?;
+        Ok(tree.into_inner())
+    }
+
     /// Puts others in the place of these texts. They are of digits, letters and punctuation that TOML
     /// has as it is.
     pub(crate) fn put(self, texts: Vec<(Text, String)>) -> anyhow::Result<()> {
@@ -86,6 +96,17 @@ impl File {
         }
         replace(&self.path, &whole)
     }
+}
+
+/// Returns the tables of a kind, and their names.
+fn tables<'t, 'i>(
+    tree: &'t DeTable<'i>,
+    kind: &str,
+) -> impl Iterator<Item = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>)> {
+    let tables = tree
+        .get(kind)
+        .and_then(|tables| tables.get_ref().as_table());
+    tables.into_iter().flatten()
 }
 
 /// Puts this text in a file's place, for the same owner and readers.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use berry_core::config::SourceError;
 use berry_core::{Config, Source, TokenDigest};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -32,13 +33,21 @@ pub(crate) struct Running {
 impl Running {
     /// Finds the gateway that serves this configuration, or takes it to be at `url`.
     pub(crate) fn find(file: &Path, url: Option<&str>) -> anyhow::Result<Self> {
-        let Opened { source, config } = opened::open(file)?;
+        let Some(url) = url else {
+            let Opened { source, config } = opened::open(file)?;
+            return Ok(Self {
+                base: format!("http://{}", address(&config)?),
+                token: admin_token(&source, &config),
+            });
+        };
+        // Whoever knows the address needs no file, but for the token of an admin.
+        let opened = match Source::read(file) {
+            Err(SourceError::Missing(_)) => None,
+            _ => Some(opened::open(file)?),
+        };
         Ok(Self {
-            base: match url {
-                Some(url) => url.trim_end_matches('/').to_owned(),
-                None => format!("http://{}", address(&config)?),
-            },
-            token: admin_token(&source, &config),
+            base: url.trim_end_matches('/').to_owned(),
+            token: opened.and_then(|Opened { source, config }| admin_token(&source, &config)),
         })
     }
 
@@ -46,7 +55,7 @@ impl Running {
     pub(crate) fn require_admin(&self, file: &Path) -> anyhow::Result<()> {
         self.token.as_ref().map(|_| ()).with_context(|| {
             let path = file.display();
-            format!("`{path}` has no enabled admin whose `token` is in it")
+            format!("there is no `{path}` with an enabled admin whose `token` is in it")
         })
     }
 

@@ -9,6 +9,7 @@
 //! ([`Vocabulary`]).
 
 pub mod auth;
+pub mod color;
 pub mod config;
 mod histogram;
 pub mod limit;

@@ -20,6 +20,7 @@ mod clock;
 mod confidence;
 mod economy;
 mod endpoint;
+mod events;
 mod health;
 mod key;
 mod latency;
@@ -34,6 +35,7 @@ pub mod simulation;
 mod state;
 pub mod strategy;
 mod sync;
+mod totals;
 
 pub use ability::Abilities;
 pub use affinity::AffinityKey;
@@ -42,6 +44,7 @@ pub use budget::RetryBudget;
 pub use clock::{Clock, ManualTime};
 pub use economy::{Economy, Tokens};
 pub use endpoint::{Endpoint, Patience};
+pub use events::{Events, Transition};
 pub use health::{
     Cadence, HealthMonitor, Plan, ProbeDepth, ProbeFailure, ProbeOutcome, Prober, Roster,
 };
@@ -53,5 +56,6 @@ pub use meter::{LATENCIES, Meter};
 pub use outcome::{FailureKind, Fault, Outcome, Verdict};
 pub use pool::{EndpointView, Filter, PickError, Pool, PoolOptions};
 pub use registry::Registry;
-pub use state::{EndpointState, Events, Signals, Tally, Transition};
+pub use state::{EndpointState, Signals, Tally};
 pub use strategy::{Candidate, Draw, STRATEGIES, Strategy, StrategyEntry};
+pub use totals::Totals;

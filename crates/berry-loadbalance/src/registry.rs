@@ -4,9 +4,11 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 
+use crate::events::Events;
 use crate::key::EndpointKey;
-use crate::state::{EndpointState, Events};
+use crate::state::EndpointState;
 use crate::sync::Mutex;
+use crate::totals::Totals;
 
 /// Finds or begins the state of an endpoint.
 ///
@@ -25,6 +27,11 @@ impl Registry {
             events,
             states: Mutex::default(),
         }
+    }
+
+    /// Returns what has been counted of all endpoints there ever were.
+    pub fn totals(&self) -> &Arc<Totals> {
+        self.events.totals()
     }
 
     /// Returns the state of this endpoint: what is known, or a new one.

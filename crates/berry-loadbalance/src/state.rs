@@ -3,8 +3,6 @@
 //! One small lock, held for arithmetic only: never across an await, and never while another lock
 //! is taken (transitions are announced after it is released).
 
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use crate::ability::Abilities;
 use crate::affinity::Lane;
 use crate::breaker::{Admission, Breaker, BreakerPolicy, BreakerState, Change, Claim, Entry};
 use crate::confidence::Confidence;
+use crate::events::{Events, Transition};
 use crate::health::{ProbeDepth, ProbeOutcome, ProbeRecord, Standing, Vitals};
 use crate::key::EndpointKey;
 use crate::latency::{Latency, Mode};
@@ -23,41 +22,6 @@ use crate::meter::Meter;
 use crate::outcome::{FailureKind, Fault, Outcome, Verdict};
 use crate::recovery::{self, Recovery};
 use crate::sync::{Mutex, MutexGuard};
-
-/// A breaker that changed its state, as told to logs, metrics and whoever else listens.
-#[derive(Debug, Clone)]
-pub struct Transition {
-    /// Whose breaker.
-    pub endpoint: EndpointKey,
-    /// The state before.
-    pub from: BreakerState,
-    /// The state now.
-    pub to: BreakerState,
-    /// The kind of the failure that caused it; none when it recovered.
-    pub cause: Option<FailureKind>,
-}
-
-/// Where transitions are announced. Called outside all locks, on the request's own task: it must
-/// not block.
-#[derive(Clone)]
-pub struct Events(Arc<dyn Fn(&Transition) + Send + Sync>);
-
-impl Events {
-    /// Announces to this listener.
-    pub fn to(listener: impl Fn(&Transition) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(listener))
-    }
-
-    fn announce(&self, transition: &Transition) {
-        (self.0)(transition);
-    }
-}
-
-impl fmt::Debug for Events {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Events")
-    }
-}
 
 /// A copy of the state at one instant: all that a strategy may look at.
 #[derive(Debug, Clone, Copy)]
@@ -382,6 +346,7 @@ impl EndpointState {
     /// Records how a use ended. Called once per use, by its lease.
     pub(crate) fn leave(&self, this: &Use<'_>, outcome: Outcome) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.events.totals().count(outcome);
         if outcome != Outcome::Abandoned {
             self.meter.latency.observe(this.lasted);
         }

@@ -9,14 +9,16 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Forks a generator per request with one atomic addition: no lock, no thread-local, and the same
 /// seed and order give the same choices.
 #[derive(Debug)]
-pub(crate) struct Chance(AtomicU64);
+pub struct Chance(AtomicU64);
 
 impl Chance {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Begins with a seed, which determines everything that follows.
+    pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed))
     }
 
-    pub(crate) fn fork(&self) -> fastrand::Rng {
+    /// Returns a generator of its own.
+    pub fn fork(&self) -> fastrand::Rng {
         fastrand::Rng::with_seed(self.0.fetch_add(STEP, Ordering::Relaxed))
     }
 }

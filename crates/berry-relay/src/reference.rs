@@ -12,16 +12,21 @@ pub fn files() -> [(&'static str, String); 3] {
     let names = Names::collect();
     let vocabulary = names.vocabulary();
     let reference = Reference::new(&vocabulary);
-    // A tree of texts and numbers has no way to fail.
-    let schema = serde_json::to_string_pretty(&reference.schema()).unwrap_or_default();
     [
         ("config-example.toml", reference.example()),
         (
             "docs/configuration.md",
             reference.document() + &strategies(),
         ),
-        ("schema/berry.schema.json", schema + "\n"),
+        ("schema/berry.schema.json", schema()),
     ]
+}
+
+/// Returns the JSON Schema of the file.
+pub fn schema() -> String {
+    let schema = Reference::new(&Names::collect().vocabulary()).schema();
+    // A tree of texts and numbers has no way to fail.
+    serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
 /// Returns the example file.

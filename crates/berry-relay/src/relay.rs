@@ -4,10 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_core::config::Prices;
-use berry_loadbalance::{
-    Attempts, Clock, EndpointKey, FailureKind, Filter, Lease, Next, Outcome, PickError,
-};
+use berry_loadbalance::{Attempts, Clock, FailureKind, Filter, Lease, Next, Outcome, PickError};
 use bytes::Bytes;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
@@ -15,7 +12,6 @@ use http_body_util::{BodyExt, Collected, Limited};
 use jiff::Timestamp;
 use smallvec::SmallVec;
 use tokio::time::{Instant, timeout};
-use tracing::debug;
 
 use crate::adapter::translate::Untranslatable;
 use crate::answer::Answer;
@@ -25,6 +21,7 @@ use crate::error::{Failed, RelayError};
 use crate::exchange::{Exchange, Operation};
 use crate::expected::{Expected, Form};
 use crate::pins::{Pin, Pinning, Pins};
+use crate::receipt::Receipt;
 use crate::snapshot::Route;
 use crate::source::Source;
 use crate::tap::Usage;
@@ -66,19 +63,6 @@ pub enum ReplyBody {
     Refusal(Option<Bytes>),
     /// It is still coming.
     Coming(Box<Answer>),
-}
-
-/// What became known of a request while it was relayed, for the access line and its like.
-#[derive(Debug, Clone, Default)]
-pub struct Receipt {
-    /// The endpoint that was asked last.
-    pub endpoint: Option<EndpointKey>,
-    /// How many attempts were begun.
-    pub attempts: u32,
-    /// The kind of the last failure.
-    pub failure: Option<FailureKind>,
-    /// What that endpoint charges.
-    pub prices: Prices,
 }
 
 /// See the module's documentation.
@@ -206,20 +190,22 @@ impl Relay {
                 };
                 continue;
             };
-            receipt.attempts = attempts.count();
-            receipt.endpoint = Some(lease.endpoint().key().clone());
-            receipt.prices = lease.endpoint().prices;
+            receipt.asks(&lease, attempts.count());
+            self.name_attempt(route, &lease, &mut prepared, receipt);
             let asked = until(
                 deadline,
                 attempt(route, &lease, expected, &mut prepared, place),
             )
             .await;
             let failure = match asked {
-                Some(Ok(answered)) => return Ok((answered, lease)),
+                Some(Ok(answered)) => {
+                    receipt.answered(answered.head.status);
+                    return Ok((answered, lease));
+                }
                 Some(Err(failure)) => failure,
                 None => return Err(out_of_time(route, lease, receipt)),
             };
-            note(receipt, &lease, &failure);
+            receipt.failed(&lease, &failure);
             failures.push(Failed {
                 kind: failure.fault.kind,
                 retry_after: failure.retry_after,
@@ -257,6 +243,21 @@ impl Relay {
             chance: &self.chance,
         };
         route.upstreams[lease.index()].prepare(exchange, purpose)
+    }
+
+    /// Begins the attempt's span and tells the upstream of it, where the request is traced.
+    fn name_attempt(
+        &self,
+        route: &Route,
+        lease: &Lease,
+        prepared: &mut Prepared,
+        receipt: &mut Receipt,
+    ) {
+        if let Some(trace) = &mut receipt.trace {
+            let key = lease.endpoint().key();
+            let traceparent = trace.begin(key, prepared.mode, self.chance.fork());
+            route.upstreams[lease.index()].name_attempt(&mut prepared.outgoing, traceparent);
+        }
     }
 
     fn refused(&self, error: PickError) -> RelayError {
@@ -325,21 +326,9 @@ fn out_of_time(route: &Route, lease: Lease, receipt: &mut Receipt) -> RelayError
         ours: !fair,
         ..Failure::new(FailureKind::Timeout, cause)
     };
-    note(receipt, &lease, &failure);
+    receipt.failed(&lease, &failure);
     record(lease, &failure);
     RelayError::Deadline
-}
-
-/// Notes a failed attempt for the request's line and the debug log.
-fn note(receipt: &mut Receipt, lease: &Lease, failure: &Failure) {
-    receipt.failure = Some(failure.fault.kind);
-    debug!(
-        endpoint = %lease.endpoint().key(),
-        kind = %failure.fault.kind,
-        cause = %failure.cause,
-        status = failure.status.map(|status| status.as_u16()),
-        "attempt failed"
-    );
 }
 
 /// Ends a failed attempt's use of its endpoint.

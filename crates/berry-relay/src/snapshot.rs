@@ -213,7 +213,8 @@ impl<'a> Compiler<'a> {
             endpoints,
             strategy,
             limits: Limits::from(settings),
-        });
+        })
+        .counting(self.registry.totals().selections_by(model.strategy));
         if let Some(route) = self.before(model) {
             pool = pool.continuing(&route.pool);
         }

@@ -100,3 +100,37 @@ def test_a_configuration_that_is_named_but_missing_is_refused():
 
     assert done.returncode == 1
     assert done.stderr == "error: CONFIG_PATH names `no-such-file.toml`, which does not exist\n"
+
+
+@pytest.mark.parametrize(("usage", "status"), [("", 200), ('[usage]\ndatabase = ""\n', 404)])
+def test_a_configuration_of_ones_own_has_a_ledger_unless_it_says_otherwise(tmp_path, usage, status):
+    file = tmp_path / "config.toml"
+    file.touch(mode=0o600)
+    file.write_text(f'{usage}[users.ada]\ntoken = "token-of-ada-0123456789"\ntags = ["admin"]\n')
+    ledger = ROOT / "berry-usage.db"
+    was_there = ledger.exists()
+    environment = os.environ | {
+        "CONFIG_PATH": str(file),
+        "BIND_ADDRESS": "127.0.0.1:0",
+        "BERRY_PROFILE": "dev",
+        "LOG_FILE": "",
+        "LOG_FORMAT": "json",
+    }
+    environment.pop("USAGE_DATABASE", None)
+    process = subprocess.Popen([ROOT / "scripts" / "run.sh"], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        lines = (json.loads(line) for line in process.stdout)
+        address = next(line["fields"]["address"] for line in lines if line["message"] == "Starting Berry API")
+        request = urllib.request.Request(f"http://{address}/admin/usage", headers={"x-api-key": "token-of-ada-0123456789"})
+        try:
+            answered = urllib.request.urlopen(request, timeout=5).status
+        except urllib.error.HTTPError as error:
+            answered = error.code
+        assert answered == status
+        assert status != 200 or ledger.exists()
+    finally:
+        process.terminate()
+        process.wait()
+        if not was_there:
+            for part in ROOT.glob("berry-usage.db*"):
+                part.unlink()

@@ -10,10 +10,9 @@ mod store;
 mod writer;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -21,12 +20,20 @@ use berry_core::config::Usage;
 
 pub(crate) use row::{Row, nanodollars};
 
+use crate::telemetry::batch::{Gathering, Inlet, gathered};
 use crate::telemetry::loss::Loss;
-use writer::{Message, Writer};
+use report::{GroupBy, Period, Sums};
+use store::StoreError;
+use writer::Writer;
 
-/// Rows that may wait for the thread: more than a second of the busiest gateway.
-const CAPACITY: usize = 16_384;
-/// How long the end of the process waits for rows that are not written.
+/// What a process that is killed loses is what came in this time.
+const GATHERING: Gathering = Gathering {
+    time: Duration::from_millis(50),
+    enough: 1_024,
+    // More than a second of the busiest gateway.
+    capacity: 16_384,
+};
+/// How long the end of the process, or a reader, waits for rows that are not written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// See the module's documentation. Clones are the same ledger.
@@ -36,14 +43,14 @@ pub(crate) struct Ledger(Option<Arc<Inner>>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    messages: SyncSender<Message>,
+    rows: Inlet<Row>,
     retention_days: Arc<AtomicU32>,
     loss: Loss,
 }
 
 impl Ledger {
-    /// Opens the file and starts the thread, where a ledger is to be kept. That the file cannot be
-    /// opened is no error: it is tried again.
+    /// Starts the thread that keeps the ledger, where one is to be kept. That its file cannot be opened
+    /// is no error: it is tried again.
     ///
     /// # Errors
     /// There can be no thread.
@@ -51,23 +58,17 @@ impl Ledger {
         let Some(path) = usage.database.clone() else {
             return Ok(Self(None));
         };
-        let (messages, received) = sync_channel(CAPACITY);
+        let (rows, taken) = gathered(GATHERING);
         let loss = Loss::of("usage");
         let retention_days = Arc::new(AtomicU32::new(usage.retention_days));
-        let mut writer = Writer::new(
-            path.clone(),
-            received,
-            Arc::clone(&retention_days),
-            loss.clone(),
-        );
-        // The file is there before anybody reads it.
-        writer.write();
+        let days = Arc::clone(&retention_days);
+        let writer = Writer::new(path.clone(), taken, days, loss.clone());
         thread::Builder::new()
             .name("berry-ledger".to_owned())
             .spawn(move || writer.run())?;
         Ok(Self(Some(Arc::new(Inner {
             path,
-            messages,
+            rows,
             retention_days,
             loss,
         }))))
@@ -81,10 +82,8 @@ impl Ledger {
     /// Adds a row, or counts it as lost.
     pub(crate) fn put(&self, row: Row) {
         let Some(inner) = &self.0 else { return };
-        match inner.messages.try_send(Message::Row(Box::new(row))) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => inner.loss.lose(1, "the disk is too slow"),
-            Err(TrySendError::Disconnected(_)) => inner.loss.lose(1, "the thread has ended"),
+        if let Err(refused) = inner.rows.put(1, |rows| rows.push(row)) {
+            inner.loss.lose(1, refused);
         }
     }
 
@@ -95,24 +94,33 @@ impl Ledger {
         }
     }
 
-    /// Returns where it is.
-    pub(crate) fn path(&self) -> Option<&Path> {
-        self.0.as_deref().map(|inner| inner.path.as_path())
-    }
-
     /// Returns what is lost of it.
     pub(crate) fn loss(&self) -> Option<&Loss> {
         self.0.as_deref().map(|inner| &inner.loss)
     }
 
-    /// Waits until what was put before is written, but not for ever.
-    pub(crate) fn flush(&self) {
-        let Some(inner) = &self.0 else { return };
-        let (done, written) = sync_channel(1);
-        if inner.messages.try_send(Message::Flush(done)).is_ok() {
+    /// Writes what was put before, and then nothing any more; all of it is in the file afterwards, and
+    /// nothing beside it. Does not wait for ever.
+    pub(crate) fn close(&self) {
+        if let Some(inner) = &self.0 {
             // A disk that does not answer has been told of.
-            let _ = written.recv_timeout(LAST_WORDS);
+            inner.rows.close(LAST_WORDS);
         }
+    }
+
+    /// Sums up what was put before, in the order of the groups' names; none where there is no ledger.
+    /// Waits for the disk.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn report(
+        &self,
+        group_by: GroupBy,
+        period: Period,
+    ) -> Option<Result<Vec<(String, Sums)>, StoreError>> {
+        let inner = self.0.as_deref()?;
+        inner.rows.flush(LAST_WORDS);
+        Some(report::report(&inner.path, group_by, period))
     }
 }
 

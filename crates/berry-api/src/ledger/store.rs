@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
 use super::row::Row;
+use crate::folder;
 
 /// Grows with the tables; a file of a later one is left alone.
 const VERSION: i64 = 1;
@@ -107,9 +108,7 @@ pub(super) struct Store(Connection);
 impl Store {
     /// Opens the file, and makes it where there is none.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        if let Some(folder) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)?;
-        }
+        folder::make_for(path)?.announce();
         let file = Connection::open(path)?;
         file.busy_timeout(PATIENCE)?;
         // A killed process loses nothing that is committed; a machine that loses its power may.

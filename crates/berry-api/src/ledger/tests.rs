@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use berry_core::config::{Prices, Usage as Configured};
@@ -53,6 +53,10 @@ fn ledger(path: &Path) -> Ledger {
     .unwrap()
 }
 
+fn flush(ledger: &Ledger) {
+    ledger.0.as_ref().unwrap().rows.flush(LAST_WORDS);
+}
+
 fn count(path: &Path, table: &str) -> i64 {
     let file = Connection::open(path).unwrap();
     let query = format!("SELECT count(*) FROM {table}");
@@ -76,7 +80,7 @@ fn rows_are_summed_up_by_whom_and_by_day() {
     let mut failed = row("bob", "2026-11-02T00:00:01Z");
     (failed.status, failed.estimated, failed.nanodollars) = (502, true, None);
     ledger.put(failed);
-    ledger.flush();
+    flush(&ledger);
 
     let month = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
     let users = report(&path, GroupBy::User, month).unwrap();
@@ -110,6 +114,21 @@ fn rows_are_summed_up_by_whom_and_by_day() {
 }
 
 #[test]
+fn a_report_has_what_was_put_before() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    let month = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+
+    for requests in 0..3 {
+        let groups = ledger.report(GroupBy::User, month).unwrap().unwrap();
+
+        let found: i64 = groups.iter().map(|(_, sums)| sums.requests).sum();
+        assert_eq!(found, requests);
+        ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    }
+}
+
+#[test]
 fn a_period_takes_whole_days_from_their_sums_and_the_rest_by_the_hour() {
     let (_folder, path) = folder();
     let ledger = ledger(&path);
@@ -119,7 +138,7 @@ fn a_period_takes_whole_days_from_their_sums_and_the_rest_by_the_hour() {
         let when = Timestamp::from_second(first + hour * 3_600).unwrap();
         ledger.put(row("ada", &when.to_string()));
     }
-    ledger.flush();
+    flush(&ledger);
 
     for (from, to, expected) in [
         ("2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z", 96),
@@ -166,14 +185,14 @@ fn what_is_old_is_deleted() {
 fn a_file_that_is_locked_for_a_while_costs_no_row() {
     let (_folder, path) = folder();
     let ledger = ledger(&path);
-    ledger.flush();
+    flush(&ledger);
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
 
     for _ in 0..10 {
         ledger.put(row("ada", "2026-11-01T10:00:00Z"));
     }
-    ledger.flush();
+    flush(&ledger);
     assert_eq!(count(&path, "request"), 0);
     other.execute_batch("COMMIT").unwrap();
 
@@ -196,7 +215,7 @@ fn what_can_never_be_written_is_counted_and_nobody_waits() {
     for _ in 0..put {
         ledger.put(row("ada", "2026-11-01T10:00:00Z"));
     }
-    ledger.flush();
+    flush(&ledger);
 
     let lost = ledger.loss().unwrap().count();
     assert!((1..put).contains(&lost), "{lost}");

@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::{ConfigDiff, Severity, SourceError};
-use berry_core::{Diagnostics, Source, Tick, UserName};
+use berry_core::{Diagnostics, Source, UserName};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
-use berry_relay::{CompileError, Names, Snapshot, UpstreamProber};
+use berry_relay::{CompileError, Names, Snapshot, UpstreamError, UpstreamProber};
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -34,6 +34,7 @@ use crate::env;
 use crate::exposure;
 use crate::gateway::Gateway;
 use crate::supervisor;
+use crate::telemetry::trace::Target;
 use crate::telemetry::{LogError, LogFile};
 use crate::tls;
 pub(crate) use watch::Watch;
@@ -140,6 +141,9 @@ pub(crate) enum ReloadError {
     /// The audit log that is configured cannot be written.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Nothing can be sent to the collector of traces.
+    #[error("`telemetry.otlp_endpoint` cannot be used")]
+    Traces(#[from] UpstreamError),
     /// The log file cannot be opened.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -343,13 +347,14 @@ impl Reloader {
 
     /// Serves what is written, if it is valid.
     async fn apply(&mut self, source: Source, trigger: &Trigger) -> Outcome {
-        let gateway = Arc::clone(&self.affected.gateway);
         let registry = Arc::clone(&self.affected.registry);
-        let (current, now) = (gateway.snapshot(), gateway.clock.now());
-        let made = spawn_blocking(move || make(source, &registry, &current, now)).await;
+        let gateway = Arc::clone(&self.affected.gateway);
+        let shared = Arc::clone(&gateway);
+        let made = spawn_blocking(move || make(source, &registry, &shared)).await;
         let Made {
             snapshot,
             tls,
+            target,
             audit,
             plan,
             warnings,
@@ -359,6 +364,7 @@ impl Reloader {
         let diff = ConfigDiff::between(&self.served, &warnings.source);
         self.served = warnings.source.clone();
         exposure::announce(&snapshot.config);
+        gateway.tracer.follow(target);
         gateway.ledger.retain(snapshot.config.usage.retention_days);
         let log = |snapshot: &Snapshot| snapshot.config.settings.audit_log.clone();
         let moves = log(&gateway.snapshot()) != log(&snapshot);
@@ -384,17 +390,15 @@ impl Reloader {
 struct Made {
     snapshot: Arc<Snapshot>,
     tls: Option<Arc<ServerConfig>>,
+    /// Where traces go.
+    target: Option<Arc<Target>>,
     audit: Option<File>,
     plan: Plan<UpstreamProber>,
     warnings: Findings,
 }
 
-fn make(
-    source: Source,
-    registry: &Registry,
-    current: &Snapshot,
-    now: Tick,
-) -> Result<Made, ReloadError> {
+fn make(source: Source, registry: &Registry, gateway: &Gateway) -> Result<Made, ReloadError> {
+    let (current, now) = (gateway.snapshot(), gateway.clock.now());
     let invalid = |diagnostics, source| {
         ReloadError::Invalid(Findings {
             diagnostics,
@@ -414,9 +418,11 @@ fn make(
         Err(diagnostics) => return Err(invalid(diagnostics, source)),
     };
     let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
-    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, Some((current, now)))?;
+    let before = Some((&*current, now));
+    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, before)?;
     Ok(Made {
         tls,
+        target: gateway.tracer.prepare(&snapshot.config.telemetry)?,
         audit,
         plan: plan(&snapshot),
         snapshot: Arc::new(snapshot),

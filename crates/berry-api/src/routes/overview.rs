@@ -4,12 +4,13 @@
 //! backend without an endpoint (something about it is disabled) has nothing learned to show. Models
 //! may share an endpoint, so whatever is summed up over a provider is summed over endpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use berry_core::config::BillingMode;
 use berry_core::{Backend, Config, Model, Tag};
-use berry_loadbalance::{EndpointView, FailureKind, Pool, Tally};
+use berry_loadbalance::{EndpointView, FailureKind, Pool, Tally, Totals};
 use berry_relay::Snapshot;
 use serde_json::{Value, json};
 
@@ -168,6 +169,7 @@ pub(crate) struct Overview<'a> {
     pub(crate) running: bool,
     pub(crate) uptime: Duration,
     pub(crate) config: &'a Config,
+    totals: Arc<Totals>,
     /// All models of the file, in its order.
     pub(crate) models: Vec<ModelView<'a>>,
 }
@@ -181,6 +183,7 @@ impl<'a> Overview<'a> {
             running: !gateway.stopping.is_cancelled(),
             uptime: gateway.clock.uptime(),
             config,
+            totals: Arc::clone(&gateway.totals),
             models: models
                 .map(|model| ModelView::of(snapshot, model, moment))
                 .collect(),
@@ -256,25 +259,23 @@ impl<'a> Overview<'a> {
     }
 
     /// Returns the member `load_balancer`: how many requests were given an endpoint, and by which
-    /// strategies.
+    /// strategies, since the process began.
     pub(crate) fn selections(&self) -> Value {
-        let mut distribution: BTreeMap<&str, u64> = BTreeMap::new();
-        for view in self.models.iter().filter(|view| view.model.enabled) {
-            *distribution.entry(view.model.strategy).or_default() += view.selections();
-        }
+        let mut distribution = self.totals.selections();
+        let models = self.models.iter().filter(|view| view.model.enabled);
+        let in_use: BTreeSet<_> = models.map(|view| view.model.strategy).collect();
+        distribution.retain(|strategy, count| *count > 0 || in_use.contains(strategy));
         json!({
             "total_selections": distribution.values().sum::<u64>(),
             "strategy_distribution": distribution,
         })
     }
 
-    /// Returns the attempts on all endpoints, and those of them that no endpoint failed.
+    /// Returns the attempts on all endpoints there have been, and those of them that no endpoint
+    /// failed.
     pub(crate) fn attempts(&self) -> (u64, u64) {
-        let endpoints = self.endpoints();
-        let tallies = endpoints.values().map(|view| view.tally);
-        tallies.fold((0, 0), |(all, good), tally| {
-            (all + tally.attempts, good + tally.attempts - tally.failures)
-        })
+        let successes = self.totals.successes();
+        (self.totals.attempts().max(successes), successes)
     }
 }
 

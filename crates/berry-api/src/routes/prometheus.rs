@@ -78,7 +78,7 @@ fn requests(page: &mut Exposition, gateway: &Gateway) {
 
 /// What is not in logs and ledgers.
 fn losses(page: &mut Exposition, gateway: &Gateway) {
-    let help = "Lines and rows that could not be written, by where they belong.";
+    let help = "Lines, rows and spans that could not be written, by where they belong.";
     let mut family = page.family(Kind::Counter, "telemetry_lost_total", help);
     for loss in &gateway.losses {
         family.put(&[("output", loss.output())], loss.count());

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use berry_core::User;
 use berry_loadbalance::Filter;
+use berry_relay::trace::TRACESTATE;
 use berry_relay::{Dialect, Exchange, Quiet, Receipt, RelayError, Reply, ReplyBody, Route};
 use http::HeaderMap;
 use http::StatusCode;
@@ -68,11 +69,17 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         logs_answer,
     } = accepted;
     let address = arrival.sender().map(|sender| sender.address);
-    let Arrival { id, visit, .. } = arrival;
+    let Arrival {
+        id, visit, trace, ..
+    } = arrival;
     // An upstream's operator can look for the same request.
     exchange
         .headers
         .insert(X_REQUEST_ID, id.clone().into_header());
+    if trace.as_ref().is_some_and(|trace| trace.parent.is_none()) {
+        // It belongs to a parent that is not there.
+        exchange.headers.remove(TRACESTATE);
+    }
     let stopwatch = visit.stopwatch.clone();
     let names_backend = filter.provider.is_some();
     // A name that is no provider's is the client's text, which is not for the log.
@@ -85,7 +92,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
     let record = AccessRecord {
         gateway: Arc::clone(&gateway),
         address,
-        path: exchange.operation.path(),
+        operation: exchange.operation,
         names_backend,
         request_id: id,
         user_id: user.id.as_str().into(),
@@ -100,7 +107,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         answer: AnswerBody::if_logged(logs_answer),
         written: 0,
         expected: None,
-        receipt: Receipt::default(),
+        receipt: Receipt::traced(trace),
         permit: Some(permit),
     };
     let out = Out {

@@ -17,7 +17,7 @@ use tracing::error;
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
-use crate::ledger::report::{GroupBy, Period, Sums, report};
+use crate::ledger::report::{GroupBy, Period, Sums};
 
 /// How much is shown where nothing is said.
 const USUAL: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -52,12 +52,12 @@ pub(crate) async fn show(
     query: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wish) = query.map_err(|_| ApiError::invalid_query())?;
-    let path = gateway.ledger.path().ok_or_else(ApiError::no_ledger)?;
     let group_by = wish.group_by.unwrap_or(GroupBy::User);
     let period = period(&wish).ok_or_else(ApiError::invalid_query)?;
-    let path = path.to_owned();
-    let read = spawn_blocking(move || report(&path, group_by, period)).await;
-    let groups = read.map_err(|_| ApiError::internal())?.map_err(|error| {
+    let ledger = gateway.ledger.clone();
+    let read = spawn_blocking(move || ledger.report(group_by, period)).await;
+    let read = read.map_err(|_| ApiError::internal())?;
+    let groups = read.ok_or_else(ApiError::no_ledger)?.map_err(|error| {
         error!(%error, "the ledger cannot be read");
         ApiError::ledger_unreadable()
     })?;

@@ -16,11 +16,11 @@ mod transport;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -225,8 +225,9 @@ impl Connection {
         }
     }
 
-    /// Serves to the end.
-    async fn serve<T>(self, stream: T)
+    /// Serves to the end. What is returned is as large as the connection: an `async` block would be
+    /// a multiple of that, for as long as the client likes to stay.
+    fn serve<T>(self, stream: T) -> impl Future<Output = ()>
     where
         T: Transport + AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -269,13 +270,6 @@ impl Connection {
             .into_owned();
         // What goes wrong on a connection is the client's doing and seen by it; requests in flight
         // write their own lines.
-        let mut connection = pin!(watcher.watch(connection));
-        tokio::select! {
-            biased;
-            _ = &mut connection => {}
-            // Being polled again is all that it takes for the last words.
-            () = grace.over() => drop(connection.await),
-        }
-        drop(slot);
+        grace.heed(watcher.watch(connection)).map(|_| drop(slot))
     }
 }

@@ -17,7 +17,6 @@ use hyper::rt::Executor;
 use hyper_util::rt::TokioExecutor;
 use pin_project_lite::pin_project;
 use tokio::task_local;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::server::deadline::Deadline;
 use crate::tasks::Grace;
@@ -54,7 +53,7 @@ impl Streams {
 
 impl<S: Future<Output = ()> + Send + 'static> Executor<S> for Streams {
     fn execute(&self, stream: S) {
-        TokioExecutor::new().execute(Bounded::new(stream, self.write, &self.grace));
+        TokioExecutor::new().execute(self.grace.heed(Bounded::new(stream, self.write)));
     }
 }
 
@@ -63,8 +62,6 @@ pin_project! {
     struct Bounded<S> {
         #[pin]
         stream: S,
-        #[pin]
-        grace_over: Option<WaitForCancellationFutureOwned>,
         write: Duration,
         handed_out: u64,
         taking: Deadline,
@@ -72,10 +69,9 @@ pin_project! {
 }
 
 impl<S> Bounded<S> {
-    fn new(stream: S, write: Duration, grace: &Grace) -> Self {
+    fn new(stream: S, write: Duration) -> Self {
         Self {
             stream,
-            grace_over: Some(grace.over()),
             write,
             handed_out: 0,
             taking: Deadline::default(),
@@ -87,12 +83,7 @@ impl<S: Future<Output = ()>> Future for Bounded<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if let Some(over) = this.grace_over.as_mut().as_pin_mut()
-            && over.poll(cx).is_ready()
-        {
-            this.grace_over.set(None);
-        }
+        let this = self.project();
         let before = *this.handed_out;
         let (polled, handed_out) = HANDED_OUT.sync_scope(Cell::new(before), || {
             (this.stream.poll(cx), HANDED_OUT.with(Cell::get))
@@ -123,7 +114,7 @@ mod tests {
     /// How long a stream lasts.
     async fn lasts(stream: impl Future<Output = ()>) -> u64 {
         let start = Instant::now();
-        let bounded = Bounded::new(stream, 60 * SECOND, &Grace::default());
+        let bounded = Bounded::new(stream, 60 * SECOND);
         let _ = timeout(100_000 * SECOND, bounded).await;
         start.elapsed().as_secs()
     }

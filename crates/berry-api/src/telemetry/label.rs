@@ -77,6 +77,11 @@ impl PathLabel {
         self.0
     }
 
+    /// Returns the label at a place.
+    pub(crate) fn at(index: usize) -> &'static str {
+        PATHS.get(index).copied().unwrap_or(OTHER)
+    }
+
     /// Returns the labels in the order of their places.
     pub(crate) fn all() -> impl Iterator<Item = &'static str> {
         PATHS.iter().copied()
@@ -101,15 +106,29 @@ pub(crate) const STATUSES: [&str; 26] = [
 
 /// Returns the place of a status's label.
 pub(crate) fn status(status: u16) -> usize {
-    const CODES: [u16; 21] = [
+    let place = PLACES.get(usize::from(status));
+    place.copied().unwrap_or(STATUSES.len() - 1)
+}
+
+/// The places by status: each request is looked up, which takes a fifth of a search.
+static PLACES: [usize; 600] = {
+    const CODES: [usize; 21] = [
         200, 201, 202, 204, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 499, 500, 501,
         502, 503, 504,
     ];
-    CODES.binary_search(&status).unwrap_or_else(|_| {
-        let class = usize::from(status / 100).clamp(1, 5);
-        CODES.len() + class - 1
-    })
-}
+    let mut places = [CODES.len(); 600];
+    let mut status = 100;
+    while status < places.len() {
+        places[status] = CODES.len() + status / 100 - 1;
+        status += 1;
+    }
+    let mut place = 0;
+    while place < CODES.len() {
+        places[CODES[place]] = place;
+        place += 1;
+    }
+    places
+};
 
 /// What nginx answers, to nobody, when the client has left.
 pub(crate) const CLIENT_LEFT: u16 = 499;
@@ -158,6 +177,10 @@ mod tests {
             (999, "5xx"),
         ] {
             assert_eq!(STATUSES[status(code)], label, "{code}");
+        }
+        for label in STATUSES {
+            let code = label.replace("xx", "98").parse().unwrap();
+            assert_eq!(STATUSES[status(code)], label);
         }
     }
 

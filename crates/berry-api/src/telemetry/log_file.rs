@@ -15,6 +15,7 @@ use arc_swap::ArcSwapOption;
 use super::LogError;
 use super::loss::Loss;
 use super::queue::Queue;
+use crate::folder::{self, Made};
 
 /// How long a change of files waits for lines that belong to the file before.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -39,25 +40,20 @@ struct Open {
 }
 
 impl LogFile {
-    /// Opens the file that the environment names, or the configuration; none means that no file is
-    /// written.
+    /// Makes ready to write a file; `fixed` is what the environment says. Nothing is open before
+    /// [`LogFile::follow`].
     ///
     /// # Errors
-    /// It cannot be opened.
-    pub(super) fn open(
-        fixed: Option<PathBuf>,
-        configured: Option<&Path>,
-    ) -> Result<Self, LogError> {
+    /// There is no thread that could write.
+    pub(super) fn new(fixed: Option<PathBuf>) -> Result<Self, LogError> {
         let open = Arc::new(ArcSwapOption::empty());
         let current = Current(Arc::clone(&open));
         let queue = Queue::start(Loss::of("log_file"), current).map_err(LogError::Thread)?;
-        let file = Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             fixed,
             open,
             queue: Some(queue),
-        }));
-        file.begin(file.0.fixed.as_deref().or(configured))?;
-        Ok(file)
+        })))
     }
 
     /// Goes on where the configuration says now.
@@ -83,16 +79,17 @@ impl LogFile {
     }
 
     fn begin(&self, path: Option<&Path>) -> Result<(), LogError> {
-        let open = path.map(|path| {
-            let file = open(path)?;
+        let opened = path.map(|path| {
+            let (file, made) = open(path)?;
             let path = path.to_owned();
-            Ok::<_, LogError>(Arc::new(Open { path, file }))
+            Ok::<_, LogError>((Arc::new(Open { path, file }), made))
         });
-        let open = open.transpose()?;
+        let (open, made) = opened.transpose()?.unzip();
         if let Some(queue) = &self.0.queue {
             queue.flush(PATIENCE);
         }
         self.0.open.store(open);
+        made.into_iter().for_each(Made::announce);
         Ok(())
     }
 
@@ -125,20 +122,13 @@ impl Write for Current {
 }
 
 /// Opens a log file to append to, and makes its folder.
-fn open(path: &Path) -> Result<File, LogError> {
+fn open(path: &Path) -> Result<(File, Made), LogError> {
     let wrong = |source| LogError::File {
         path: path.to_owned(),
         source,
     };
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
-    }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(wrong)
+    let made = folder::make_for(path).map_err(wrong)?;
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(path);
+    Ok((file.map_err(wrong)?, made))
 }

@@ -1,5 +1,6 @@
-//! Logs: text or JSON lines on stdout, and JSON lines in a file. And what is counted of requests.
+//! Logs: text or JSON lines on stdout, and JSON lines in a file. Traces. And what is counted of requests.
 
+pub(crate) mod batch;
 pub(crate) mod exposition;
 pub(crate) mod gauge;
 mod json;
@@ -8,12 +9,14 @@ mod log_file;
 pub(crate) mod loss;
 mod queue;
 pub(crate) mod stopwatch;
+pub(crate) mod trace;
 pub(crate) mod traffic;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use berry_core::color;
 pub(crate) use log_file::LogFile;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt;
@@ -111,7 +114,7 @@ impl LogOptions {
     pub fn init(&self) -> Result<Logs, LogError> {
         let filter = EnvFilter::builder().parse(&self.filter)?;
         let stdout = Queue::start(Loss::of("stdout"), io::stdout()).map_err(LogError::Thread)?;
-        let file = LogFile::open(self.fixed_file.clone(), self.file.as_deref())?;
+        let file = LogFile::new(self.fixed_file.clone())?;
         let (text, json) = match self.format {
             Format::Text => (Some(stdout.clone()), None),
             Format::Json => (None, Some(stdout.clone())),
@@ -119,7 +122,7 @@ impl LogOptions {
         let text = text.map(|stdout| {
             fmt::layer()
                 .with_writer(stdout)
-                .with_ansi(io::stdout().is_terminal())
+                .with_ansi(color::is_wanted(io::stdout().is_terminal(), &env::read))
         });
         tracing_subscriber::registry()
             .with(filter)
@@ -129,6 +132,7 @@ impl LogOptions {
                 file: file.clone(),
             })
             .try_init()?;
+        file.follow(self.file.as_deref())?;
         Ok(Logs {
             stdout: Some(stdout),
             file,

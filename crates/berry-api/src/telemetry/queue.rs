@@ -1,27 +1,27 @@
 //! Lines on their way to an output that may be slow, stall or fail, and that nobody waits for.
 //!
-//! A line is copied into a bounded buffer; one thread takes whole buffers out and writes them. So a
-//! line costs its maker a copy, a burst costs few writes, and where the buffer is full the line is lost
-//! and counted. Lines are never cut, and keep their order.
+//! A line is copied into a bounded buffer; one thread takes whole buffers out and writes them, some
+//! milliseconds after their first line. So a line costs its maker a copy, a burst costs few writes, and
+//! where the buffer is full the line is lost and counted. Lines are never cut, and keep their order.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-use tokio::time::Instant;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::batch::{Gathering, Inlet, Outlet, gathered};
 use super::loss::Loss;
 
 /// Some thousand lines: seconds of a busy gateway.
 const CAPACITY: usize = 1 << 20;
-/// How long the first line waits for others. To wake the thread for each, and to write each by itself,
-/// would cost more than to make it.
-const GATHERING: Duration = Duration::from_millis(10);
-/// What is not waited with.
-const MUCH: usize = CAPACITY / 4;
+const GATHERING: Gathering = Gathering {
+    // Nobody who reads along notices.
+    time: Duration::from_millis(10),
+    enough: CAPACITY / 2,
+    capacity: CAPACITY,
+};
 
 /// See the module's documentation. Clones are the same queue.
 #[derive(Debug, Clone)]
@@ -29,19 +29,8 @@ pub(super) struct Queue(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    waiting: Mutex<Waiting>,
-    filled: Condvar,
-    emptied: Condvar,
+    lines: Inlet<u8>,
     loss: Loss,
-}
-
-/// What has not been written.
-#[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<u8>,
-    count: u64,
-    /// Lines that were here before are being written.
-    busy: bool,
 }
 
 impl Queue {
@@ -50,17 +39,12 @@ impl Queue {
     /// # Errors
     /// There can be no thread.
     pub(super) fn start(loss: Loss, output: impl Write + Send + 'static) -> io::Result<Self> {
-        let queue = Self(Arc::new(Inner {
-            waiting: Mutex::default(),
-            filled: Condvar::new(),
-            emptied: Condvar::new(),
-            loss,
-        }));
-        let inner = Arc::clone(&queue.0);
+        let (lines, taken) = gathered(GATHERING);
+        let losing = loss.clone();
         thread::Builder::new()
             .name("berry-log".to_owned())
-            .spawn(move || inner.work(output))?;
-        Ok(queue)
+            .spawn(move || work(&taken, output, &losing))?;
+        Ok(Self(Arc::new(Inner { lines, loss })))
     }
 
     /// Returns what it loses.
@@ -70,61 +54,33 @@ impl Queue {
 
     /// Waits until all lines are written, but no longer than `patience`.
     pub(super) fn flush(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
-        let mut waiting = self.0.waiting.lock();
-        while waiting.busy || !waiting.lines.is_empty() {
-            self.0.filled.notify_one();
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.0.emptied.wait_for(&mut waiting, left).timed_out() {
-                return;
-            }
-        }
+        self.0.lines.flush(patience);
     }
 
     /// Adds a line, or counts it as lost.
     pub(super) fn put(&self, line: &[u8]) {
-        let mut waiting = self.0.waiting.lock();
-        if waiting.lines.len() + line.len() > CAPACITY {
-            drop(waiting);
-            self.0.loss.lose(1, "the output is too slow");
-            return;
-        }
-        let before = waiting.lines.len();
-        waiting.lines.extend_from_slice(line);
-        waiting.count += 1;
-        let is_much = before < MUCH && waiting.lines.len() >= MUCH;
-        drop(waiting);
-        if before == 0 || is_much {
-            self.0.filled.notify_one();
+        let add = |lines: &mut Vec<u8>| lines.extend_from_slice(line);
+        if let Err(refused) = self.0.lines.put(line.len(), add) {
+            self.0.loss.lose(1, refused);
         }
     }
 }
 
-impl Inner {
-    /// Writes for ever; the end of the process ends it.
-    fn work(&self, mut output: impl Write) {
-        let mut taken = Waiting::default();
-        loop {
-            let mut waiting = self.waiting.lock();
-            waiting.busy = false;
-            if waiting.lines.is_empty() {
-                self.emptied.notify_all();
-                self.filled
-                    .wait_while(&mut waiting, |waiting| waiting.lines.is_empty());
-            }
-            if waiting.lines.len() < MUCH {
-                self.filled.wait_for(&mut waiting, GATHERING);
-            }
-            std::mem::swap(&mut *waiting, &mut taken);
-            waiting.busy = true;
-            drop(waiting);
-            let written = output.write_all(&taken.lines);
+/// Writes until the queue is dropped.
+fn work(taken: &Outlet<u8>, mut output: impl Write, loss: &Loss) {
+    let mut lines = Vec::new();
+    loop {
+        let batch = taken.take(&mut lines, Duration::MAX);
+        if !lines.is_empty() {
+            let written = output.write_all(&lines);
             match written.and_then(|()| output.flush()) {
-                Ok(()) => self.loss.works(),
-                Err(error) => self.loss.lose(taken.count, error),
+                Ok(()) => loss.works(),
+                Err(error) => loss.lose(batch.puts, error),
             }
-            taken.lines.clear();
-            taken.count = 0;
+            lines.clear();
+        }
+        if batch.is_last {
+            return;
         }
     }
 }

@@ -71,6 +71,13 @@ impl Place {
     fn of(path: &str, method: &Method) -> Self {
         Self(PathLabel::of(path).index() * METHODS.len() + label::method(method))
     }
+
+    fn labels(self) -> Labels {
+        Labels {
+            path: PathLabel::at(self.0 / METHODS.len()),
+            method: METHODS[self.0 % METHODS.len()],
+        }
+    }
 }
 
 /// A request that is being served: when it began, and where it will be counted.
@@ -92,6 +99,11 @@ impl Visit {
             began: Instant::now(),
             stopwatch: Stopwatch::default(),
         }
+    }
+
+    /// Returns where it will be counted.
+    pub(crate) fn labels(&self) -> Labels {
+        self.place.labels()
     }
 
     /// Returns how long ago it began.
@@ -182,6 +194,7 @@ mod tests {
         Visit::begin(&traffic, "/v1/models/x", &Method::GET).ended(418);
 
         let requests: Vec<_> = traffic.requests().collect();
+        let visit = Visit::begin(&traffic, "/v1/models/x", &Method::GET);
         let chat = Labels {
             path: "/v1/chat/completions",
             method: "POST",
@@ -190,6 +203,7 @@ mod tests {
             path: "/v1/models/{id}",
             method: "GET",
         };
+        assert_eq!(visit.labels(), model);
         assert_eq!(
             requests,
             [(chat, "200", 1), (chat, "502", 1), (model, "4xx", 1)]

@@ -228,9 +228,10 @@ async fn an_example_is_served_with_a_loud_warning() {
 }
 
 #[tokio::test]
-async fn settings_without_effect_yet_are_warned_about_at_start() {
+async fn what_a_file_is_warned_about_is_logged_at_start() {
     let (toml, _upstream) = valid().await;
-    let toml = format!("[telemetry]\nsample_ratio = 0.5\n{toml}");
+    let both = "[settings]\nrequest_timeout_seconds = 5\njson_timeout_seconds = 6\n";
+    let toml = toml.replacen("[settings]\n", both, 1);
     let folder = scratch(&[("config.toml", &toml)]);
 
     let process = Process::start(folder.path(), &[], &[]).await;
@@ -241,9 +242,9 @@ async fn settings_without_effect_yet_are_warned_about_at_start() {
         .find(|line| line["level"] == "WARN")
         .expect("a warning");
     let message = warning["message"].as_str().unwrap();
-    assert!(message.contains("config.toml:2:1"), "{message}");
+    assert!(message.contains("config.toml:3:24"), "{message}");
     assert!(
-        message.contains("`sample_ratio` has no effect yet"),
+        message.contains("`json_timeout_seconds` has no effect"),
         "{message}"
     );
 }

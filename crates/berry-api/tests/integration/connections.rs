@@ -6,6 +6,7 @@ use berry_testkit::{Behaviour, Builder, Upstream};
 use http::Version;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tokio::time;
 
 use crate::support::{
     Client, Gateway, Process, Proxy, Setup, Wire, chat, hello, hello_stream, scratch, within,
@@ -137,6 +138,29 @@ async fn unused_connections_are_closed_in_time() {
     upstream
         .wait_until(|tally| tally.open_connections == 0)
         .await;
+}
+
+#[tokio::test]
+async fn a_connection_of_ten_minutes_gets_no_further_request() {
+    for (builder, version) in [
+        (Upstream::builder(), "http1"),
+        (Upstream::builder().h2c_only(), "h2c"),
+    ] {
+        let upstream = builder.start().await;
+        let gateway = Setup::over(&upstream)
+            .option(&format!("http_version = \"{version}\""))
+            .settings("upstream_idle_timeout_seconds = 3600")
+            .start();
+        answers(&gateway).await;
+        assert_eq!(upstream.connection_count(), 1, "{version}");
+
+        time::pause();
+        time::advance(Duration::from_mins(10)).await;
+        time::resume();
+        answers(&gateway).await;
+
+        assert_eq!(upstream.connection_count(), 2, "{version}");
+    }
 }
 
 #[tokio::test]

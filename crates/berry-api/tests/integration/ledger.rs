@@ -219,13 +219,16 @@ async fn without_a_database_there_is_no_ledger() {
     assert!(answer.error().contains("no_ledger"), "{}", answer.error());
 }
 
-#[tokio::test]
-async fn a_database_that_cannot_be_used_holds_nobody_up_and_is_told_of() {
+/// A ledger in `file` of a process that a shell has prepared so: requests are answered, one warning
+/// ends with `cause`, and no row is lost so far.
+async fn holds_nobody_up(preparation: &str, folder: &TempDir, file: &Path, cause: &str) {
     let upstream = Upstream::start().await;
-    let folder = scratch(&[("usage.db", "this is no database, however long it may be")]);
-    let setup = setup(&upstream, folder.path());
-    std::fs::write(folder.path().join("config.toml"), setup.toml()).unwrap();
-    let mut process = Process::start(folder.path(), &[], &[]).await;
+    let toml = Setup::over(&upstream)
+        .user("tags = [\"admin\"]")
+        .more(&format!("[usage]\ndatabase = {file:?}"))
+        .toml();
+    std::fs::write(folder.path().join("config.toml"), toml).unwrap();
+    let mut process = Process::start_after(preparation, folder.path()).await;
     let mut client = Client::connect(process.address()).await;
 
     let told = process.logged("telemetry cannot be written").await;
@@ -234,14 +237,75 @@ async fn a_database_that_cannot_be_used_holds_nobody_up_and_is_told_of() {
     }
 
     assert_eq!(told["fields"]["output"], "usage", "{told}");
-    let cause = told["fields"]["cause"].as_str().unwrap();
-    assert!(cause.ends_with("file is not a database"), "{cause}");
+    let told = told["fields"]["cause"].as_str().unwrap();
+    assert!(told.ends_with(cause), "{told}");
     assert_eq!(usage(&mut client, "").await.status, 503);
     let page = client.send(get("/prometheus")).await;
-    assert!(
-        page.text()
-            .contains("telemetry_lost_total{output=\"usage\"} 0")
-    );
+    let lost = "telemetry_lost_total{output=\"usage\"} 0";
+    assert!(page.text().contains(lost));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_holds_nobody_up_and_is_told_of() {
+    let folder = scratch(&[("usage.db", "this is no database, however long it may be")]);
+    let file = folder.path().join("usage.db");
+
+    holds_nobody_up("true", &folder, &file, "file is not a database").await;
+}
+
+#[tokio::test]
+async fn a_place_where_nobody_can_write_holds_nobody_up_and_is_told_of() {
+    // The kernel lets nobody make files there, whoever asks.
+    let file = Path::new("/sys/usage.db");
+
+    holds_nobody_up(
+        "true",
+        &scratch(&[]),
+        file,
+        "unable to open database file: /sys/usage.db",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_grow_holds_nobody_up_and_is_told_of() {
+    let folder = scratch(&[]);
+    let file = folder.path().join("usage.db");
+
+    // A write beyond the limit fails as on a disk that is full.
+    holds_nobody_up(
+        "trap '' XFSZ && ulimit -f 1",
+        &folder,
+        &file,
+        "disk I/O error",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_starts_the_process_may_name_a_ledger_where_the_file_does_not() {
+    for (configured, kept) in [("", true), ("[usage]\ndatabase = \"\"", false)] {
+        let upstream = Upstream::start().await;
+        let setup = Setup::over(&upstream).user("tags = [\"admin\"]");
+        let toml = setup.more(configured).toml();
+        let folder = scratch(&[("config.toml", &toml)]);
+        let environment = [("USAGE_DATABASE", "named.db")];
+        let process = Process::start(folder.path(), &[], &environment).await;
+        let mut client = Client::connect(process.address()).await;
+
+        let reloaded = request(
+            Method::POST,
+            "/admin/reload-config",
+            &[("x-api-key", TOKEN)],
+            "",
+        );
+        let reloaded = client.send(reloaded).await.status;
+        let answer = usage(&mut client, "").await;
+
+        assert_eq!(reloaded, 200);
+        assert_eq!(answer.status, if kept { 200 } else { 404 });
+        assert_eq!(folder.path().join("named.db").exists(), kept);
+    }
 }
 
 #[tokio::test]
@@ -271,6 +335,8 @@ async fn a_killed_process_loses_a_batch_at_most_and_a_told_one_nothing() {
     client.send(chat(hello().to_string())).await;
     process.signal("TERM").await;
     process.ended().await;
+    // Whoever copies the file has everything.
+    assert!(!folder.path().join("usage.db-wal").exists());
 
     let process = Process::start(folder.path(), &[], &[]).await;
     let mut client = Client::connect(process.address()).await;

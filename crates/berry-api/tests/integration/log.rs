@@ -268,7 +268,13 @@ async fn logs_go_to_stdout_as_text_and_to_a_file_as_json() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         assert_eq!(lines.len(), finished.stdout.lines().count(), "{text}");
-        assert!(lines.iter().all(|line| line["level"] == "WARN"), "{text}");
+        let (made, others): (Vec<_>, Vec<_>) = lines
+            .iter()
+            .partition(|line| line["message"] == "folder made");
+        assert!(others.iter().all(|line| line["level"] == "WARN"), "{text}");
+        let made: Vec<_> = made.iter().map(|line| &line["fields"]["folder"]).collect();
+        let is_own = text == &texts[1];
+        assert_eq!(made, if is_own { &["logs"][..] } else { &[] }, "{text}");
         assert!(finished.stdout.contains(" WARN "), "{}", finished.stdout);
         assert!(
             !finished.stdout.contains(['{', '\x1b']),

@@ -30,6 +30,9 @@ mod canary;
 /// Whole answers, and what crosses the gateway with them.
 #[cfg(test)]
 mod chat;
+/// Collectors of traces that are slow, broken, encrypted or not there.
+#[cfg(test)]
+mod collector;
 /// The real binary: where its configuration comes from, and what it says of it.
 #[cfg(test)]
 mod config;
@@ -39,6 +42,9 @@ mod connections;
 /// Requests that are refused, and the one shape of all errors.
 #[cfg(test)]
 mod errors;
+/// Requests and answers that are broken at random.
+#[cfg(test)]
+mod fuzz;
 /// What is known of providers and models, for people and for load balancers.
 #[cfg(test)]
 mod health;
@@ -141,6 +147,9 @@ mod support;
 /// TLS for clients: protocols, renewal, and files that cannot be used.
 #[cfg(test)]
 mod tls;
+/// What a collector of traces gets.
+#[cfg(test)]
+mod traces;
 /// Requests whose bodies are still being sent.
 #[cfg(test)]
 mod uploads;

@@ -310,6 +310,44 @@ async fn what_was_learned_and_counted_survives() {
 }
 
 #[tokio::test]
+async fn the_totals_of_the_process_never_fall() {
+    let (first, second) = (Upstream::start().await, Upstream::start().await);
+    let served = Served::start(&over(&first));
+    served.gateway.chat_often(3, &hello()).await;
+    let totals = |metrics: &Value| {
+        let service = &metrics["service"];
+        let total = |name: &str| service[name].as_u64().unwrap();
+        let selections = &metrics["load_balancer"]["total_selections"];
+        (
+            total("total_requests"),
+            total("successful_requests"),
+            selections.as_u64().unwrap(),
+        )
+    };
+
+    let new_key = over(&first).option("headers = { authorization = \"Bearer another-key\" }");
+    let other = Setup::new()
+        .provider("other", &second)
+        .strategy("round_robin")
+        .user(ADMIN);
+    let mut counts = Vec::new();
+    for setup in [new_key, other] {
+        let (status, answer) = served.reload(&setup.toml()).await;
+        assert_eq!(status, 200, "{answer}");
+        counts.push(totals(&served.gateway.get("/metrics").await.json()));
+        served.gateway.chat(&hello()).await;
+    }
+    let metrics = served.gateway.get("/metrics").await.json();
+
+    assert_eq!(counts, [(3, 3, 3), (4, 4, 4)]);
+    assert_eq!(metrics["service"]["total_requests"], 5);
+    let distribution = &metrics["load_balancer"]["strategy_distribution"];
+    assert_eq!(distribution["round_robin"], 1);
+    let values = distribution.as_object().unwrap().values();
+    assert_eq!(values.filter_map(Value::as_u64).sum::<u64>(), 5);
+}
+
+#[tokio::test]
 async fn health_checks_follow_the_configuration() {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
     let probed = |setup: Setup| {

@@ -123,6 +123,19 @@ async fn what_outlasts_the_grace_ends_with_an_error() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_over_but_for_its_upstreams_end_ends_well_with_the_grace() {
+    let done = Behaviour::text_stream(["one "], Duration::ZERO).hang_after(4);
+    let (mut gateway, _upstream) = serve(done, 1).await;
+    let stream = gateway.stream(&hello_stream()).await;
+
+    gateway.shut_down();
+    let rest = stream.rest().await;
+
+    assert!(rest.ends_with("data: [DONE]\n\n"), "{rest}");
+    gateway.stopped().await;
+}
+
+#[tokio::test]
 async fn idle_connections_are_closed_while_a_stream_goes_on() {
     let (mut gateway, _upstream) = serve(Behaviour::echo().chunk_interval(PACE), 10).await;
     let mut http1 = gateway.connect().await;

@@ -6,7 +6,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
@@ -15,51 +15,80 @@ use crate::{chance, output};
 /// A file with keys in it is for its owner only.
 const MODE: u32 = 0o600;
 
+/// The name of the schema, beside the file that names it.
+const SCHEMA: &str = "berry.schema.json";
+
 /// What to write, and where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The file to write
+    /// The file to write, with a schema for editors beside it; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
     output: PathBuf,
     /// With every option
     #[arg(long)]
     advanced: bool,
-    /// Overwrite a file that is there
+    /// Overwrite files that are there
     #[arg(long)]
     force: bool,
 }
 
-/// Writes the file.
+/// Writes the files.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let text = if options.advanced {
-        berry_relay::reference::example()
+        let example = berry_relay::reference::example();
+        // Its first lines name the schema where it is in the project.
+        let story = example
+            .split_once("\n\n")
+            .map(|(_, story)| story.to_owned());
+        story.unwrap_or(example)
     } else {
         basic(&chance::text()?)
     };
-    let path = options.output.display();
+    if options.output == Path::new("-") {
+        return Ok(output::text(&text)?);
+    }
+    let (path, force) = (&options.output, options.force);
+    let schema = path.with_file_name(SCHEMA);
+    write(path, &format!("#:schema ./{SCHEMA}\n\n{text}"), force)?;
+    let is_new = force || !schema.exists();
+    if is_new {
+        write(&schema, &berry_relay::reference::schema(), force)?;
+    }
+    let path = path.display();
+    output::line("✅ Configuration file generated successfully")?;
+    output::line(&format!("  - written to {path}"))?;
+    if is_new {
+        output::line(&format!(
+            "  - its schema, for editors: {}",
+            schema.display()
+        ))?;
+    }
+    Ok(output::line(&format!(
+        "  - next: put your keys in, then berry-cli validate-config -c {path}"
+    ))?)
+}
+
+/// Writes a file, which must not be there unless it is to be overwritten.
+fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     let mut file = OpenOptions::new();
     file.write(true).mode(MODE);
-    if options.force {
+    if force {
         file.create(true).truncate(true);
     } else {
         file.create_new(true);
     }
+    let shown = path.display();
     let written = file
-        .open(&options.output)
+        .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
     written
         .map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                anyhow!("`{path}` is there already; overwrite it with `--force`")
+                anyhow!("`{shown}` is there already; overwrite it with `--force`")
             }
             _ => anyhow!(error),
         })
-        .with_context(|| format!("`{path}` cannot be written"))?;
-    output::line("✅ Configuration file generated successfully")?;
-    output::line(&format!("  - written to {path}"))?;
-    Ok(output::line(&format!(
-        "  - next: put your keys in, then berry-cli validate-config -c {path}"
-    ))?)
+        .with_context(|| format!("`{shown}` cannot be written"))
 }
 
 fn basic(token: &str) -> String {

@@ -11,7 +11,7 @@ use crate::{chance, output};
 pub(crate) struct Options {
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 #[derive(Serialize)]

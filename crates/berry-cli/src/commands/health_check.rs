@@ -17,7 +17,7 @@ pub(crate) struct Options {
     provider: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 /// Asks, and fails where one of them fails.
@@ -31,9 +31,18 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             Some(_) => {}
         }
     }
-    let tasks = probing::of_all(&config, options.provider.as_deref());
-    let results = probing::run(&config, tasks).await?;
-    probing::report(&results, options.format)?;
+    let plan = probing::of_all(&config, options.provider.as_deref());
+    let is_idle = plan.tasks.is_empty();
+    let results = probing::run(&config, plan).await?;
+    match options.format {
+        Format::Json => output::json(&results)?,
+        Format::Text => probing::print(&results)?,
+    }
+    if is_idle {
+        let path = options.file.config.display();
+        bail!("nobody was asked: `{path}` has no enabled provider");
+    }
+    probing::fail_if_any(&results)?;
     if options.format == Format::Text {
         output::line("✅ Health check completed")?;
     }

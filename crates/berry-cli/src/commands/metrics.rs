@@ -19,7 +19,7 @@ pub(crate) struct Options {
     url: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 /// Asks the gateway, and prints what it says.

@@ -19,10 +19,10 @@ pub(crate) struct Options {
     model: String,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
-/// Tries it: models list, a chat, a streamed chat.
+/// Tries it: models list, and a chat, whole and streamed, or what else it does.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let config = opened::open(&options.file.config)?.config;
     let (id, model) = (&options.provider, &options.model);
@@ -32,8 +32,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         bail!("provider `{id}` is disabled");
     }
     let backend = probing::backend_of(provider, model);
-    let checks = vec![Check::Models, Check::Chat, Check::Stream];
-    let results = probing::run(&config, vec![Task { backend, checks }]).await?;
+    let checks = [vec![Check::Models], Check::of(model)].concat();
+    let results = probing::ask(&config, vec![Task { backend, checks }]).await?;
     let passed = format!("✅ Backend {id}:{model} connectivity test passed");
     let failed = format!("❌ Backend {id}:{model} connectivity test failed");
     probing::report_one(&results, options.format, &passed, &failed)

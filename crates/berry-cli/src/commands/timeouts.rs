@@ -21,7 +21,7 @@ pub(crate) struct Options {
     model: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 /// Prints them.

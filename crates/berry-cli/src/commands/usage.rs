@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::args::ConfigArg;
+use crate::args::{self, ConfigArg};
 use crate::output::{self, Table};
 use crate::running::Running;
 
@@ -27,6 +27,16 @@ pub(crate) struct Options {
     /// How the sums are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+impl Options {
+    /// Returns for whom failures are told.
+    pub(crate) fn reader(&self) -> args::Format {
+        match self.format {
+            Format::Json => args::Format::Json,
+            Format::Text | Format::Csv => args::Format::Text,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

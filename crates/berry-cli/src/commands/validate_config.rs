@@ -1,10 +1,13 @@
 //! `validate-config`: everything that is wrong or odd about a file, at once.
 
 use berry_core::config::Config;
+use jiff::Timestamp;
+use serde_json::json;
 
 use crate::args::{ConfigArg, Format};
+use crate::failure::Told;
 use crate::opened::{self, Read};
-use crate::output::{self, Told};
+use crate::output;
 use crate::probing;
 
 /// What to check, and how far.
@@ -14,36 +17,49 @@ pub(crate) struct Options {
     file: ConfigArg,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Ask the providers as well, as `health-check` does
-    #[arg(long, conflicts_with = "format")]
+    pub(crate) format: Format,
+    /// Ask the providers as well, as `health-check` does; JSON then has `diagnostics` and `checks`
+    #[arg(long)]
     connect: bool,
 }
 
 /// Checks the file.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let Read { source, result } = opened::read(&options.file.config)?;
-    let result = result.map(|loaded| loaded.linted(&source));
+    let result = result.map(|loaded| loaded.linted(&source, Timestamp::now()));
     let findings = match &result {
-        Ok(loaded) => &loaded.warnings,
-        Err(findings) => findings,
+        Ok(loaded) => loaded.warnings.clone(),
+        Err(findings) => findings.clone(),
     };
-    match options.format {
-        Format::Json => output::line(&findings.to_json(&source))?,
-        Format::Text => output::aside(&findings.render(&source, output::is_colored())),
-    }
-    let loaded = result.map_err(|_| Told)?;
-    let snapshot = opened::compile(loaded.config)?;
     if options.format == Format::Text {
-        approve(&snapshot.config)?;
+        output::aside(&findings.render(&source, output::is_colored()));
     }
-    if options.connect {
-        let config = &snapshot.config;
-        let tasks = probing::of_all(config, None);
-        let results = probing::run(config, tasks).await?;
-        probing::report(&results, Format::Text)?;
+    let config = match result {
+        Ok(loaded) => Some(opened::compile(loaded.config)?.config),
+        Err(_) => None,
+    };
+    let asked = config.as_ref().filter(|_| options.connect);
+    if options.format == Format::Text
+        && let Some(config) = &config
+    {
+        approve(config)?;
     }
-    Ok(())
+    let checks = match asked {
+        Some(config) => probing::run(config, probing::of_all(config, None)).await?,
+        None => Vec::new(),
+    };
+    match (options.format, options.connect) {
+        (Format::Json, false) => output::line(&findings.to_json(&source))?,
+        (Format::Json, true) => {
+            let diagnostics = findings.reports(&source);
+            output::json(&json!({ "diagnostics": diagnostics, "checks": checks }))?;
+        }
+        (Format::Text, _) => probing::print(&checks)?,
+    }
+    if config.is_none() {
+        return Err(Told.into());
+    }
+    probing::fail_if_any(&checks)
 }
 
 fn approve(config: &Config) -> anyhow::Result<()> {

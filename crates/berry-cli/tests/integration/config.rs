@@ -83,7 +83,23 @@ fn what_is_generated_is_valid() {
         let first = generated.stdout.lines().next();
         assert_eq!(first, Some("✅ Configuration file generated successfully"));
         assert_eq!(checked.code, Some(0), "{advanced:?} {}", checked.stderr);
+        let written = desk.read("new.toml");
+        let schema = written.lines().next().unwrap().strip_prefix("#:schema ./");
+        let schema: Value = serde_json::from_str(&desk.read(schema.unwrap())).unwrap();
+        assert_eq!(schema["title"], "Berry API: configuration");
     }
+}
+
+#[test]
+fn what_is_generated_can_go_into_a_pipe() {
+    let desk = Desk::with("");
+
+    let generated = desk.run(&["generate-config", "-o", "-", "--advanced"]);
+    desk.write("config.toml", &generated.stdout);
+    let checked = desk.run(&["validate-config"]);
+
+    assert_eq!(generated.code, Some(0), "{generated:?}");
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
 #[test]

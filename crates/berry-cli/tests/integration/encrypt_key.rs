@@ -1,7 +1,8 @@
 //! Keys that a file holds encrypted.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use crate::support::{Desk, MockUpstream};
 
@@ -25,7 +26,7 @@ fn config(authority: &str, key: &str) -> String {
 #[test]
 fn an_encrypted_key_is_sent_as_the_key_it_is() {
     let upstream = MockUpstream::start(&["--api-key", KEY]);
-    let desk = Desk::with("");
+    let desk = Desk::with(&config(upstream.authority(), ""));
     let master = master_key(&desk);
     let environment = [("BERRY_MASTER_KEY", master.as_str())];
 
@@ -109,6 +110,126 @@ fn with_the_wrong_key_nothing_is_overwritten() {
         refused.stderr
     );
     assert_eq!(desk.read("config.toml"), before);
+}
+
+#[test]
+fn what_cannot_be_a_key_of_that_provider_is_refused() {
+    let desk = Desk::with(&config("127.0.0.1:1", ""));
+    let master = master_key(&desk);
+    let environment = [("BERRY_MASTER_KEY", master.as_str())];
+    let encrypt = |provider: &str, key: &str| {
+        desk.run_with(&["encrypt-key", "-p", provider], &environment, key)
+    };
+    let sealed = encrypt("a", KEY).stdout;
+    let sealed = sealed.split('"').nth(1).unwrap();
+
+    for (provider, key, message) in [
+        (
+            "aa",
+            KEY,
+            "there is no provider `aa` in `config.toml`: it has `a`, `b`",
+        ),
+        ("a", "\n", "a key is expected on stdin"),
+        ("a", sealed, "what is on stdin is encrypted already"),
+        (
+            "a",
+            "${KEY_OF_A}\n",
+            "what is on stdin names a variable: write `api_key = \"${NAME}\"` as it is",
+        ),
+        (
+            "a",
+            " sk-canary \n",
+            "the key on stdin has white space or characters outside ASCII in it",
+        ),
+    ] {
+        let refused = encrypt(provider, key);
+        assert_eq!((refused.code, &*refused.stdout), (Some(1), ""), "{key}");
+        assert_eq!(refused.stderr, format!("error: {message}\n"));
+    }
+    let elsewhere = ["encrypt-key", "-p", "new", "-c", "absent.toml"];
+    let made = desk.run_with(&elsewhere, &environment, &format!("{KEY}\r\n"));
+    assert_eq!(
+        made.code,
+        Some(0),
+        "without a file there are no providers to know"
+    );
+}
+
+#[test]
+fn a_rotation_that_was_begun_by_hand_is_completed() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[providers.a]\nbase_url = \"http://a\"\napi_key = \"{first}\"\n\
+             [providers.b]\nbase_url = \"http://b\"\napi_key = \"{second}\"\n"
+        )
+    };
+    let desk = Desk::with(&two(KEY, "key-of-b"));
+    let (first, second) = (master_key(&desk), master_key(&desk));
+    desk.write("first.key", &first);
+    let new = [("BERRY_MASTER_KEY", second.as_str())];
+    let encrypt = ["encrypt-key", "--in-place"];
+    desk.run_with(&encrypt, &[("BERRY_MASTER_KEY", &first)], "");
+    let value = |text: &str, number| text.split("api_key = \"").nth(number).unwrap().to_owned();
+    let old = desk.read("config.toml");
+    let old = value(&old, 2);
+    let by_hand = desk.run_with(&["encrypt-key", "-p", "a"], &new, KEY).stdout;
+    let by_hand = by_hand.split('"').nth(1).unwrap();
+    desk.write("config.toml", &two(by_hand, old.split('"').next().unwrap()));
+
+    let refused = desk.run_with(&encrypt, &new, "");
+    let rotate = [&encrypt[..], &["--old-master-key-file", "first.key"]].concat();
+    let rotated = desk.run_with(&rotate, &new, "");
+    let again = desk.run_with(&rotate, &new, "");
+
+    assert_eq!(refused.code, Some(1));
+    let named = refused
+        .stderr
+        .contains("the key of provider `b` stays as it is")
+        && refused.stderr.contains("`--old-master-key-file`");
+    assert!(named, "{}", refused.stderr);
+    assert_eq!(
+        rotated.stdout,
+        "✅ 1 key encrypted in config.toml; 1 had been already\n"
+    );
+    assert_eq!(
+        again.stdout,
+        "✅ 0 keys encrypted in config.toml; 2 had been already\n"
+    );
+    let valid = desk.run_with(&["validate-config"], &new, "");
+    assert_eq!(valid.code, Some(0), "{valid:?}");
+}
+
+#[test]
+fn a_master_key_that_others_can_read_is_warned_about() {
+    let desk = Desk::with(&config("127.0.0.1:1", &format!("api_key = \"{KEY}\"")));
+    let master = master_key(&desk);
+    desk.write("master.key", &master);
+    let path = desk.0.path().join("master.key");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let environment = [("BERRY_MASTER_KEY_FILE", "master.key")];
+    let warning = "every user of this machine can read the master key in `master.key`";
+
+    let sealed = desk.run_with(&["encrypt-key", "--in-place"], &environment, "");
+    let checked = desk.run_with(&["validate-config"], &environment, "");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let private = desk.run_with(&["validate-config"], &environment, "");
+
+    assert_eq!((sealed.code, checked.code), (Some(0), Some(0)));
+    assert!(sealed.stderr.contains(warning), "{}", sealed.stderr);
+    assert!(checked.stderr.contains(warning), "{}", checked.stderr);
+    assert!(!private.stderr.contains(warning), "{}", private.stderr);
+}
+
+#[test]
+fn one_thing_at_a_time_is_asked_for() {
+    let desk = Desk::with("");
+
+    for arguments in [
+        &["encrypt-key"][..],
+        &["encrypt-key", "--in-place", "--new-master-key"],
+    ] {
+        assert_eq!(desk.run(arguments).code, Some(2), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -174,9 +174,11 @@ table! {
 table! {
     /// `[telemetry]`
     TelemetryFile {
-        /// Where traces are sent; empty = off.
+        /// The collector that traces are sent to, by OTLP over HTTP; `/v1/traces` is added to its
+        /// address where that is not there. Empty = off.
         otlp_endpoint: UrlOrOff,
-        /// The share of requests that are traced.
+        /// The share of requests that are traced, of those that do not say by `traceparent` whether they
+        /// are.
         sample_ratio: Number<0, 1>,
         /// What the process calls itself in traces.
         service_name: String,
@@ -188,7 +190,8 @@ table! {
 table! {
     /// `[usage]`
     UsageFile {
-        /// The database file of the ledger, in the format of `sqlite3`; empty = off.
+        /// The database file of the ledger, in the format of `sqlite3`; empty = off. Without it the file
+        /// that `USAGE_DATABASE` names, if it names one.
         database: PathOrOff,
         /// Days that a row of the ledger is kept.
         retention_days: Count<1, 36_500>,
@@ -201,6 +204,7 @@ table! {
         /// The name for people; without it the id.
         name: String,
         /// Where it is: http or https, with or without a version segment in its path.
+        #[required("an address")]
         base_url: BaseUrl,
         /// The key it knows the gateway by: the key itself, `${NAME}` for an environment variable, or
         /// what `berry-cli encrypt-key` makes of it. Empty = no credential is sent.
@@ -235,6 +239,7 @@ table! {
     /// `[models.<key>]`
     ModelFile {
         /// The public name.
+        #[required("a name")]
         name: ModelName,
         /// How a backend is chosen.
         strategy: String,
@@ -251,8 +256,10 @@ table! {
     /// `[[models.<key>.backends]]`
     BackendFile {
         /// The id of a provider.
+        #[required("a provider")]
         provider: String,
         /// The model's name there.
+        #[required("a model")]
         model: String,
         /// Its share of the requests.
         weight: Weight,
@@ -281,8 +288,10 @@ table! {
         /// The name for people; without it the id.
         name: String,
         /// The token, at least 16 characters, or `${NAME}` for an environment variable.
+        #[required("a token")]
         token: Secret,
         /// The SHA-256 digest of the token as 64 hexadecimal digits, in place of `token`.
+        #[required("a token")]
         token_sha256: Secret,
         /// The models the user may use, by public name or key; empty = all.
         allowed_models: Vec<Spanned<String>>,

@@ -9,13 +9,16 @@
 
 mod diagnostic;
 mod diff;
+mod dotted;
 mod file;
+mod home;
 mod lint;
+mod lookalike;
 mod model;
-mod pending;
 mod provider;
 mod reader;
 mod reference;
+mod remedy;
 mod render;
 mod resolve;
 mod scalar;
@@ -41,7 +44,8 @@ pub use diff::ConfigDiff;
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
 pub use reference::Reference;
-pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError};
+pub use render::Report;
+pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
 pub use source::{Source, SourceError};
@@ -83,7 +87,8 @@ pub struct Loaded {
 impl Config {
     /// Checks a file's text and resolves it.
     ///
-    /// `environment` gives the value of a variable that the file names as `${NAME}`.
+    /// `environment` gives the value of a variable: one that the file names as `${NAME}`, or one that
+    /// stands for a setting.
     ///
     /// # Errors
     /// Every finding, when one of them is an error.
@@ -93,7 +98,8 @@ impl Config {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Loaded, Diagnostics> {
         let mut findings = Diagnostics::default();
-        let parsed = syntax::parse(source, &mut findings);
+        let mut mended = None;
+        let parsed = syntax::parse(source, &mut mended, &mut findings);
         let mut config = Self::default();
         if let Some(tree) = &parsed.tree {
             let mut reader = Reader::default();
@@ -105,13 +111,13 @@ impl Config {
                 findings: &mut judged,
             }
             .config(&file);
-            pending::warn(tree, &mut judged);
             findings.extend(judged, |place| !parsed.is_guess(place));
         }
         if source.is_public() && !findings.secrets.is_empty() {
             let message = "every user of this machine can read the keys and tokens in the file";
             let finding = Diagnostic::warning(message);
-            findings.push(finding.help("take that right away: `chmod o-r` and the file's name"));
+            let path = source.path().display();
+            findings.push(finding.help(format!("take that right away: `chmod o-r {path}`")));
         }
         findings.sort();
         if findings.has_errors() {

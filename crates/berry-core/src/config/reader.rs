@@ -15,6 +15,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::remedy;
 
 /// A value as it stands in the file.
 pub(super) type Written<'i> = Spanned<DeValue<'i>>;
@@ -26,8 +27,10 @@ pub(super) enum Kind {
     Flag,
     /// A whole number from the first to the second.
     Whole(u32, u32),
-    /// A number from the first to the second, if there is a second.
+    /// A number from the first to the second.
     Decimal(u32, u32),
+    /// A number greater than 0 and not above this.
+    Share(u32),
     /// One of these.
     Choice(&'static [&'static str]),
     List(&'static Self),
@@ -54,6 +57,8 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     /// The lines of its comment.
     pub(super) about: &'static [&'static str],
+    /// What it is required for, if it is: one of the keys that have this in common must be there.
+    pub(super) required: &'static str,
     pub(super) expected: fn() -> Cow<'static, str>,
     pub(super) kind: Kind,
 }
@@ -129,6 +134,8 @@ impl<T: Clone> Field<T> {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     path: String,
+    /// Where unknown keys begin about which everything has been said.
+    pub(super) judged: Vec<usize>,
     pub(super) findings: Diagnostics,
 }
 
@@ -160,6 +167,11 @@ impl Reader {
         value
     }
 
+    /// Whether everything has been said about the unknown key at this place.
+    pub(super) fn is_judged(&self, key: &Range<usize>) -> bool {
+        self.judged.contains(&key.start)
+    }
+
     /// Returns the path of what is being read, such as `providers.a.models`.
     pub(super) fn path(&self) -> &str {
         &self.path
@@ -185,14 +197,9 @@ impl Reader {
                 shown(written)
             };
             let message = format!("`{}` must be {}, not {found}", self.path, T::expected());
-            let mut finding = Diagnostic::error(message).at(written.span());
-            if let Some(text) = written.get_ref().as_str()
-                && !T::SECRET
-                && (text.parse::<f64>().is_ok() || text.parse::<bool>().is_ok())
-            {
-                finding = finding.help(format!("write it without quotes: `{text}`"));
-            }
-            self.findings.push(finding);
+            let finding = Diagnostic::error(message).at(written.span());
+            self.findings
+                .push(finding.help_if(remedy::of::<T>(&self.path, written)));
         }
         value
     }
@@ -303,7 +310,10 @@ impl<T: Value> Value for Vec<T> {
     const KIND: Kind = Kind::List(&T::KIND);
 
     fn expected() -> Cow<'static, str> {
-        format!("an array, each element {}", T::expected()).into()
+        match T::KIND {
+            Kind::Table(_) => "an array of tables".into(),
+            _ => format!("an array, each element {}", T::expected()).into(),
+        }
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {

@@ -8,8 +8,8 @@ use super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::source::Source;
 
 /// A finding as programs read it.
-#[derive(serde::Serialize)]
-struct Report<'a> {
+#[derive(Debug, serde::Serialize)]
+pub struct Report<'a> {
     severity: Severity,
     message: &'a str,
     path: std::borrow::Cow<'a, str>,
@@ -57,8 +57,13 @@ impl Diagnostics {
     /// Returns the findings as a JSON array of objects with `severity`, `message`, `path`, `line`,
     /// `column` and `help`. What is about something absent is placed at the beginning.
     pub fn to_json(&self, source: &Source) -> String {
-        let reports: Vec<_> = self
-            .iter()
+        // Writing text and numbers into memory has no way to fail.
+        serde_json::to_string(&self.reports(source)).unwrap_or_default()
+    }
+
+    /// Returns what [`Diagnostics::to_json`] is made of, to be part of something larger.
+    pub fn reports<'a>(&'a self, source: &'a Source) -> Vec<Report<'a>> {
+        self.iter()
             .map(|finding| {
                 let start = finding.span.as_ref().map_or(0, |span| span.start);
                 let (line, column) = source.position(start);
@@ -71,9 +76,7 @@ impl Diagnostics {
                     help: finding.help.as_deref(),
                 }
             })
-            .collect();
-        // Writing text and numbers into memory has no way to fail.
-        serde_json::to_string(&reports).unwrap_or_default()
+            .collect()
     }
 
     /// Says how many findings there are and what follows from them.

@@ -88,7 +88,7 @@ impl Value for Positive {
     const KIND: Kind = Kind::Whole(1, u32::MAX);
 
     fn expected() -> Cow<'static, str> {
-        "a whole number, at least 1".into()
+        format!("a whole number from 1 to {}", u32::MAX).into()
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {
@@ -161,7 +161,7 @@ impl<const MIN: u32, const MAX: u32> Value for Number<MIN, MAX> {
 impl Value for Weight {
     type Output = f64;
 
-    const KIND: Kind = Kind::Decimal(0, 100);
+    const KIND: Kind = Kind::Share(100);
 
     fn expected() -> Cow<'static, str> {
         "a number greater than 0 and at most 100".into()

@@ -6,7 +6,8 @@
 //! tells a wrong master key from a damaged value; it is a digest, and says nothing of the key.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,6 +16,8 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
+use super::diagnostic::Diagnostic;
+use super::source::is_public;
 use crate::secret::Secret;
 
 /// How an encrypted value begins.
@@ -46,7 +49,7 @@ pub enum SealError {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The value was encrypted with another master key.
     #[error(
@@ -67,14 +70,21 @@ pub enum SealError {
 }
 
 /// Whether a value is an encrypted one.
-pub(super) fn is_sealed(text: &str) -> bool {
+pub fn is_sealed(text: &str) -> bool {
     text.starts_with(PREFIX)
+}
+
+/// Returns the id of the master key that a value was encrypted with, and what was encrypted.
+fn parts(value: &str) -> Option<(&str, &str)> {
+    value.strip_prefix(PREFIX)?.split_once(':')
 }
 
 /// What keys are encrypted with.
 pub struct MasterKey {
     key: LessSafeKey,
     id: String,
+    /// The file it is from, where every user of the machine can read that.
+    public_file: Option<PathBuf>,
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -102,10 +112,26 @@ impl MasterKey {
     /// The file cannot be read, or holds no key.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, SealError> {
         let path = path.into();
-        match fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&Zeroizing::new(text)),
+        match read_file(&path) {
+            Ok((text, is_public)) => Ok(Self {
+                public_file: is_public.then_some(path),
+                ..Self::parse(&Zeroizing::new(text))?
+            }),
             Err(source) => Err(SealError::File { path, source }),
         }
+    }
+
+    /// Returns what makes the file of this key one of everybody's, for a warning.
+    pub fn exposure(&self) -> Option<Diagnostic> {
+        let path = self.public_file.as_ref()?.display();
+        let message = format!("every user of this machine can read the master key in `{path}`");
+        let help = format!("take that right away: `chmod o-r {path}`");
+        Some(Diagnostic::warning(message).help(help))
+    }
+
+    /// Whether a value was encrypted with this key, as its id says.
+    pub fn has_sealed(&self, value: &str) -> bool {
+        parts(value).is_some_and(|(id, _)| id == self.id)
     }
 
     /// Takes a key from its text: 32 bytes in base64, of either alphabet.
@@ -126,6 +152,7 @@ impl MasterKey {
         Ok(Self {
             key: LessSafeKey::new(key),
             id: BASE64_URL_SAFE_NO_PAD.encode(&id.as_ref()[..ID_BYTES]),
+            public_file: None,
         })
     }
 
@@ -162,10 +189,7 @@ impl MasterKey {
     /// # Errors
     /// It was made with another key or for another provider, or is damaged.
     pub fn open(&self, provider: &str, value: &str) -> Result<Secret, SealError> {
-        let parts = value
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split_once(':'));
-        let (id, text) = parts.ok_or(SealError::Damaged)?;
+        let (id, text) = parts(value).ok_or(SealError::Damaged)?;
         if id != self.id {
             return Err(SealError::OtherKey {
                 value: id.to_owned(),
@@ -183,6 +207,12 @@ impl MasterKey {
         let text = std::str::from_utf8(opened).map_err(|_| SealError::Damaged)?;
         Ok(Secret::new(text))
     }
+}
+
+/// Returns a file's text and whether everybody can read it.
+fn read_file(path: &Path) -> io::Result<(String, bool)> {
+    let text = fs::read_to_string(path)?;
+    Ok((text, is_public(&fs::metadata(path)?)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Every way in which [`Source::read`] can find a file unreadable is one clear line. Files that the
 //! text names are never read in this crate; resolving it only makes sure that some are there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -35,7 +35,11 @@ pub enum SourceError {
     #[error("`{}` is a directory, not a configuration file", .0.display())]
     Directory(PathBuf),
     /// It is a pipe, a socket or a device.
-    #[error("`{}` is a pipe or a device, not a configuration file", .0.display())]
+    #[error(
+        "`{}` is a pipe or a device, not a configuration file: it could not be read again for a \
+         reload",
+        .0.display()
+    )]
     Special(PathBuf),
     /// The system refused to read it.
     #[error("configuration file `{}` cannot be read", path.display())]
@@ -46,13 +50,20 @@ pub enum SourceError {
         source: io::Error,
     },
     /// It is not text.
-    #[error("configuration file `{}` is not UTF-8 text; see line {line}", path.display())]
+    #[error("configuration file `{}` is not UTF-8 text: see line {line}", path.display())]
     NotUtf8 {
         /// The file.
         path: PathBuf,
         /// The first line that is not text, counted from 1.
         line: usize,
     },
+    /// It is text in another encoding.
+    #[error(
+        "configuration file `{}` is UTF-16 text: save it as UTF-8, in editors often under \
+         \"Save as\", \"Encoding\"",
+        .0.display()
+    )]
+    Utf16(PathBuf),
     /// It is larger than any configuration.
     #[error("configuration file `{}` is larger than 16 MiB", .0.display())]
     TooLarge(PathBuf),
@@ -66,6 +77,9 @@ impl Source {
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, SourceError> {
         let path = path.into();
         let (bytes, is_public) = read_bounded(&path)?;
+        if is_utf16(&bytes) {
+            return Err(SourceError::Utf16(path));
+        }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self {
                 is_public,
@@ -139,6 +153,14 @@ impl std::fmt::Debug for Source {
     }
 }
 
+/// Whether bytes begin as UTF-16 does, by its mark or by a character of ASCII.
+fn is_utf16(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..]
+    )
+}
+
 /// Returns a file's bytes and whether everybody can read them.
 fn read_bounded(path: &Path) -> Result<(Vec<u8>, bool), SourceError> {
     let refused = |source: io::Error| match source.kind() {
@@ -163,7 +185,12 @@ fn read_bounded(path: &Path) -> Result<(Vec<u8>, bool), SourceError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(SourceError::TooLarge(path.to_owned()));
     }
-    Ok((bytes, metadata.mode() & READ_BY_OTHERS != 0))
+    Ok((bytes, is_public(&metadata)))
+}
+
+/// Whether every user of the machine can read a file.
+pub(super) fn is_public(file: &Metadata) -> bool {
+    file.mode() & READ_BY_OTHERS != 0
 }
 
 #[cfg(test)]
@@ -215,6 +242,19 @@ mod tests {
             Source::read(file.path()),
             Err(SourceError::NotUtf8 { line: 2, .. })
         ));
+    }
+
+    #[test]
+    fn text_of_another_encoding_is_called_by_its_name() {
+        for bytes in [
+            &b"\xff\xfe[\0s\0"[..],
+            b"\xfe\xff\0[\0s",
+            b"[\0s\0",
+            b"\0[\0s",
+        ] {
+            let read = Source::read(written(bytes).path());
+            assert!(matches!(read, Err(SourceError::Utf16(_))), "{read:?}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use toml::de::{DeTable, Error};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::file::{BackendFile, ModelFile, ProviderFile, ServerFile, SettingsFile, UserFile};
+use super::lookalike::Lookalike;
 use super::source::Source;
 use super::table::Table;
 
@@ -32,12 +33,18 @@ const OPEN_TABLES: [&[&str]; 6] = [
 /// Keys of these tables whose values are secret, or may have something secret in them.
 const SECRET_KEYS: [&str; 5] = ["api_key", "headers", "proxy_url", "token", "token_sha256"];
 
+/// How often a text is read again whose reading ended early.
+const MOST_READINGS: usize = 20;
+
+/// The first error of each line that has one, by where the line begins.
+type Errors = BTreeMap<usize, (Range<usize>, Error)>;
+
 /// A file as far as it could be parsed.
 pub(super) struct Parsed<'i> {
     /// What was understood; `None` when it would be misleading.
     pub(super) tree: Option<DeTable<'i>>,
-    /// The lines that have errors in them.
-    broken: Vec<Range<usize>>,
+    /// The lines that have errors in them, and the headers of tables that lack a key for it.
+    doubtful: Vec<Range<usize>>,
 }
 
 impl Parsed<'_> {
@@ -47,50 +54,138 @@ impl Parsed<'_> {
         let has = |line: &Range<usize>, span: &Range<usize>| {
             line.start <= span.start && span.start <= line.end
         };
-        self.broken
+        self.doubtful
             .iter()
             .any(|line| place.is_none_or(|span| has(line, span)))
     }
 }
 
-/// Parses a text and reports the first error of each line that has one.
-pub(super) fn parse<'i>(source: &'i Source, findings: &mut Diagnostics) -> Parsed<'i> {
+/// Parses a text and reports the first error of each line that has one. `mended` is where a text is
+/// kept that had to be read without some of its lines.
+pub(super) fn parse<'i>(
+    source: &'i Source,
+    mended: &'i mut Option<String>,
+    findings: &mut Diagnostics,
+) -> Parsed<'i> {
     let text = source.text();
-    let (tree, errors) = DeTable::parse_recoverable(text);
-    let mut by_line: BTreeMap<usize, (Range<usize>, Error)> = BTreeMap::new();
-    for error in errors {
-        let line = source.line(error.span().map_or(text.len(), |span| span.start));
-        by_line.entry(line.start).or_insert((line, error));
+    let mut errors = Errors::new();
+    let mut tree = read(source, text, &mut errors);
+    let gaps = gaps(source, mended, &mut errors);
+    if let Some(mended) = mended {
+        tree = read(source, mended, &mut errors);
     }
-    let broken: Vec<_> = by_line.values().map(|(line, _)| line.clone()).collect();
+    leave_out_consequences(text, &mut errors);
+    let broken: Vec<_> = errors.values().map(|(line, _)| line.clone()).collect();
     let is_contained = is_contained(text, &broken);
+    report(source, &errors, is_contained, findings);
+    let headers = gaps.iter().filter_map(|gap| header_of(source, gap));
+    Parsed {
+        tree: is_contained.then_some(tree),
+        doubtful: headers.chain(broken.iter().cloned()).collect(),
+    }
+}
+
+/// Parses a text as far as that goes, and notes its errors.
+fn read<'t>(source: &Source, text: &'t str, errors: &mut Errors) -> DeTable<'t> {
+    let (tree, found) = DeTable::parse_recoverable(text);
+    for error in found {
+        let line = source.line(error.span().map_or(text.len(), |span| span.start));
+        errors.entry(line.start).or_insert((line, error));
+    }
+    tree.into_inner()
+}
+
+/// Returns the lines at which the parser has ended, a key without a value on each, and leaves in
+/// `mended` the text with blanks in their place.
+fn gaps(source: &Source, mended: &mut Option<String>, errors: &mut Errors) -> Vec<Range<usize>> {
+    let mut gaps: Vec<Range<usize>> = Vec::new();
+    for _ in 0..MOST_READINGS {
+        let mut lines = errors.values().filter(|(_, error)| is_end(error));
+        let Some((line, _)) = lines.find(|(line, _)| !gaps.contains(line)) else {
+            break;
+        };
+        let text = mended.get_or_insert_with(|| source.text().to_owned());
+        text.replace_range(line.clone(), &" ".repeat(line.len()));
+        gaps.push(line.clone());
+        read(source, text, errors);
+    }
+    gaps
+}
+
+/// Whether the parser goes no further than this error.
+fn is_end(error: &Error) -> bool {
+    error.message().starts_with("key with no value")
+}
+
+/// Returns the line with the header of the table that a line is in.
+fn header_of(source: &Source, line: &Range<usize>) -> Option<Range<usize>> {
+    let mut above = source.line(line.start.checked_sub(1)?);
+    while !is_header(&source.text()[above.clone()]) {
+        above = source.line(above.start.checked_sub(1)?);
+    }
+    Some(above)
+}
+
+/// Reports errors, and how far the file was checked.
+fn report(source: &Source, errors: &Errors, is_contained: bool, findings: &mut Diagnostics) {
+    let text = source.text();
     let shown = if is_contained {
         usize::MAX
     } else {
         MOST_CONSEQUENCES
     };
-    for (line, error) in by_line.values().take(shown) {
-        findings.push(finding(text, error));
+    for (line, error) in errors.values().take(shown) {
+        let lookalike = Lookalike::find(&text[line.clone()]);
+        findings.push(match lookalike {
+            Some(lookalike) => lookalike.finding(line.start),
+            None => finding(source, line, error),
+        });
         conceal_values(text, line, findings);
     }
     if !is_contained {
-        findings.push(
-            Diagnostic::warning("only the syntax of the file was checked")
-                .help("a quote or bracket may be missing on a line before the first error"),
-        );
-    }
-    Parsed {
-        tree: is_contained.then(|| tree.into_inner()),
-        broken,
+        let mut errors = errors.values();
+        let finding = Diagnostic::warning("only the syntax of the file was checked");
+        findings.push(if errors.all(|(_, error)| is_duplicate(error)) {
+            finding.help("the rest is checked when each table is there once")
+        } else {
+            finding.help("a quote or bracket may be missing on a line before the first error")
+        });
     }
 }
 
 /// Whether the damage ends with the broken lines. That of a table's header never does: the keys
 /// below it would count as another table's.
 fn is_contained(text: &str, broken: &[Range<usize>]) -> bool {
-    let is_header = |line: &Range<usize>| text[line.clone()].trim_start().starts_with('[');
+    let is_header = |line: &Range<usize>| is_header(&text[line.clone()]);
     broken.is_empty()
         || !broken.iter().any(is_header) && DeTable::parse(&blanked(text, broken)).is_ok()
+}
+
+/// Whether a line begins a table, or was meant to.
+fn is_header(line: &str) -> bool {
+    line.trim_start().starts_with(['[', '［', '【'])
+}
+
+/// Whether a key or a table is there for the second time.
+fn is_duplicate(error: &Error) -> bool {
+    error.message() == "duplicate key"
+}
+
+/// Leaves out that the keys of a table which is there twice are there twice.
+fn leave_out_consequences(text: &str, errors: &mut Errors) {
+    let mut doubled: Option<usize> = None;
+    errors.retain(|_, (line, error)| {
+        if !is_duplicate(error) {
+            return true;
+        }
+        if is_header(&text[line.clone()]) {
+            doubled = Some(line.end);
+            return true;
+        }
+        let is_consequence =
+            doubled.is_some_and(|end| !text[end..line.start].lines().any(is_header));
+        !is_consequence
+    });
 }
 
 /// Returns the text without these lines.
@@ -105,19 +200,37 @@ fn blanked(text: &str, lines: &[Range<usize>]) -> String {
 }
 
 /// Words a parser's error like any other finding.
-fn finding(text: &str, error: &Error) -> Diagnostic {
+fn finding(source: &Source, line: &Range<usize>, error: &Error) -> Diagnostic {
+    let text = source.text();
     let span = error.span().unwrap_or(text.len()..text.len());
     let written = text.get(span.clone()).unwrap_or_default();
+    let is_number = written.starts_with(|c: char| c.is_ascii_digit());
+    let first_word = text[line.clone()].split_whitespace().next();
+    let first_word = first_word.unwrap_or_default();
     let (message, expected) = match error.message().split_once(", expected ") {
         Some((message, expected)) => (message, Some(format!("expected {expected}"))),
         None => (error.message(), None),
     };
     let finding = match message {
-        "duplicate key" => Diagnostic::error(format!("`{written}` is defined twice")),
+        "duplicate key" => {
+            let finding = Diagnostic::error(format!("`{written}` is defined twice"));
+            finding.help_if(about_duplicate(source, line))
+        }
         "string values must be quoted" if written.trim().is_empty() => {
             Diagnostic::error("a value is missing")
         }
-        "string values must be quoted" => Diagnostic::error(message),
+        "string values must be quoted" => Diagnostic::error(message)
+            .help_if((!is_number).then(|| "write it between two `\"`".to_owned())),
+        "unexpected leading zero" => Diagnostic::error("a number cannot begin with `0`"),
+        "missing escaped value" => Diagnostic::error("`\\` begins an escape in a string in `\"`")
+            .help("write `\\\\` for a backslash, or the string between two `'`"),
+        "key with no value" if first_word.ends_with(':') => {
+            Diagnostic::error(message).help("write `=` in place of `:`")
+        }
+        "invalid unquoted key" => {
+            let help = "a key with others than letters, digits, `-` and `_` in it is quoted";
+            Diagnostic::error(message).help(help)
+        }
         "invalid basic string" if expected.as_deref() == Some("expected `\"`") => {
             Diagnostic::error("the closing quote `\"` is missing")
         }
@@ -128,6 +241,31 @@ fn finding(text: &str, error: &Error) -> Diagnostic {
         _ => Diagnostic::error(message).help_if(expected),
     };
     finding.at(span)
+}
+
+/// Says where something is defined first, and how a list of tables is written.
+fn about_duplicate(source: &Source, line: &Range<usize>) -> Option<String> {
+    let (before, written) = (&source.text()[..line.start], &source.text()[line.clone()]);
+    let name = |line: &str| match line.trim() {
+        header if is_header(header) => header.split(']').next().map(str::to_owned),
+        pair => pair.split_once('=').map(|(key, _)| key.trim().to_owned()),
+    };
+    let header = written.trim().split(']').next()?;
+    if header.starts_with('[') && !header.starts_with("[[") && header.ends_with(".backends") {
+        return Some(format!(
+            "for several, begin each with two brackets: `[{header}]]`"
+        ));
+    }
+    let mut lines = before.lines().rev();
+    let same = |line: &str| name(line) == name(written);
+    let found = if is_header(written) {
+        lines.position(same)
+    } else {
+        let table = lines.take_while(|line| !is_header(line));
+        table.collect::<Vec<_>>().into_iter().position(same)
+    };
+    let first = before.lines().count() - found?;
+    Some(format!("it is there on line {first} already"))
 }
 
 /// Hides what a broken line says, unless it is about something that everybody may see.

@@ -11,9 +11,8 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable};
 
 use super::diagnostic::Diagnostic;
-use super::file::SettingsFile;
 use super::reader::{Key, Kind, Reader, Value, Written};
-use super::suggest;
+use super::{dotted, home, suggest};
 
 /// A table whose keys are fixed.
 pub(super) trait Table: Default {
@@ -27,11 +26,14 @@ pub(super) trait Table: Default {
     fn set(&mut self, key: &str, written: &Written<'_>, reader: &mut Reader) -> bool;
 }
 
-/// Declares a table whose keys are fixed.
+/// Declares a table whose keys are fixed. Of those that are `required` for the same purpose one must be
+/// there; the resolver says so where none is.
 macro_rules! table {
     (
         $(#[$about:meta])*
-        $name:ident { $( $(#[doc = $doc:literal])* $key:ident: $type:ty, )+ }
+        $name:ident { $(
+            $(#[doc = $doc:literal])* $(#[required($need:literal)])? $key:ident: $type:ty,
+        )+ }
     ) => {
         $(#[$about])*
         #[derive(Debug, Default)]
@@ -48,6 +50,7 @@ macro_rules! table {
                 $crate::config::reader::Key {
                     name: stringify!($key),
                     about: &[$( $doc ),*],
+                    required: [$( $need, )? ""][0],
                     expected: <$type as $crate::config::reader::Value>::expected,
                     kind: <$type as $crate::config::reader::Value>::KIND,
                 }
@@ -92,8 +95,8 @@ pub(super) fn read_table<T: Table>(entries: &DeTable<'_>, reader: &mut Reader) -
         let known = reader.under(key.get_ref(), |reader| {
             table.set(key.get_ref(), written, reader)
         });
-        if !known {
-            report_unknown::<T>(key, reader);
+        if !known && !reader.is_judged(&key.span()) {
+            report_unknown::<T>(key, written.get_ref().is_table(), reader);
             reader.conceal_texts(written);
         }
     }
@@ -101,17 +104,15 @@ pub(super) fn read_table<T: Table>(entries: &DeTable<'_>, reader: &mut Reader) -
 }
 
 /// Reports a key that a table does not have.
-fn report_unknown<T: Table>(key: &Spanned<DeString<'_>>, reader: &mut Reader) {
+fn report_unknown<T: Table>(key: &Spanned<DeString<'_>>, is_table: bool, reader: &mut Reader) {
     let name = key.get_ref();
     let message = match reader.path() {
         "" => format!("unknown key `{name}` at the top level"),
         path => format!("unknown key `{name}` in `{path}`"),
     };
-    let help = if SettingsFile::KEYS.contains(&&**name) {
-        Some("it belongs under `[settings]`".to_owned())
-    } else {
-        suggest::help(name, T::KEYS.iter().copied())
-    };
+    // A table's name is misspelt rather than misplaced.
+    let home = home::help(reader.path(), name).filter(|_| !is_table);
+    let help = home.or_else(|| suggest::help(name, T::KEYS.iter().copied()));
     reader
         .findings
         .push(Diagnostic::error(message).at(key.span()).help_if(help));
@@ -146,14 +147,27 @@ impl<T: Value> Value for Named<T> {
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self::Output> {
-        let entries = reader.expect::<Self, _>(written, written.get_ref().as_table())?;
-        let entries = in_file_order(entries)
-            .into_iter()
-            .map(|(key, written)| Entry {
+        let tables = reader.expect::<Self, _>(written, written.get_ref().as_table())?;
+        let mut entries = Vec::new();
+        for (key, written) in in_file_order(tables) {
+            let parts = dotted::parts::<T>(key, written);
+            for part in &parts {
+                reader.findings.push(part.finding(reader.path()));
+                reader.conceal_texts(part.table);
+                reader.judged.push(part.inner.start);
+                let key = Spanned::new(part.span.clone(), part.name.clone());
+                entries.push(Entry { key, value: None });
+            }
+            let is_all = written.get_ref().as_table().map(DeTable::len) == Some(parts.len());
+            if !parts.is_empty() && is_all {
+                continue;
+            }
+            entries.push(Entry {
                 key: Spanned::new(key.span(), key.get_ref().to_string()),
                 value: reader.under(key.get_ref(), |reader| <Spanned<T>>::read(written, reader)),
             });
-        Some(Named(entries.collect()))
+        }
+        Some(Named(entries))
     }
 }
 
@@ -171,7 +185,6 @@ pub(super) fn entry<'t, 'i>(
     table: &'t DeTable<'i>,
     name: &str,
 ) -> Option<(Range<usize>, &'t Written<'i>)> {
-    let mut entries = table.iter();
-    let (key, value) = entries.find(|(key, _)| key.get_ref() == name)?;
+    let (key, value) = table.get_key_value(name)?;
     Some((key.span(), value))
 }

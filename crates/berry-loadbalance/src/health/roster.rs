@@ -62,9 +62,9 @@ impl Roster {
 mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
+    use crate::events::Events;
     use crate::key::EndpointKey;
     use crate::pool::fixtures::{endpoint, key, pool};
-    use crate::state::Events;
 
     fn model(provider: &str, model: &str, billing: BillingMode) -> Endpoint {
         let key = EndpointKey {

@@ -7,9 +7,10 @@ use berry_core::Tick;
 use super::{ProbeDepth, ProbeFailure, ProbeOutcome};
 use crate::Mode;
 use crate::breaker::{Admission, BreakerState};
+use crate::events::Events;
 use crate::outcome::{FailureKind, Fault, Outcome};
 use crate::pool::fixtures::{LIMITS, SMART_AI, key};
-use crate::state::{EndpointState, Events, Signals, Use};
+use crate::state::{EndpointState, Signals, Use};
 
 fn at(seconds: u64) -> Tick {
     Tick::from(Duration::from_secs(seconds))

@@ -11,10 +11,11 @@ use berry_core::{ProviderName, Tag, TokenDigest, User, name::UserName};
 use super::*;
 use crate::breaker::BreakerPolicy;
 use crate::endpoint::Patience;
+use crate::events::Events;
 use crate::key::EndpointKey;
 use crate::limits::RetryPolicy;
 use crate::outcome::{Fault, Outcome};
-use crate::state::{EndpointState, Events};
+use crate::state::EndpointState;
 use crate::strategy;
 
 pub(crate) const LIMITS: Limits = Limits {

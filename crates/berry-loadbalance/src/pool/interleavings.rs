@@ -13,9 +13,10 @@ use shuttle::thread::{self, JoinHandle};
 
 use super::fixtures::*;
 use super::*;
+use crate::events::Events;
 use crate::outcome::{FailureKind, Fault, Outcome};
 use crate::registry::Registry;
-use crate::state::{EndpointState, Events};
+use crate::state::EndpointState;
 use crate::{Attempts, breaker::BreakerState};
 
 /// Runs the model under every schedule.

@@ -15,7 +15,7 @@ mod state;
 mod view;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use berry_core::{ProviderName, Tick, User};
@@ -127,6 +127,8 @@ pub struct Pool {
     strategy: Box<dyn Strategy>,
     limits: Limits,
     state: Arc<PoolState>,
+    /// The strategy's part of the totals.
+    selections: Arc<AtomicU64>,
 }
 
 impl Pool {
@@ -137,7 +139,16 @@ impl Pool {
             strategy: options.strategy,
             limits: options.limits,
             state: Arc::default(),
+            selections: Arc::default(),
         }
+    }
+
+    /// Adds the requests that are given an endpoint to `selections` as well, as
+    /// [`Totals::selections_by`](crate::Totals::selections_by) keeps them.
+    #[must_use]
+    pub fn counting(mut self, selections: Arc<AtomicU64>) -> Self {
+        self.selections = selections;
+        self
     }
 
     /// Begins where `previous`, the same model's pool of another configuration, stands.
@@ -439,6 +450,7 @@ impl Pool {
     fn count_selection(&self, order: Order) {
         if order == Order::First {
             self.state.selections.fetch_add(1, Ordering::Relaxed);
+            self.selections.fetch_add(1, Ordering::Relaxed);
         }
     }
 

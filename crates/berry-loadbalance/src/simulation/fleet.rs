@@ -10,11 +10,12 @@ use berry_core::{Model, Settings};
 use crate::ability::Abilities;
 use crate::economy::Tokens;
 use crate::endpoint::{Endpoint, Patience};
+use crate::events::Events;
 use crate::health::Cadence;
 use crate::key::EndpointKey;
 use crate::limits::Limits;
 use crate::registry::Registry;
-use crate::state::{EndpointState, Events};
+use crate::state::EndpointState;
 
 /// Why a scenario cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,13 +20,13 @@ use crate::ability::Abilities;
 use crate::attempts::{Attempts, Next, Repeat};
 use crate::clock::{Clock, ManualTime};
 use crate::economy::Tokens;
+use crate::events::Events;
 use crate::health::{Check, ProbeDepth, ProbeFailure, ProbeOutcome, Roster, Rounds};
 use crate::latency::Mode;
 use crate::lease::Lease;
 use crate::outcome::Outcome;
 use crate::pool::{Filter, Pool, PoolOptions};
 use crate::registry::Registry;
-use crate::state::Events;
 use crate::strategy::Strategy;
 
 /// How often the health monitor looks around: less often than the real one, which no interval that

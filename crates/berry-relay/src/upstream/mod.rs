@@ -6,6 +6,7 @@ mod connector;
 mod gate;
 mod listening;
 mod opening;
+mod outlet;
 mod prepared;
 mod reach;
 mod request;
@@ -33,10 +34,12 @@ use crate::adapter::{self, Protocol, Tongue};
 use crate::envelope::Pieces;
 use crate::exchange::Operation;
 use crate::json;
+use crate::trace::TRACEPARENT;
 use crate::waits;
 pub(crate) use body::UpstreamBody;
 pub(crate) use connections::{PING_EVERY, PING_WITHIN, Waits};
 pub(crate) use gate::{Gate, Place};
+pub use outlet::{Acknowledged, Outlet, Unreached};
 use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
@@ -45,6 +48,10 @@ pub use scrub::Scrub;
 pub(crate) use tls::Roots;
 pub use tls::TlsError;
 pub(crate) use transport_error::TransportError;
+
+/// What the gateway calls itself.
+const OUR_NAME: HeaderValue =
+    HeaderValue::from_static(concat!("berry-api/", env!("CARGO_PKG_VERSION")));
 
 /// Why a provider cannot be called. Found when the configuration is compiled.
 #[derive(Debug, thiserror::Error)]
@@ -175,6 +182,13 @@ impl Upstream {
         self.gate.queue(most, patience).await
     }
 
+    /// Tells the upstream which attempt of which trace this is. What is configured wins.
+    pub(crate) fn name_attempt(&self, outgoing: &mut Outgoing, traceparent: HeaderValue) {
+        if !self.provider.headers.contains_key(&TRACEPARENT) {
+            outgoing.headers.insert(TRACEPARENT, traceparent);
+        }
+    }
+
     /// Sends a request and waits for the answer's headers. The answer's body keeps the place until
     /// it has been read or dropped.
     pub(crate) async fn send(
@@ -226,10 +240,7 @@ impl Upstream {
 fn fixed_headers(provider: &Provider, protocol: &Protocol) -> Result<HeaderMap, UpstreamError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        USER_AGENT,
-        HeaderValue::from_static(concat!("berry-api/", env!("CARGO_PKG_VERSION"))),
-    );
+    headers.insert(USER_AGENT, OUR_NAME);
     // Compressed bytes cannot be watched.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in protocol.headers {

@@ -85,8 +85,10 @@ fn open(
     encrypted: bool,
 ) -> Result<Connections, UpstreamError> {
     let tls = if encrypted {
-        let certificates = terms.certificates.as_deref();
-        Some(surroundings.roots.client_config(provider, certificates)?)
+        let file = provider.ca_file.as_deref();
+        let certificates = file.zip(terms.certificates.as_deref());
+        let roots = &surroundings.roots;
+        Some(roots.client_config(provider.http_version, certificates)?)
     } else {
         None
     };

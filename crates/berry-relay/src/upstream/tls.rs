@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berry_core::Provider;
 use berry_core::config::HttpVersion;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
@@ -46,22 +45,23 @@ impl Roots {
         Self(Arc::new(store))
     }
 
-    /// Makes the configuration for one provider, whose `ca_file` holds `certificates`.
+    /// Makes the configuration for these versions of HTTP; a file's certificates, given with its
+    /// path, are trusted besides.
     pub(crate) fn client_config(
         &self,
-        provider: &Provider,
-        certificates: Option<&[u8]>,
+        http_version: HttpVersion,
+        certificates: Option<(&Path, &[u8])>,
     ) -> Result<Arc<ClientConfig>, TlsError> {
-        let roots = match (&provider.ca_file, certificates) {
-            (Some(path), Some(pem)) => Arc::new(self.and(path, pem)?),
-            _ => Arc::clone(&self.0),
+        let roots = match certificates {
+            Some((path, pem)) => Arc::new(self.and(path, pem)?),
+            None => Arc::clone(&self.0),
         };
         let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(crypto)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = match provider.http_version {
+        config.alpn_protocols = match http_version {
             HttpVersion::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             HttpVersion::Http1 | HttpVersion::H2c => vec![b"http/1.1".to_vec()],
         };

@@ -3,6 +3,7 @@
 
 mod answer;
 mod client;
+mod collector;
 pub(crate) mod frames;
 mod gateway;
 mod process;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub(crate) use answer::{Answer, Streaming, error_event};
 pub(crate) use client::{Client, Request, chat, get, hello, hello_stream, request};
+pub(crate) use collector::{Collector, Traced};
 pub(crate) use gateway::Gateway;
 pub(crate) use process::{Finished, Process, run, scratch, signal};
 pub(crate) use proxy::Proxy;

@@ -4,7 +4,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use berry_core::config::{Diagnostic, Diagnostics};
 use berry_core::{Config, Scenario, Source};
 use berry_loadbalance::simulation::{Fleet, FleetError, SCENARIOS, Simulation};
@@ -13,6 +13,7 @@ use berry_loadbalance::{STRATEGIES, StrategyEntry, strategy};
 use serde_json::json;
 
 use crate::args::Format;
+use crate::failure::Faulty;
 use crate::opened;
 use crate::output::{self, Table};
 use report::{Played, Row};
@@ -46,7 +47,7 @@ pub(crate) struct Options {
     show: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    pub(crate) format: Format,
 }
 
 /// Plays the scenarios and prints what came of them.
@@ -176,14 +177,8 @@ fn unknown_scenario(name: &str) -> String {
 fn parse(source: Source) -> anyhow::Result<Read> {
     match Scenario::parse(&source) {
         Ok(scenario) => Ok(Read { source, scenario }),
-        Err(findings) => Err(refused(&source, &findings)),
+        Err(findings) => Err(Faulty { source, findings }.into()),
     }
-}
-
-/// Prints what is wrong with a scenario, and sums it up.
-fn refused(source: &Source, findings: &Diagnostics) -> anyhow::Error {
-    output::aside(&findings.render(source, output::is_colored()));
-    anyhow!("the scenario `{}` has errors", source.path().display())
 }
 
 /// Says why a scenario cannot be played with these endpoints, with the place where there is one.
@@ -192,7 +187,11 @@ fn unplayable(Read { source, scenario }: &Read, error: FleetError) -> anyhow::Er
         FleetError::UnknownBackend { at, .. } => {
             let mut findings = Diagnostics::default();
             findings.push(Diagnostic::error(error.to_string()).at(at.clone()));
-            refused(source, &findings)
+            Faulty {
+                source: source.clone(),
+                findings,
+            }
+            .into()
         }
         FleetError::Empty => {
             let context = format!("the scenario `{}` cannot be played", scenario.name);

@@ -54,20 +54,39 @@ impl<'a> Reference<'a> {
             described["description"] = about(key).into();
             (key.name.to_owned(), described)
         });
-        json!({
+        let mut described = json!({
             "type": "object",
             "properties": properties.collect::<Map<_, _>>(),
             "additionalProperties": false,
-        })
+        });
+        let mut needs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for key in keys.iter().filter(|key| !key.required.is_empty()) {
+            needs.entry(key.required).or_default().push(key.name);
+        }
+        let mut required = Vec::new();
+        for names in needs.into_values() {
+            if let [name] = names[..] {
+                required.push(name);
+            } else {
+                let choices = names.iter().map(|name| json!({ "required": [name] }));
+                described["anyOf"] = choices.collect();
+            }
+        }
+        if !required.is_empty() {
+            described["required"] = required.into();
+        }
+        described
     }
 
     fn value(&self, kind: Kind) -> Json {
         match kind {
             Kind::Text => json!({ "type": "string" }),
             Kind::Flag => json!({ "type": "boolean" }),
-            Kind::Whole(min, u32::MAX) => json!({ "type": "integer", "minimum": min }),
             Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
             Kind::Decimal(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
+            Kind::Share(max) => {
+                json!({ "type": "number", "exclusiveMinimum": 0, "maximum": max })
+            }
             Kind::Choice(names) => json!({ "type": "string", "enum": names }),
             Kind::List(item) => json!({ "type": "array", "items": self.value(*item) }),
             Kind::Named(value) => {
@@ -94,7 +113,10 @@ impl<'a> Reference<'a> {
             "# Configuration\n\n\
              Every table and key of the file. Unknown keys are errors. An editor that knows TOML \
              schemas completes and checks\nthem when the file begins with \
-             `#:schema <path to>/schema/berry.schema.json`.\n\n\
+             `#:schema ./berry.schema.json` and that file, which `berry-cli generate-config` \
+             writes\nbeside the file, is there. The schema knows names as they are written here; the \
+             gateway takes them in any case, with\nand without `_`, and by their aliases too \
+             (`WeightedFailover`, `anthropic`).\n\n\
              <!-- Generated from the code: `cargo run -p berry-relay --example reference`. -->\n",
         );
         for key in ConfigFile::DESCRIBED {

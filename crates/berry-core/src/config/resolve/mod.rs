@@ -43,7 +43,7 @@ impl Resolver<'_> {
             settings,
             server: self.server(&file.server),
             telemetry: server::telemetry(&file.telemetry),
-            usage: server::usage(&file.usage),
+            usage: self.usage(&file.usage),
             providers: providers.into_resolved(),
             models,
             users,

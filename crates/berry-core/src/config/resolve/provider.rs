@@ -261,15 +261,26 @@ impl Resolver<'_> {
         if !sealed::is_sealed(key.expose()) {
             return Some(key);
         }
-        let opened =
-            MasterKey::find(self.environment).and_then(|master| master.open(id, key.expose()));
+        let master = MasterKey::find(self.environment);
+        let exposure = master.as_ref().ok().and_then(MasterKey::exposure);
+        if let Some(exposure) = exposure
+            && !self.findings.iter().any(|known| *known == exposure)
+        {
+            self.findings.push(exposure);
+        }
+        let opened = master.and_then(|master| master.open(id, key.expose()));
         opened
             .map_err(|why| {
                 let message = format!("the key of provider `{id}` cannot be decrypted: {why}");
-                let help = "encrypt it anew with `berry-cli encrypt-key`";
                 let finding = Diagnostic::error(message).at(written.span());
                 self.findings.push(match why {
-                    SealError::OtherKey { .. } | SealError::Damaged => finding.help(help),
+                    SealError::OtherKey { .. } => finding.help(
+                        "give the gateway that master key; or encrypt the file with the new one: \
+                         `berry-cli encrypt-key --in-place --old-master-key-file <FILE>`",
+                    ),
+                    SealError::Damaged => {
+                        finding.help("encrypt it anew with `berry-cli encrypt-key`")
+                    }
                     _ => finding,
                 });
             })

@@ -1,11 +1,15 @@
 //! Resolves what surrounds the gateway: `[server]`, `[telemetry]` and `[usage]`.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use super::Resolver;
 use crate::config::file::{ServerFile, TelemetryFile, UsageFile};
 use crate::config::reader::Field;
 use crate::config::server::{ServerSettings, ServerTls, Telemetry, Usage};
+
+/// The variable that names a ledger where the file says nothing.
+const USAGE_DATABASE: &str = "USAGE_DATABASE";
 
 impl Resolver<'_> {
     /// Resolves `[server]`.
@@ -29,6 +33,21 @@ impl Resolver<'_> {
                 .worker_threads
                 .value()
                 .and_then(|&threads| NonZeroUsize::new(threads as usize)),
+        }
+    }
+
+    /// Resolves `[usage]`. Whoever starts the process may have a ledger kept where the file does not say.
+    pub(super) fn usage(&self, table: &Field<UsageFile>) -> Usage {
+        let default = Usage {
+            database: (self.environment)(USAGE_DATABASE).map(PathBuf::from),
+            ..Usage::default()
+        };
+        let Some(file) = table.value() else {
+            return default;
+        };
+        Usage {
+            database: file.database.or(default.database),
+            retention_days: file.retention_days.or(default.retention_days),
         }
     }
 
@@ -66,17 +85,5 @@ pub(super) fn telemetry(table: &Field<TelemetryFile>) -> Telemetry {
             .value()
             .map_or(default.service_name, |name| name.as_str().into()),
         log_file: file.log_file.or(default.log_file),
-    }
-}
-
-/// Resolves `[usage]`.
-pub(super) fn usage(table: &Field<UsageFile>) -> Usage {
-    let default = Usage::default();
-    let Some(file) = table.value() else {
-        return default;
-    };
-    Usage {
-        database: file.database.or(default.database),
-        retention_days: file.retention_days.or(default.retention_days),
     }
 }

@@ -154,7 +154,8 @@ impl Scenario {
     /// Every finding, when one of them is an error.
     pub fn parse(source: &Source) -> Result<Self, Diagnostics> {
         let mut findings = Diagnostics::default();
-        let parsed = syntax::parse(source, &mut findings);
+        let mut mended = None;
+        let parsed = syntax::parse(source, &mut mended, &mut findings);
         let mut scenario = None;
         if let Some(tree) = &parsed.tree {
             let mut reader = Reader::default();

@@ -1,15 +1,13 @@
 //! Every key of the file does something: a test of the gateway or of a command sets it.
 //!
 //! A key whose name is no everyday word, and that one table only has, is looked for in the text of
-//! those tests. For the others a test is named here, which must be there. What `pending` lists is
-//! excused: the gateway itself says that it does nothing yet.
+//! those tests. For the others a test is named here, which must be there.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use crate::config::file::ConfigFile;
-use crate::config::pending::{PENDING, Pending};
 use crate::config::reader::{Key, Kind};
 use crate::config::table::Table;
 
@@ -132,17 +130,6 @@ fn collect(keys: &[Key], path: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// Returns the paths of the keys that are said to do something.
-fn alive() -> Vec<String> {
-    let mut paths = paths();
-    paths.retain(|path| {
-        !PENDING
-            .iter()
-            .any(|Pending(pending, _)| path.starts_with(pending))
-    });
-    paths
-}
-
 /// Returns the text of every behavioural test.
 fn tests() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -173,13 +160,13 @@ fn is_set(tests: &str, key: &str) -> bool {
 
 #[test]
 fn every_key_is_set_by_a_test_of_what_it_does() {
-    let (tests, alive) = (tests(), alive());
+    let (tests, paths) = (tests(), paths());
     let named = BTreeMap::from(NAMED);
 
-    for path in &alive {
+    for path in &paths {
         let key = last(path);
         let is_telling =
-            key.contains('_') && alive.iter().filter(|other| last(other) == key).count() == 1;
+            key.contains('_') && paths.iter().filter(|other| last(other) == key).count() == 1;
         if let Some(test) = named.get(path.as_str()) {
             assert!(tests.contains(&format!("fn {test}()")), "{path}: {test}");
         } else {

@@ -18,7 +18,10 @@ fn lint(text: &str) -> String {
     let source = source(text);
     let loaded = Config::parse(&source, &vocabulary, &environment);
     let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.render(&source, false)));
-    loaded.linted(&source).warnings.render(&source, false)
+    loaded
+        .linted(&source, "2026-01-01T00:00:00Z".parse().unwrap())
+        .warnings
+        .render(&source, false)
 }
 
 #[test]
@@ -309,4 +312,173 @@ fn addresses_of_another_protocol_are_named() {
     warning: provider `x` has an address where Anthropic's protocol is spoken, and another `backend_type`
     = help: write `backend_type = "claude"`
     "#);
+}
+
+#[test]
+fn twins_are_seen_however_their_address_is_written() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://localhost:80/v1"
+            [providers.twin]
+            base_url = "http://127.0.0.1/v1/"
+            [providers.other]
+            base_url = "http://localhost:8080/v1"
+            [models.m]
+            name = "m"
+            backends = [
+                { provider = "a", model = "x" },
+                { provider = "twin", model = "x" },
+                { provider = "other", model = "x" },
+            ]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r"
+    warning: providers `a` and `twin` are the same account at the same address
+     --> config.toml:3:12
+      |
+    3 | [providers.twin]
+      |            ^^^^
+      |
+      = help: when one of them fails or is limited, so is the other
+
+    1 warning
+    ");
+}
+
+#[test]
+fn what_time_has_ended_and_what_strangers_read_is_named() {
+    let shown = lint(
+        r#"
+            [providers.a]
+            base_url = "http://api.example.com/v1"
+            api_key = "sk-canary-0123456789"
+            [providers.near]
+            base_url = "http://vllm.models.svc:8000/v1"
+            api_key = "sk-canary-0123456789"
+            [models.m]
+            name = "m"
+            backends = [{ provider = "a", model = "x" }, { provider = "near", model = "x" }]
+            [users.gone]
+            token = "0123456789abcdef"
+            expires_at = 2025-12-31T23:59:59Z
+            [users.off]
+            token = "0123456789abcdeg"
+            enabled = false
+            expires_at = 2025-12-31T23:59:59Z
+            [users.here]
+            token = "0123456789abcdeh"
+            expires_at = 2026-01-01T00:00:01Z
+        "#,
+    );
+
+    assert_snapshot!(shown, @r#"
+    warning: the key of provider `a` is sent in clear text
+     --> config.toml:2:1
+      |
+    2 | base_url = "http://api.example.com/v1"
+      | ^^^^^^^^
+      |
+      = help: write `https://` in `base_url`
+
+    warning: the token of user `gone` has expired, at 2025-12-31T23:59:59Z
+      --> config.toml:12:1
+       |
+    12 | expires_at = 2025-12-31T23:59:59Z
+       | ^^^^^^^^^^
+
+    2 warnings
+    "#);
+}
+
+#[test]
+fn settings_that_take_each_others_effect_are_named() {
+    let shown = lint(
+        r#"
+            [settings]
+            request_deadline_seconds = 60
+            json_timeout_seconds = 120
+            recovery_check_interval_seconds = 5
+            stream_keepalive_seconds = 30
+            stream_idle_timeout_seconds = 30
+            max_retries = 0
+            max_internal_retries = 2
+            [providers.a]
+            base_url = "http://a"
+            timeout_seconds = 90
+            [models.m]
+            name = "m"
+            backends = [{ provider = "a", model = "x" }]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert_snapshot!(shown, @r"
+    warning: `json_timeout_seconds` (120) is longer than `request_deadline_seconds` (60)
+     --> config.toml:3:1
+      |
+    3 | json_timeout_seconds = 120
+      | ^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: the deadline passes before an upstream is given up, and no other is tried
+
+    warning: `health_check_timeout_seconds` (10) is longer than `recovery_check_interval_seconds` (5)
+     --> config.toml:4:1
+      |
+    4 | recovery_check_interval_seconds = 5
+      | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a probe of an unhealthy backend may still run when the next is due
+
+    warning: `stream_keepalive_seconds` (30) is not shorter than `stream_idle_timeout_seconds` (30)
+     --> config.toml:5:1
+      |
+    5 | stream_keepalive_seconds = 30
+      | ^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a stream that falls silent is given up before a comment is due
+
+    warning: `max_internal_retries` (2) is more than `max_retries` (0)
+     --> config.toml:8:1
+      |
+    8 | max_internal_retries = 2
+      | ^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: a move is a retry: there are no more of them than `max_retries` allows
+
+    warning: `timeout_seconds` of provider `a` (90) is longer than `request_deadline_seconds` (60)
+      --> config.toml:11:1
+       |
+    11 | timeout_seconds = 90
+       | ^^^^^^^^^^^^^^^
+       |
+       = help: the deadline passes before an upstream is given up, and no other is tried
+
+    5 warnings
+    ");
+}
+
+#[test]
+fn a_default_is_never_at_fault() {
+    let shown = lint(
+        r#"
+            [settings]
+            request_deadline_seconds = 60
+            stream_idle_timeout_seconds = 10
+            max_retries = 0
+            [providers.a]
+            base_url = "http://a"
+            [models.m]
+            name = "m"
+            backends = [{ provider = "a", model = "x" }]
+            [users.u]
+            token = "0123456789abcdef"
+        "#,
+    );
+
+    assert_eq!(shown, "");
 }

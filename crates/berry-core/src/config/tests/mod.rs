@@ -1,12 +1,14 @@
 //! What a file becomes, and what its author is told.
 //!
-//! `syntax`, `values`, `providers`, `models` and `users` show findings as a terminal does;
-//! `lint` does so with what is legal and odd. `resolved` looks at the configuration that comes out,
-//! `reference` at what describes it, `alive` at what other tests make of it; `mutation` breaks a
-//! good file in every way it can think of.
+//! `syntax`, `mistyped`, `misplaced`, `values`, `providers`, `models` and `users` show findings as a
+//! terminal does; `lint` does so with what is legal and odd. `resolved` looks at the configuration
+//! that comes out, `reference` at what describes it, `alive` at what other tests make of it;
+//! `mutation` breaks a good file in every way it can think of.
 
 mod alive;
 mod lint;
+mod misplaced;
+mod mistyped;
 mod models;
 mod mutation;
 mod providers;

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{COMPLETE, PROTOCOLS, STRATEGIES, alive};
+use super::{COMPLETE, PROTOCOLS, STRATEGIES, alive, all_findings};
 use crate::config::{Reference, Vocabulary};
 
 const VOCABULARY: Vocabulary<'_> = Vocabulary {
@@ -101,4 +101,77 @@ fn the_example_has_every_key_at_least_as_a_comment() {
         let steps: Vec<_> = path.split('.').collect();
         assert!(has(&file, &steps), "{path}");
     }
+}
+
+/// Whether every table of a file has what the schema requires of it.
+fn is_complete(schema: &Json, value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Array(items) => items.iter().all(|item| is_complete(&schema["items"], item)),
+        toml::Value::Table(table) => {
+            let has = |name: &Json| table.contains_key(name.as_str().unwrap());
+            let has_all = |of: &Json| {
+                let mut names = of["required"].as_array().into_iter().flatten();
+                names.all(has)
+            };
+            let choices = schema["anyOf"].as_array();
+            let mut inner = table.iter();
+            has_all(schema)
+                && choices.is_none_or(|choices| choices.iter().any(has_all))
+                && inner.all(|(key, value)| {
+                    find(schema, &[key]).is_some_and(|schema| is_complete(schema, value))
+                })
+        }
+        _ => true,
+    }
+}
+
+/// Returns the file as often as it has keys, each time without one of them.
+fn lacking_one(value: &toml::Value) -> Vec<toml::Value> {
+    match value {
+        toml::Value::Table(table) => {
+            let mut lacking = Vec::new();
+            for (key, inner) in table {
+                let mut without = table.clone();
+                without.remove(key);
+                lacking.push(without.into());
+                for inner in lacking_one(inner) {
+                    let mut with = table.clone();
+                    with.insert(key.clone(), inner);
+                    lacking.push(with.into());
+                }
+            }
+            lacking
+        }
+        toml::Value::Array(items) => {
+            let each = items.iter().enumerate().flat_map(|(place, item)| {
+                lacking_one(item).into_iter().map(move |inner| {
+                    let mut with = items.clone();
+                    with[place] = inner;
+                    with.into()
+                })
+            });
+            each.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_schema_requires_what_the_gateway_requires() {
+    let schema = Reference::new(&VOCABULARY).schema();
+    let complete: toml::Value = COMPLETE.parse::<toml::Table>().unwrap().into();
+    let mut refused = 0;
+
+    for file in lacking_one(&complete) {
+        let text = toml::to_string(&file).unwrap();
+        let shown = all_findings(&text);
+        let is_missed = shown
+            .lines()
+            .any(|line| line.starts_with("error: ") && line.contains(" has no `"));
+        assert_eq!(is_missed, !is_complete(&schema, &file), "{shown}\n{text}");
+        refused += usize::from(is_missed);
+    }
+
+    // Two providers, a model, two backends twice, two users.
+    assert_eq!(refused, 9);
 }

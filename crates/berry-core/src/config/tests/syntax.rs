@@ -118,6 +118,8 @@ fn a_key_that_is_written_twice_is_named() {
       |
     3 | max_retries = 2
       | ^^^^^^^^^^^
+      |
+      = help: it is there on line 2 already
 
     1 error; configuration not loaded
     ");
@@ -181,6 +183,8 @@ fn a_key_on_a_broken_line_is_not_shown() {
       |
     3 | api_key = ********************
       |           ^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write it between two `"`
 
     error: the closing quote `"` is missing
      --> config.toml:6:32

@@ -93,6 +93,8 @@ fn a_token_must_be_one_a_header_can_carry() {
       |
     6 | token = ******
       |         ^^^^^^
+      |
+      = help: write it in quotes
 
     3 errors; configuration not loaded
     "#);
@@ -218,7 +220,7 @@ fn a_longer_time_allows_no_fewer_requests() {
     5 | requests_per_day = 50
       |                    ^^
 
-    error: `users.alice.rate_limit.tokens_per_minute` must be a whole number, at least 1, not `0`
+    error: `users.alice.rate_limit.tokens_per_minute` must be a whole number from 1 to 4294967295, not `0`
      --> config.toml:6:21
       |
     6 | tokens_per_minute = 0

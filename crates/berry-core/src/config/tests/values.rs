@@ -403,23 +403,3 @@ fn a_timeout_that_loses_to_another_is_warned_about() {
     1 warning
     ");
 }
-
-#[test]
-fn a_setting_without_effect_is_warned_about() {
-    let shown = findings(
-        r#"
-            [telemetry]
-            otlp_endpoint = "http://collector:4318"
-        "#,
-    );
-
-    assert_snapshot!(shown, @r#"
-    warning: `otlp_endpoint` has no effect yet: traces are not sent
-     --> config.toml:2:1
-      |
-    2 | otlp_endpoint = "http://collector:4318"
-      | ^^^^^^^^^^^^^
-
-    1 warning
-    "#);
-}

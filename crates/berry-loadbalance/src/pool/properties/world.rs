@@ -8,10 +8,11 @@ use tokio::time::advance;
 
 use super::script::{Row, Script, Step, TAGS};
 use crate::breaker::{Admission, BreakerState, Entry};
+use crate::events::Events;
 use crate::outcome::{FailureKind, Outcome};
 use crate::pool::fixtures::{LIMITS, endpoint, key, pool_with, tags, user};
 use crate::pool::{Filter, LAST_RESORT_EVERY, Order, Pool};
-use crate::state::{Events, Signals};
+use crate::state::Signals;
 use crate::sync::Mutex;
 use crate::{
     Abilities, Attempts, Clock, Endpoint, Lease, Limits, Mode, Next, ProbeOutcome, Registry, Tokens,

@@ -3,10 +3,13 @@
 //! Asked for by whoever checks a file, and not at every start: an operator who has read these
 //! findings and keeps the file as it is should not read them again each time.
 
+mod address;
+mod settings;
+
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
+use jiff::Timestamp;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -19,10 +22,10 @@ use super::{Backend, Config, Loaded, Model, Prices, Provider, User};
 const BY_PRICE: &str = "smart_ai";
 
 impl Loaded {
-    /// Adds a warning for everything in this configuration, read from `source`, that is legal and
-    /// probably not meant.
+    /// Adds a warning for everything in this configuration, read from `source` and looked at `now`, that
+    /// is legal and probably not meant.
     #[must_use]
-    pub fn linted(mut self, source: &Source) -> Self {
+    pub fn linted(mut self, source: &Source, now: Timestamp) -> Self {
         let tree = DeTable::parse(source.text());
         let mut lint = Lint {
             config: &self.config,
@@ -34,8 +37,10 @@ impl Loaded {
         lint.addresses_of_another_protocol();
         lint.models_and_backends_of_nobody();
         lint.users_of_nothing();
+        lint.users_of_the_past(now);
         lint.missing_prices();
-        lint.contradictory_times();
+        lint.contradictory_settings();
+        lint.keys_in_clear_text();
         let findings = lint.findings;
         self.warnings.extend(findings, |_| true);
         self.warnings.sort();
@@ -70,6 +75,13 @@ impl<'a> Lint<'a> {
             table = value.get_ref().as_table();
         }
         place
+    }
+
+    /// Whether the file has this key, rather than leaving it at its default.
+    fn is_written(&self, section: &str, key: &str) -> bool {
+        let section = self.tree.as_ref().and_then(|tree| entry(tree, section));
+        let table = section.and_then(|(_, section)| section.get_ref().as_table());
+        table.is_some_and(|table| entry(table, key).is_some())
     }
 
     /// Returns where a model has its backend of this number.
@@ -118,55 +130,6 @@ impl<'a> Lint<'a> {
                 let message = format!("provider `{id}` is used by no model");
                 self.warn(&["providers", id], message, None);
             }
-        }
-    }
-
-    fn twin_providers(&mut self) {
-        for (place, provider) in self.providers().enumerate() {
-            let same = |other: &&Arc<Provider>| {
-                other.base_url == provider.base_url
-                    && other.api_key == provider.api_key
-                    && other.headers == provider.headers
-            };
-            let mut earlier = self.providers().take(place);
-            if let Some(twin) = earlier.find(same) {
-                let id = provider.id.as_str();
-                let message = format!(
-                    "providers `{}` and `{id}` are the same account at the same address",
-                    twin.id
-                );
-                let help = "when one of them fails or is limited, so is the other";
-                self.warn(&["providers", id], message, Some(help));
-            }
-        }
-    }
-
-    fn addresses_of_another_protocol(&mut self) {
-        for provider in self.providers() {
-            let path = provider.base_url.path();
-            let (what, help) = match provider.protocol {
-                "azure"
-                    if path.contains("/deployments/")
-                        && !provider.headers.contains_key("api-version") =>
-                {
-                    (
-                        "is asked at a deployment without an `api-version`, which Azure demands",
-                        "write `headers = { api-version = \"2024-10-21\" }`",
-                    )
-                }
-                "gemini" if path.ends_with("/openai") => (
-                    "has `backend_type = \"gemini\"` and an address where OpenAI's protocol is spoken",
-                    "leave `/openai` out of `base_url`, or write `backend_type = \"openai\"`",
-                ),
-                "openai" if path.ends_with("/messages") => (
-                    "has an address where Anthropic's protocol is spoken, and another `backend_type`",
-                    "write `backend_type = \"claude\"`",
-                ),
-                _ => continue,
-            };
-            let id = provider.id.as_str();
-            let message = format!("provider `{id}` {what}");
-            self.warn(&["providers", id, "base_url"], message, Some(help));
         }
     }
 
@@ -220,6 +183,17 @@ impl<'a> Lint<'a> {
         }
     }
 
+    fn users_of_the_past(&mut self, now: Timestamp) {
+        for user in self.users() {
+            let Some(end) = user.expires_at.filter(|end| *end <= now) else {
+                continue;
+            };
+            let id = user.id.as_str();
+            let message = format!("the token of user `{id}` has expired, at {end}");
+            self.warn(&["users", id, "expires_at"], message, None);
+        }
+    }
+
     fn missing_prices(&mut self) {
         for model in self.served().filter(|model| model.strategy == BY_PRICE) {
             let key = model.key.as_str();
@@ -239,58 +213,6 @@ impl<'a> Lint<'a> {
                 );
                 let help = "it is taken to cost as little as the cheapest";
                 self.warn_row(model, backend, message, Some(help));
-            }
-        }
-    }
-
-    fn contradictory_times(&mut self) {
-        let settings = &self.config.settings;
-        let head = (
-            "request_timeout_seconds",
-            Some(settings.response_timeout.streamed),
-        );
-        let deadline = ("request_deadline_seconds", settings.request_deadline);
-        let pairs = [
-            (
-                (
-                    "health_check_timeout_seconds",
-                    Some(settings.health_check_timeout),
-                ),
-                (
-                    "health_check_interval_seconds",
-                    settings.health_check_interval,
-                ),
-                "a probe may still run when the next is due",
-            ),
-            (
-                ("connect_timeout_seconds", Some(settings.connect_timeout)),
-                deadline,
-                "the deadline passes before a connection is given up, and no other backend is tried",
-            ),
-            (
-                head,
-                deadline,
-                "the deadline passes before an upstream is given up, and no other is tried",
-            ),
-            (
-                ("first_token_timeout_seconds", settings.first_token_timeout),
-                deadline,
-                "the deadline passes before a silent stream is given up, and no other backend is tried",
-            ),
-        ];
-        for ((name, time), (other, bound), consequence) in pairs {
-            let (Some(time), Some(bound)) = (time, bound) else {
-                continue;
-            };
-            if time > bound {
-                let [time, bound] = [time, bound].map(|time: Duration| time.as_secs());
-                let message = format!("`{name}` ({time}) is longer than `{other}` ({bound})");
-                let written = if self.place(&["settings", name]) == self.place(&["settings"]) {
-                    other
-                } else {
-                    name
-                };
-                self.warn(&["settings", written], message, Some(consequence));
             }
         }
     }

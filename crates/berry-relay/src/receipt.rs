@@ -1,0 +1,69 @@
+//! What becomes known of a request while it is relayed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use berry_core::config::Prices;
+use berry_loadbalance::{EndpointKey, FailureKind, Lease};
+use http::StatusCode;
+use tracing::debug;
+
+use crate::classify::Failure;
+use crate::trace::{Trace, TraceContext};
+
+/// What the access line and its like are made of, whatever the request comes to.
+#[derive(Debug, Clone, Default)]
+pub struct Receipt {
+    /// The endpoint that was asked last.
+    pub endpoint: Option<EndpointKey>,
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// The kind of the last failure.
+    pub failure: Option<FailureKind>,
+    /// What it was, for operators: it may name hosts.
+    pub cause: Option<Cow<'static, str>>,
+    /// What that endpoint charges.
+    pub prices: Prices,
+    /// The attempts as spans, where the request is traced.
+    pub trace: Option<Box<Trace>>,
+}
+
+impl Receipt {
+    /// Begins the receipt of a request with this place in a trace, if it is traced.
+    pub fn traced(context: Option<Arc<TraceContext>>) -> Self {
+        Self {
+            trace: context.map(|context| Box::new(Trace::new(context))),
+            ..Self::default()
+        }
+    }
+
+    /// Notes that an attempt is begun.
+    pub(crate) fn asks(&mut self, lease: &Lease, attempts: u32) {
+        self.attempts = attempts;
+        self.endpoint = Some(lease.endpoint().key().clone());
+        self.prices = lease.endpoint().prices;
+    }
+
+    /// Notes that the attempt was answered.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        if let Some(trace) = &mut self.trace {
+            trace.answered(status);
+        }
+    }
+
+    /// Notes that the attempt failed; the debug log says why.
+    pub(crate) fn failed(&mut self, lease: &Lease, failure: &Failure) {
+        self.failure = Some(failure.fault.kind);
+        self.cause = Some(failure.cause.clone());
+        if let Some(trace) = &mut self.trace {
+            trace.failed(failure.fault.kind, failure.status);
+        }
+        debug!(
+            endpoint = %lease.endpoint().key(),
+            kind = %failure.fault.kind,
+            cause = %failure.cause,
+            status = failure.status.map(|status| status.as_u16()),
+            "attempt failed"
+        );
+    }
+}
