@@ -215,6 +215,8 @@ impl Drop for AccessRecord {
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
+        // As the key shows itself, without what formatting costs each request.
+        let backend = |key: &EndpointKey| [key.provider.as_str(), ":", &key.model].concat();
         let trace = self.receipt.trace.as_ref();
         let trace = trace.map(|trace| trace.context().trace);
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
@@ -235,7 +237,7 @@ impl Drop for AccessRecord {
                     user_id = &*self.user_id,
                     model = &*self.model,
                     provider = endpoint.map(|key| key.provider.as_str()),
-                    backend = endpoint.map(EndpointKey::to_string),
+                    backend = endpoint.map(backend),
                     strategy = self.strategy,
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),

@@ -1,8 +1,10 @@
 //! Log lines as JSON: `{timestamp, level, target, message, fields}`, on stdout, in the file, or both.
 //!
 //! tracing-subscriber's own JSON puts the message among the fields, where the commands that users
-//! run on these logs do not look for it. A line is made once, without a tree, whoever gets it.
+//! run on these logs do not look for it. A line is made once, without a tree, whoever gets it, and in
+//! room that its thread keeps: each request has a line, and its making is part of what a request costs.
 
+use std::cell::Cell;
 use std::fmt::{self, Write};
 
 use jiff::Timestamp;
@@ -13,12 +15,17 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::log_file::LogFile;
+use super::moment::Moment;
 use super::queue::Queue;
 
-/// What the fields of most lines fit into.
-const USUAL: usize = 1024;
-/// What else is in a line, at most usually.
-const AROUND: usize = 256;
+/// The longest line whose room is kept for the next one; with bodies in them lines may be very long.
+const USUAL: usize = 4 * 1024;
+
+thread_local! {
+    /// Empty while a line is being made: what is logged meanwhile, while a value says what it is, takes
+    /// room of its own.
+    static ROOM: Cell<Making> = Cell::default();
+}
 
 /// Makes each event a line and gives it to the outputs.
 #[derive(Debug)]
@@ -34,39 +41,96 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         if self.stdout.is_none() && file.is_none() {
             return;
         }
-        let line = line(event);
-        for queue in self.stdout.iter().chain(file) {
-            queue.put(&line);
-        }
+        with_line(event, Timestamp::now(), |line| {
+            for queue in self.stdout.iter().chain(file) {
+                queue.put(line);
+            }
+        });
     }
 }
 
-/// Returns the line, with its end.
-fn line(event: &Event<'_>) -> Vec<u8> {
-    let mut found = Found {
-        message: String::new(),
-        fields: Json(Vec::with_capacity(USUAL)),
-    };
-    event.record(&mut found);
-    let metadata = event.metadata();
-    let mut line = Json(Vec::with_capacity(found.fields.0.len() + AROUND));
-    line.put("{\"timestamp\":\"");
-    // To the microsecond.
-    let _ = write!(line, "{:.6}", Timestamp::now());
-    line.put("\",\"level\":\"");
-    line.put(metadata.level().as_str());
-    line.put("\",\"target\":");
-    line.text(metadata.target());
-    line.put(",\"message\":");
-    line.text(&found.message);
-    line.put(",\"fields\":{");
-    line.0.extend_from_slice(&found.fields.0);
-    line.put("}}\n");
-    line.0
+/// Makes the line, with its end, and shows it.
+fn with_line(event: &Event<'_>, now: Timestamp, show: impl FnOnce(&[u8])) {
+    // A thread that ends has nothing to keep.
+    let mut making = ROOM.try_with(Cell::take).unwrap_or_default();
+    making.make(event, now);
+    show(&making.line.0);
+    if making.line.0.capacity() <= USUAL {
+        let _ = ROOM.try_with(|room| room.set(making));
+    }
+}
+
+/// A line that is being made. Fields stand behind the message, which may come after them.
+#[derive(Default)]
+struct Making {
+    moment: Moment,
+    line: Json,
+    fields: Json,
+    has_message: bool,
+}
+
+impl Making {
+    fn make(&mut self, event: &Event<'_>, now: Timestamp) {
+        self.line.0.clear();
+        self.fields.0.clear();
+        self.has_message = false;
+        let metadata = event.metadata();
+        self.line.put("{\"timestamp\":\"");
+        self.moment.write(now, &mut self.line.0);
+        self.line.put("\",\"level\":\"");
+        self.line.put(metadata.level().as_str());
+        self.line.put("\",\"target\":");
+        self.line.text(metadata.target());
+        self.line.put(",\"message\":");
+        event.record(self);
+        if !self.has_message {
+            self.line.text("");
+        }
+        self.line.put(",\"fields\":{");
+        self.line.0.extend_from_slice(&self.fields.0);
+        self.line.put("}}\n");
+    }
+
+    /// Returns where the value of this field is to be written.
+    fn place(&mut self, field: &Field) -> &mut Json {
+        if field.name() == "message" {
+            self.has_message = true;
+            return &mut self.line;
+        }
+        self.fields.name(field.name());
+        &mut self.fields
+    }
+}
+
+impl Visit for Making {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.place(field).debug(value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.place(field).text(value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.place(field).value(value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.place(field).value(value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.place(field).value(value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.place(field).value(value);
+    }
 }
 
 /// A piece of JSON being written. A vector takes whatever it is given, and all values here can be
 /// serialized: nothing fails.
+#[derive(Default)]
 struct Json(Vec<u8>);
 
 impl Json {
@@ -78,29 +142,43 @@ impl Json {
         let _ = serde_json::to_writer(&mut self.0, &value);
     }
 
-    /// Writes a text; most have nothing to escape, which the compiler sees many bytes at a time.
+    /// Writes a text; most have nothing to escape.
     fn text(&mut self, text: &str) {
-        let is_special = |byte| byte < 0x20 || byte == b'"' || byte == b'\\';
-        if text.bytes().fold(false, |any, byte| any | is_special(byte)) {
-            return self.value(text);
+        if is_plain(text.as_bytes()) {
+            self.quoted(text);
+        } else {
+            self.value(text);
         }
+    }
+
+    fn quoted(&mut self, text: &str) {
         self.0.reserve(text.len() + 2);
         self.0.push(b'"');
         self.put(text);
         self.0.push(b'"');
     }
 
+    /// Writes the text of a value, and once more where something in it is to be escaped.
+    fn debug(&mut self, value: &dyn fmt::Debug) {
+        let before = self.0.len();
+        self.0.push(b'"');
+        let _ = write!(self, "{value:?}");
+        if self.0.get(before + 1..).is_some_and(is_plain) {
+            self.0.push(b'"');
+        } else {
+            self.0.truncate(before);
+            self.value(format_args!("{value:?}"));
+        }
+    }
+
+    /// Writes the name of a field: a word of the code, in which nothing is to be escaped.
     fn name(&mut self, name: &str) {
+        debug_assert!(is_plain(name.as_bytes()), "{name}");
         if !self.0.is_empty() {
             self.0.push(b',');
         }
-        self.text(name);
+        self.quoted(name);
         self.0.push(b':');
-    }
-
-    fn member(&mut self, name: &str, value: impl Serialize) {
-        self.name(name);
-        self.value(value);
     }
 }
 
@@ -111,44 +189,134 @@ impl Write for Json {
     }
 }
 
-/// An event's message and its other fields.
-struct Found {
-    message: String,
-    fields: Json,
+/// Returns whether no byte is to be escaped. Texts here are short: eight bytes are looked at together,
+/// and the last eight however many of them have been seen.
+fn is_plain(text: &[u8]) -> bool {
+    let (words, _) = text.as_chunks();
+    if let Some(last) = text.last_chunk() {
+        let is_plain = |word: &[u8; 8]| is_plain_word(u64::from_le_bytes(*word));
+        return is_plain(last) && words.iter().all(is_plain);
+    }
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+            is_plain_word((half(last) << 32) | half(first))
+        }
+        _ => text
+            .iter()
+            .all(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')),
+    }
 }
 
-impl Visit for Found {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // Writing to a string cannot fail.
-            let _ = write!(self.message, "{value:?}");
-        } else {
-            self.fields.member(field.name(), format_args!("{value:?}"));
+/// The same of eight bytes. The high bit of each is raised where it is below 0x20 or equals one of the
+/// two (Anderson, "Bit Twiddling Hacks": `hasless`, `haszero`); others are raised behind such a one only.
+fn is_plain_word(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES * 0x80;
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & HIGHS == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use tracing::{error, info, subscriber};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// Keeps lines of one moment.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Kept {
+        fn on_event(&self, event: &Event<'_>, _cx: Context<'_, S>) {
+            with_line(event, Timestamp::UNIX_EPOCH, |line| {
+                let line = String::from_utf8(line.to_owned()).unwrap();
+                self.0.lock().push(line);
+            });
         }
     }
 
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message.push_str(value);
-        } else {
-            self.fields.name(field.name());
-            self.fields.text(value);
+    fn lines(log: impl FnOnce()) -> Vec<String> {
+        let kept = Kept::default();
+        let subscriber = tracing_subscriber::registry().with(kept.clone());
+        subscriber::with_default(subscriber, log);
+        std::mem::take(&mut kept.0.lock())
+    }
+
+    fn line(level: &str, rest: &str) -> String {
+        let time = "1970-01-01T00:00:00.000000Z";
+        format!("{{\"timestamp\":\"{time}\",\"level\":\"{level}\",\"target\":\"t\",{rest}}}\n")
+    }
+
+    #[test]
+    fn a_line_has_its_fields_behind_its_message() {
+        let none: Option<u64> = None;
+        let logged = lines(|| {
+            info!(target: "t", text = "a", none, number = 7_u16, less = -7, real = 2.0, yes = true, "said");
+            error!(target: "t", part = 1.25, endless = f64::NAN, shown = %"b", debug = ?"c", "said {}", "\"it\"");
+            info!(target: "t", alone = 1);
+            info!(target: "t", after = 1, message = "last");
+            info!(target: "t", "alone");
+        });
+
+        let said =
+            r#""message":"said","fields":{"text":"a","number":7,"less":-7,"real":2.0,"yes":true}"#;
+        let quoted = r#""message":"said \"it\"","fields":{"part":1.25,"endless":null,"shown":"b","debug":"\"c\""}"#;
+        let expected = [
+            line("INFO", said),
+            line("ERROR", quoted),
+            line("INFO", r#""message":"","fields":{"alone":1}"#),
+            line("INFO", r#""message":"last","fields":{"after":1}"#),
+            line("INFO", r#""message":"alone","fields":{}"#),
+        ];
+        assert_eq!(logged, expected);
+    }
+
+    /// Makes each line again while it is being shown.
+    struct Nested;
+
+    impl<S: Subscriber> Layer<S> for Nested {
+        fn on_event(&self, event: &Event<'_>, _cx: Context<'_, S>) {
+            with_line(event, Timestamp::UNIX_EPOCH, |outer| {
+                let before = outer.to_owned();
+                with_line(event, Timestamp::UNIX_EPOCH, |inner| {
+                    assert_eq!(inner, outer);
+                });
+                assert_eq!(outer, before);
+            });
         }
     }
 
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.fields.member(field.name(), value);
+    #[test]
+    fn a_line_may_be_made_while_another_is() {
+        let subscriber = tracing_subscriber::registry().with(Nested);
+        subscriber::with_default(subscriber, || info!(target: "t", number = 1, "said"));
     }
 
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.fields.member(field.name(), value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.fields.member(field.name(), value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.fields.member(field.name(), value);
+    #[test]
+    fn texts_are_escaped_as_serde_json_does() {
+        let specials = [
+            "\"", "\\", "\n", "\u{1}", "\u{1f}", " ", "!", "#", "[", "]", "\u{7f}", "é",
+            "\u{2028}", "😀",
+        ];
+        for special in specials {
+            for length in 0..20 {
+                for at in 0..=length {
+                    let text =
+                        ["x".repeat(at).as_str(), special, &"x".repeat(length - at)].concat();
+                    let mut json = Json::default();
+                    json.text(&text);
+                    assert_eq!(json.0, serde_json::to_vec(&text).unwrap(), "{text:?}");
+                    let mut json = Json::default();
+                    json.debug(&format_args!("{text}"));
+                    assert_eq!(json.0, serde_json::to_vec(&text).unwrap(), "{text:?}");
+                }
+            }
+        }
     }
 }

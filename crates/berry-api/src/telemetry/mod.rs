@@ -7,6 +7,7 @@ mod json;
 pub(crate) mod label;
 mod log_file;
 pub(crate) mod loss;
+mod moment;
 mod queue;
 pub(crate) mod stopwatch;
 pub(crate) mod trace;
