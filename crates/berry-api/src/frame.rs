@@ -19,6 +19,7 @@ use crate::arrival::{Arrival, LogsItself, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
 use crate::error::ApiError;
 use crate::gateway::Gateway;
+use crate::host::names_its_host;
 use crate::router::{Routers, is_for_admins};
 use crate::telemetry::label::CLIENT_LEFT;
 use crate::telemetry::traffic::Visit;
@@ -70,7 +71,14 @@ impl Frame {
             is_told: false,
         };
         let mut router = self.routers.of(&request);
-        let work = AssertUnwindSafe(router.call(request)).catch_unwind();
+        let work = async move {
+            if names_its_host(&request) {
+                router.call(request).await
+            } else {
+                Ok(ApiError::invalid_host().into_response())
+            }
+        };
+        let work = AssertUnwindSafe(work).catch_unwind();
         let answered = entry.visit.stopwatch.around(work).await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
@@ -158,7 +166,7 @@ mod tests {
 
     use berry_core::Source;
     use berry_relay::Names;
-    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
     use http_body_util::BodyExt;
 
     use super::*;
@@ -224,6 +232,7 @@ mod tests {
                 format!("Bearer token-of-ada-0123456789{token}"),
             )
             .header(CONTENT_TYPE, "application/json")
+            .header(HOST, "gateway")
             .header(X_REQUEST_ID, text)
             .body(Body::from(body))
             .unwrap()
@@ -231,7 +240,8 @@ mod tests {
 
     /// Returns the names and labels of all series.
     async fn series(frame: &Frame) -> BTreeSet<String> {
-        let page = Request::get("/prometheus").body(Body::empty()).unwrap();
+        let page = Request::get("/prometheus").header(HOST, "gateway");
+        let page = page.body(Body::empty()).unwrap();
         let page = frame.serve(page, PEER).await.into_body();
         let page = page.collect().await.unwrap().to_bytes();
         let page = String::from_utf8(page.into()).unwrap();

@@ -19,6 +19,7 @@ mod folder;
 mod frame;
 mod gateway;
 mod headers;
+mod host;
 mod ledger;
 mod memory;
 mod reload;

@@ -212,7 +212,7 @@ impl Relay {
             });
             let index = lease.index();
             record(lease, &failure);
-            let next = match attempts.after(index, failure.fault) {
+            let next = match attempts.after(index, failure.fault, failure.retry_after) {
                 Next::Now(lease) => Some(lease),
                 Next::After(repeat) => {
                     if until(deadline, tokio::time::sleep(repeat.wait))

@@ -99,6 +99,12 @@ impl ApiError {
         Self::new(status, ErrorKind::Permission, "admin_required", message)
     }
 
+    /// The request does not say once and in proper form which host it is for.
+    pub(crate) fn invalid_host() -> Self {
+        let message = "the header `Host` must be there once, with a host and perhaps a port";
+        Self::invalid(StatusCode::BAD_REQUEST, "invalid_host", message)
+    }
+
     /// The part of the URL behind `?` cannot be read.
     pub(crate) fn invalid_query() -> Self {
         let message = "a query parameter has a value that cannot be read";

@@ -210,6 +210,24 @@ async fn odd_requests_get_an_answer_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_request_that_does_not_name_one_host_is_refused() {
+    let (gateway, _upstream) = serve().await;
+    for hosts in ["", "host: x\r\nhost: x\r\n", "host: a b@c/\r\n"] {
+        let mut client = Raw::connect(gateway.address()).await;
+
+        let line = "GET /health/live HTTP/1.1\r\nconnection: close\r\n";
+        client.send(format!("{line}{hosts}\r\n")).await;
+
+        let answer = client.answer().await;
+        assert_eq!(
+            answer.error(),
+            "400 invalid_request_error/invalid_host",
+            "{hosts}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_stops_anywhere_in_its_request_is_let_go() {
     let (gateway, upstream) = serve().await;
     let request = smuggled();

@@ -426,13 +426,26 @@ async fn the_only_backend_is_tried_again_after_a_moment() {
 async fn a_short_wait_that_a_provider_asks_for_is_waited() {
     let only = upstream("only", Behaviour::echo()).await;
     let gateway = Setup::over(&only).start();
-    only.script([Behaviour::status(429).retry_after(SECOND)]);
-    let began = tokio::time::Instant::now();
+    for status in [429, 503] {
+        only.script([Behaviour::status(status).retry_after(SECOND)]);
+        let began = tokio::time::Instant::now();
 
-    let answer = gateway.chat(&hello()).await;
+        let answer = gateway.chat(&hello()).await;
 
-    assert_eq!(answer.status, 200);
-    assert!(began.elapsed() >= SECOND);
+        assert_eq!(answer.status, 200, "{status}");
+        assert!(began.elapsed() >= SECOND, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_wait_that_a_server_error_asks_for_ends_the_request() {
+    let failing = Behaviour::status(503).retry_after(SECOND * 60);
+    let only = upstream("only", failing).await;
+
+    let answer = Setup::over(&only).start().chat(&hello()).await;
+
+    assert_eq!(answer.error(), "502 server_error/upstream_error");
+    assert_eq!(only.request_count(), 1);
 }
 
 #[tokio::test]

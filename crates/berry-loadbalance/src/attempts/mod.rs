@@ -59,6 +59,8 @@ struct Tried {
     attempts: u32,
     /// The same request would fail the same way there.
     barred: bool,
+    /// Until when its Retry-After asks for patience.
+    not_before: Option<Tick>,
 }
 
 /// The attempts of one request: what was tried, and what is left.
@@ -124,11 +126,12 @@ impl Attempts {
             .any_left(&self.filter, |index| self.was_tried(index))
     }
 
-    /// Decides what follows the failure of the attempt on the endpoint at `index`. The lease of
-    /// that attempt must have been finished.
-    pub fn after(&mut self, index: usize, fault: Fault) -> Next {
+    /// Decides what follows the failure of the attempt on the endpoint at `index`, whose answer
+    /// asked for this long a wait. The lease of that attempt must have been finished.
+    pub fn after(&mut self, index: usize, fault: Fault, retry_after: Option<Duration>) -> Next {
         if let Some(tried) = self.tried.iter_mut().find(|tried| tried.index == index) {
             tried.barred |= !fault.kind.may_repeat();
+            tried.not_before = retry_after.map(|wait| self.clock.now() + wait);
         }
         if fault.kind == FailureKind::Timeout {
             self.retries_left = self.retries_left.min(1);
@@ -264,13 +267,14 @@ impl Attempts {
                     now,
                     &self.pool.limits().smart_ai,
                 );
-                match signals.admission {
-                    Admission::Closed => Some((tried, signals, Duration::ZERO)),
-                    Admission::CoolingDown { until } => {
-                        Some((tried, signals, until.saturating_since(now)))
-                    }
-                    Admission::Trial | Admission::Ejected { .. } => None,
-                }
+                let cool = match signals.admission {
+                    Admission::Closed => None,
+                    Admission::CoolingDown { until } => Some(until),
+                    Admission::Trial | Admission::Ejected { .. } => return None,
+                };
+                let ready_at = cool.max(tried.not_before);
+                let ready_in = ready_at.map_or(Duration::ZERO, |at| at.saturating_since(now));
+                Some((tried, signals, ready_in))
             })
             .min_by_key(|(tried, signals, ready_in)| {
                 (
@@ -339,6 +343,7 @@ impl Attempts {
                 index,
                 attempts: 1,
                 barred: false,
+                not_before: None,
             }),
         }
     }

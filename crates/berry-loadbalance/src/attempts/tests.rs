@@ -17,7 +17,7 @@ fn begin(pool: &Arc<Pool>, clock: Clock) -> (Attempts, Lease) {
 fn after(attempts: &mut Attempts, lease: Lease, fault: Fault) -> Next {
     let index = lease.index();
     lease.finish(Outcome::Failure(fault));
-    attempts.after(index, fault)
+    attempts.after(index, fault, None)
 }
 
 fn server() -> Fault {
@@ -168,6 +168,48 @@ async fn a_short_cool_down_is_waited_for() {
     assert_eq!(repeat.wait, Duration::from_secs(3));
     advance(repeat.wait).await;
     assert!(attempts.repeat(repeat).is_some());
+}
+
+/// Fails the first attempt with a server error that asks for this long a wait.
+fn after_server(attempts: &mut Attempts, lease: Lease, seconds: u64) -> Next {
+    let index = lease.index();
+    lease.finish(Outcome::Failure(server()));
+    attempts.after(index, server(), Some(Duration::from_secs(seconds)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_wait_that_a_server_error_asks_for_is_waited_and_a_long_one_is_not() {
+    for (seconds, waited) in [(3, true), (5, true), (6, false), (60, false)] {
+        let pool = pool("failover", vec![endpoint("a")]);
+        let (mut attempts, lease) = begin(&pool, Clock::start());
+
+        let next = after_server(&mut attempts, lease, seconds);
+
+        match next {
+            Next::After(repeat) if waited => {
+                assert_eq!(repeat.wait, Duration::from_secs(seconds));
+            }
+            Next::Stop if !waited => {}
+            other => panic!("{seconds}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_asks_for_no_wait_is_repeated_before_one_that_does() {
+    let pool = pool("failover", vec![endpoint("a"), endpoint("b")]);
+    let (mut attempts, lease) = begin(&pool, Clock::start());
+    let Next::Now(lease) = after_server(&mut attempts, lease, 60) else {
+        panic!()
+    };
+
+    let next = after(&mut attempts, lease, server());
+
+    let Next::After(repeat) = next else {
+        panic!("{next:?}")
+    };
+    assert!(repeat.wait <= BACKOFF_BASE, "{:?}", repeat.wait);
+    assert_eq!(name(&attempts.repeat(repeat).unwrap()), "b");
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,7 +56,7 @@ impl Scene {
             }
             let (index, fault) = (lease.index(), Fault::new(FailureKind::Server));
             fail(lease, fault);
-            match attempts.after(index, fault) {
+            match attempts.after(index, fault, None) {
                 Next::Now(next) => lease = next,
                 _ => return first,
             }

@@ -346,7 +346,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             return;
         };
         lease.finish(Outcome::Failure(fault));
-        match request.attempts.after(place, fault) {
+        match request.attempts.after(place, fault, None) {
             Next::Now(lease) => self.attempt(number, request, lease),
             Next::After(repeat) => {
                 self.plan(repeat.wait, Event::Repeat(number, repeat));

@@ -177,7 +177,7 @@ impl World {
             return;
         };
         let before = self.signals();
-        let lease = match attempts.after(index, fault) {
+        let lease = match attempts.after(index, fault, None) {
             Next::Stop => return,
             Next::Now(lease) => {
                 self.check_pick(&lease, tag, &asked, Order::Later, &before);
