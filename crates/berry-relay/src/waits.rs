@@ -117,13 +117,13 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
         Wait::new(
             "a stream's head",
             head.streamed,
-            "providers.*.timeout_seconds",
+            head.streamed_key,
             "the next attempt",
         ),
         Wait::new(
             "a whole answer's head",
             head.whole,
-            "settings.json_timeout_seconds",
+            head.whole_key,
             "the next attempt",
         ),
         Wait::new(
@@ -174,7 +174,7 @@ fn until_content(settings: &Settings, provider: &Provider) -> Wait {
         None => Wait::new(
             "any byte before a stream's first content",
             silence_before_content(provider),
-            "settings.json_timeout_seconds",
+            provider.response_timeout.whole_key,
             "the next attempt",
         ),
     }

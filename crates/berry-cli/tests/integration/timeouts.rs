@@ -47,7 +47,8 @@ fn each_backend_has_its_own_waits() {
     let idle = "settings.upstream_idle_timeout_seconds";
     let deadline = "settings.request_deadline_seconds";
     assert_eq!(seconds(&near["waits"], head), Some(7.0));
-    assert_eq!(seconds(&far["waits"], head), Some(30.0));
+    let general = "settings.request_timeout_seconds";
+    assert_eq!(seconds(&far["waits"], general), Some(30.0));
     assert_eq!(seconds(&near["waits"], idle), Some(4.0));
     assert_eq!(seconds(&far["waits"], idle), Some(60.0));
     assert_eq!(seconds(&far["waits"], deadline), Some(90.0));
@@ -66,4 +67,40 @@ fn one_model_can_be_asked_for_and_an_unknown_one_is_an_error() {
     assert!(one.stdout.contains("Model other, backend far:z\n"));
     assert_eq!(none.code, Some(1));
     assert_eq!(none.stderr, "error: no model is called `absent`\n");
+}
+
+#[test]
+fn the_key_is_named_that_a_wait_comes_from() {
+    let [request, json, own] = [
+        "settings.request_timeout_seconds",
+        "settings.json_timeout_seconds",
+        "providers.*.timeout_seconds",
+    ];
+    let cases = [
+        ("", "", request, json),
+        ("json_timeout_seconds = 45", "", request, json),
+        ("request_timeout_seconds = 45", "", request, request),
+        (
+            "request_timeout_seconds = 45",
+            "timeout_seconds = 45",
+            own,
+            own,
+        ),
+    ];
+    for (settings, provider, streamed, whole) in cases {
+        let settings = format!("[settings]\nfirst_token_timeout_seconds = 0\n{settings}\n");
+        let far = format!("[providers.far]\n{provider}\n");
+        let toml = TOML.replace("[settings]\n", &settings);
+        let desk = Desk::with(&toml.replace("[providers.far]\n", &far));
+
+        let printed = desk.run(&["timeouts", "--model", "other", "--format", "json"]);
+
+        let table: Value = serde_json::from_str(&printed.stdout).unwrap();
+        let waits = table["backends"][0]["waits"].as_array().unwrap();
+        let key = |what: &str| &waits.iter().find(|wait| wait["for"] == what).unwrap()["setting"];
+        let silence = "any byte before a stream's first content";
+        assert_eq!(key("a stream's head"), streamed, "{settings}{far}");
+        assert_eq!(key("a whole answer's head"), whole, "{settings}{far}");
+        assert_eq!(key(silence), whole, "{settings}{far}");
+    }
 }

@@ -4,8 +4,8 @@
 //! author has in mind: what is written below `[[models.m.backends]]` is the backend's, whatever it says.
 
 use super::file::{
-    BackendFile, ConfidenceAdjustmentsFile, ModelFile, ProviderFile, RateLimitFile, ServerFile,
-    SettingsFile, SmartAiFile, TelemetryFile, UsageFile, UserFile,
+    BackendFile, ConfidenceAdjustmentsFile, ConfigFile, ModelFile, ProviderFile, RateLimitFile,
+    ServerFile, SettingsFile, SmartAiFile, TelemetryFile, UsageFile, UserFile,
 };
 use super::table::Table;
 
@@ -26,6 +26,12 @@ const HOMES: [(&str, &[&str]); 11] = [
     ("[users.<id>]", UserFile::KEYS),
     ("[users.<id>.rate_limit]", RateLimitFile::KEYS),
 ];
+
+/// Whether any table, or the file itself, has such a key.
+pub(super) fn is_key(word: &str) -> bool {
+    let mut tables = HOMES.iter().map(|(_, keys)| *keys);
+    ConfigFile::KEYS.contains(&word) || tables.any(|keys| keys.contains(&word))
+}
 
 /// Says under which header `key` belongs, which the table at `path` does not have; none where no
 /// table has it, or several may be meant.

@@ -7,6 +7,7 @@
 //!
 //! Compiling it into what runs is not done here.
 
+mod conceal;
 mod diagnostic;
 mod diff;
 mod dotted;

@@ -49,6 +49,22 @@ pub struct ResponseTimeout {
     pub streamed: Duration,
     /// For whole answers, whose head comes only when generation is done.
     pub whole: Duration,
+    /// The key that sets it for streams.
+    pub streamed_key: &'static str,
+    /// The key that sets it for whole answers.
+    pub whole_key: &'static str,
+}
+
+impl ResponseTimeout {
+    /// Makes the same time for both, which this key sets.
+    pub(super) fn of_both(time: Duration, key: &'static str) -> Self {
+        Self {
+            streamed: time,
+            whole: time,
+            streamed_key: key,
+            whole_key: key,
+        }
+    }
 }
 
 impl Default for ResponseTimeout {
@@ -56,6 +72,8 @@ impl Default for ResponseTimeout {
         Self {
             streamed: Duration::from_secs(30),
             whole: Duration::from_mins(5),
+            streamed_key: "settings.request_timeout_seconds",
+            whole_key: "settings.json_timeout_seconds",
         }
     }
 }

@@ -10,28 +10,14 @@ use std::ops::Range;
 
 use toml::de::{DeTable, Error};
 
+use super::conceal::hidden_parts;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::file::{BackendFile, ModelFile, ProviderFile, ServerFile, SettingsFile, UserFile};
+use super::home;
 use super::lookalike::Lookalike;
 use super::source::Source;
-use super::table::Table;
 
 /// How many errors are shown of a file whose damage spreads: later ones are mostly consequences.
 const MOST_CONSEQUENCES: usize = 5;
-
-/// Keys whose values are not secret, by table; a broken line of any other key is shown without its
-/// value, since the parser cannot say what on it is a key and what is a password.
-const OPEN_TABLES: [&[&str]; 6] = [
-    SettingsFile::KEYS,
-    ServerFile::KEYS,
-    ProviderFile::KEYS,
-    ModelFile::KEYS,
-    BackendFile::KEYS,
-    UserFile::KEYS,
-];
-
-/// Keys of these tables whose values are secret, or may have something secret in them.
-const SECRET_KEYS: [&str; 5] = ["api_key", "headers", "proxy_url", "token", "token_sha256"];
 
 /// How often a text is read again whose reading ended early.
 const MOST_READINGS: usize = 20;
@@ -140,7 +126,9 @@ fn report(source: &Source, errors: &Errors, is_contained: bool, findings: &mut D
             Some(lookalike) => lookalike.finding(line.start),
             None => finding(source, line, error),
         });
-        conceal_values(text, line, findings);
+        for part in hidden_parts(&text[line.clone()]) {
+            findings.conceal(line.start + part.start..line.start + part.end);
+        }
     }
     if !is_contained {
         let mut errors = errors.values();
@@ -213,7 +201,12 @@ fn finding(source: &Source, line: &Range<usize>, error: &Error) -> Diagnostic {
     };
     let finding = match message {
         "duplicate key" => {
-            let finding = Diagnostic::error(format!("`{written}` is defined twice"));
+            // Half of a token that was broken over two lines may look like a key, too.
+            let finding = if home::is_key(written) || is_header(&text[line.clone()]) {
+                Diagnostic::error(format!("`{written}` is defined twice"))
+            } else {
+                Diagnostic::error("a key is defined twice")
+            };
             finding.help_if(about_duplicate(source, line))
         }
         "string values must be quoted" if written.trim().is_empty() => {
@@ -266,20 +259,4 @@ fn about_duplicate(source: &Source, line: &Range<usize>) -> Option<String> {
     };
     let first = before.lines().count() - found?;
     Some(format!("it is there on line {first} already"))
-}
-
-/// Hides what a broken line says, unless it is about something that everybody may see.
-fn conceal_values(text: &str, line: &Range<usize>, findings: &mut Diagnostics) {
-    let written = &text[line.clone()];
-    let start = written.len() - written.trim_start().len();
-    let end = written[start..]
-        .find([' ', '\t', '='])
-        .map_or(written.len(), |end| start + end);
-    let word = &written[start..end];
-    let key = word.rsplit('.').next().unwrap_or(word);
-    let is_open = OPEN_TABLES.iter().any(|keys| keys.contains(&key)) && !SECRET_KEYS.contains(&key);
-    let is_header_or_element = word.starts_with(['[', '"']);
-    if written.contains('@') || !is_open && !is_header_or_element {
-        findings.conceal(line.start + end..line.end);
-    }
 }

@@ -148,9 +148,8 @@ impl Resolver<'_> {
                 .map(|name| name.as_str().into())
                 .collect(),
             headers,
-            response_timeout: timeout.map_or(settings.response_timeout, |&time| ResponseTimeout {
-                streamed: time,
-                whole: time,
+            response_timeout: timeout.map_or(settings.response_timeout, |&time| {
+                ResponseTimeout::of_both(time, "providers.*.timeout_seconds")
             }),
             max_retries: file.max_retries.or(settings.max_retries),
             max_concurrent_requests: file.max_concurrent_requests.or(None),

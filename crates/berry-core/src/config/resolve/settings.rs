@@ -84,10 +84,7 @@ impl Resolver<'_> {
                                    `request_timeout_seconds`, which holds for all requests";
                     self.warning(json.span(), message);
                 }
-                ResponseTimeout {
-                    streamed: request,
-                    whole: request,
-                }
+                ResponseTimeout::of_both(request, default.streamed_key)
             }
             (None, json) => ResponseTimeout {
                 whole: json.map_or(default.whole, |json| *json.get_ref()),

@@ -24,6 +24,16 @@ fn overwrite(file: &mut String, place: Index, length: usize, text: &str) {
     file.replace_range(start..end, text);
 }
 
+/// Returns a line without the comment that it may be.
+fn code(line: &str) -> String {
+    let is_comment = line.trim_start().starts_with('#');
+    if is_comment {
+        String::new()
+    } else {
+        line.to_owned()
+    }
+}
+
 /// Returns everything that is said about a file, by terminal and by JSON.
 fn said_about(file: &str) -> (Diagnostics, String) {
     let findings = parse(file).map_or_else(|findings| findings, |loaded| loaded.warnings);
@@ -63,6 +73,38 @@ proptest! {
         overwrite(&mut lines[index], place, 3, &text);
 
         let (_, said) = said_about(&lines.join("\n"));
+
+        prop_assert!(!said.contains("canary"), "{said}");
+    }
+    #[test]
+    fn lines_that_are_joined_never_show_a_secret(
+        joins in prop::collection::vec((any::<Index>(), "[ ,;]{0,2}"), 1..4),
+    ) {
+        let mut lines: Vec<_> = COMPLETE.lines().map(code).collect();
+        for (place, between) in &joins {
+            let secret = lines.iter().enumerate().filter(|(_, line)| line.contains("canary"));
+            let (secret, _) = place.get(&secret.collect::<Vec<_>>()).to_owned();
+            let joined = between.clone() + &lines.remove(secret);
+            lines[secret - 1].push_str(&joined);
+        }
+
+        let (_, said) = said_about(&lines.join("\n"));
+
+        prop_assert!(!said.contains("canary"), "{said}");
+    }
+
+    #[test]
+    fn a_secret_that_is_broken_over_two_lines_is_not_shown(
+        place in any::<Index>(),
+        text in "[\"'=,.#]{0,2}\\n[\"'=,.#]{0,2}",
+    ) {
+        let token = "token = \"canary0canary1canary2canary3\"";
+        let start = "token = ".len();
+        let mut broken = token.to_owned();
+        broken.insert_str(start + place.index(token.len() - start), &text);
+        let file = COMPLETE.replace("token = \"canary-token-of-root\"", &broken);
+
+        let (_, said) = said_about(&file);
 
         prop_assert!(!said.contains("canary"), "{said}");
     }

@@ -236,11 +236,13 @@ fn the_time_until_an_answers_head_is_taken_from_the_nearest_key() {
             "[settings]\n{settings}\n[providers.local]\nbase_url = 'http://localhost'\n{own}"
         ));
 
-        let expected = ResponseTimeout {
-            streamed: streamed * SECOND,
-            whole: whole * SECOND,
-        };
-        assert_eq!(provider.response_timeout, expected, "{settings} {own}");
+        let ResponseTimeout {
+            streamed: for_streams,
+            whole: for_whole,
+            ..
+        } = provider.response_timeout;
+        let expected = (streamed * SECOND, whole * SECOND);
+        assert_eq!((for_streams, for_whole), expected, "{settings} {own}");
     }
 }
 

@@ -35,7 +35,7 @@ fn a_broken_line_does_not_hide_what_is_wrong_elsewhere() {
     error: the closing quote `"` is missing
      --> config.toml:5:35
       |
-    5 | base_url = "http://localhost:11434
+    5 | base_url = "**********************
       |                                   ^
 
     error: unknown key `enabeld` in `providers.local`
@@ -141,7 +141,7 @@ fn after_an_unclosed_array_nothing_is_called_missing() {
     error: missing comma between array elements
      --> config.toml:4:1
       |
-    4 | [models.llama]
+    4 | [models.*****]
       | ^
       |
       = help: expected `,`
@@ -149,7 +149,7 @@ fn after_an_unclosed_array_nothing_is_called_missing() {
     error: missing comma between array elements
      --> config.toml:5:1
       |
-    5 | name = "llama"
+    5 | name = "*****"
       | ^
       |
       = help: expected `,`
@@ -228,4 +228,40 @@ fn a_header_without_its_bracket_is_one_mistake() {
 
     1 error, 1 warning; configuration not loaded
     ");
+}
+
+#[test]
+fn nothing_of_a_broken_line_is_shown_that_may_be_secret() {
+    let broken = [
+        "[users.me] token = \"sk-LEAK\"",
+        "[providers.a]\nbase_url = \"https://a/v1\", api_key = \"sk-LEAK\"",
+        "[providers.a]\nbase_url = \"https://a/v1\"; api_key = \"sk-LEAK\"",
+        "[providers.a]\nbase_url = \"https://a/v1\"api_key = \"sk-LEAK\"",
+        "[providers.a]\nbase_url = \"https://a/v1\" api_key = sk-LEAK",
+        "[users.u]\nenabled = true token = \"sk-LEAK\"",
+        "[users.u]\nenabled = true, token = \"sk-LEAK",
+        "[users.u]\ntoken = \"\nsk-LEAK\"",
+        "[users.u]\ntoken =\n\"sk-LEAK\"",
+        "[providers.a]\napi_key = \"sk-ab\nLEAK\"",
+        "[providers.a]\napi_key = \"sk-ab\nLEAK=\"\nLEAK=\"",
+        "[settings]\nsk-LEAK",
+        "[settings]\nmax_retries = bad # sk-LEAK",
+        "models = [\"a\" \"sk-LEAK\"",
+        "[users.u]\ntoken = “sk-LEAK”",
+    ];
+
+    for text in broken {
+        let shown = all_findings(text);
+
+        assert!(shown.contains("error: "), "{text}: {shown}");
+        assert!(!shown.contains("LEAK"), "{shown}");
+    }
+}
+
+#[test]
+fn a_broken_number_is_shown_of_a_setting_and_not_of_a_secret() {
+    let shown = findings("[settings]\nmax_retries = 03\n[users.u]\ntoken = 0123456789\n");
+
+    assert!(shown.contains("max_retries = 03\n"), "{shown}");
+    assert!(shown.contains("token = **********\n"), "{shown}");
 }
