@@ -6,57 +6,37 @@
     unused_qualifications,
     clippy::exit,
     clippy::disallowed_methods,
+    clippy::expect_used,
     clippy::unwrap_used,
     reason = "gungraun's macros write such code, and what cannot be set up may panic"
 )]
 
+mod support;
+
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use berry_core::auth::{Authenticator, TokenDigest, credential};
-use berry_core::config::RateLimit;
-use berry_core::limit::{Estimate, Meters};
-use berry_core::{Tick, User, UserName};
+use berry_core::auth::{Authenticator, credential};
+use berry_core::limit::Meters;
+use berry_core::{Tick, User};
 use gungraun::prelude::*;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use support::{ESTIMATE, users};
+
 const USERS: u32 = 100;
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const ESTIMATE: Estimate = Estimate {
-    input: 100,
-    output: 0,
-};
-
-/// Users whose limits are all looked at, and none is reached.
-fn users() -> Vec<Arc<User>> {
-    let most = NonZeroU32::new(u32::MAX);
-    let rate_limit = RateLimit {
-        requests_per_minute: most,
-        requests_per_hour: most,
-        requests_per_day: most,
-        tokens_per_minute: most,
-        max_concurrent_requests: most,
-    };
-    let user = |index| User {
-        id: UserName::parse(&format!("user-{index}")).unwrap(),
-        token: TokenDigest::of(&format!("token-of-user-{index}-0123456789")),
-        rate_limit,
-        ..User::anybody()
-    };
-    (0..USERS).map(|index| Arc::new(user(index))).collect()
-}
 
 fn known() -> (Authenticator, HeaderMap) {
     let value = HeaderValue::from_static("Bearer token-of-user-7-0123456789");
     let headers = HeaderMap::from_iter([(http::header::AUTHORIZATION, value)]);
-    (Authenticator::new(&users()), headers)
+    (Authenticator::new(&users(USERS)), headers)
 }
 
 fn metered() -> (Meters, Arc<User>) {
-    let users = users();
+    let users = users(USERS);
     let (meters, user) = (Meters::of(&users, None), Arc::clone(&users[7]));
     charge(&meters, &user);
     (meters, user)

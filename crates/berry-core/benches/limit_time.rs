@@ -9,40 +9,21 @@
     reason = "nothing is injected where time itself is measured, and the figures are what it is for"
 )]
 
+mod support;
+
 use std::hint::black_box;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use berry_core::config::RateLimit;
-use berry_core::limit::{Estimate, Meters};
-use berry_core::{Tick, User, UserName};
+use berry_core::limit::Meters;
+use berry_core::{Tick, User};
+
+use support::{ESTIMATE, users};
 
 const THREADS: u32 = 64;
 const REQUESTS: u32 = 100_000;
-const ESTIMATE: Estimate = Estimate {
-    input: 100,
-    output: 0,
-};
-
-/// Users all of whose limits are looked at and none is reached.
-fn users() -> Vec<Arc<User>> {
-    let most = NonZeroU32::new(u32::MAX);
-    let rate_limit = RateLimit {
-        requests_per_minute: most,
-        requests_per_hour: most,
-        requests_per_day: most,
-        tokens_per_minute: most,
-        max_concurrent_requests: most,
-    };
-    let user = |index| User {
-        id: UserName::parse(&format!("user-{index}")).expect("a name"),
-        rate_limit,
-        ..User::anybody()
-    };
-    (0..THREADS).map(|index| Arc::new(user(index))).collect()
-}
 
 /// Sends a user's requests, some microseconds apart.
 fn send(meters: &Meters, user: &User) {
@@ -76,7 +57,7 @@ fn time(meters: &Meters, users: &[Arc<User>]) -> Duration {
 }
 
 fn main() {
-    let users = users();
+    let users = users(THREADS);
     let meters = Meters::of(&users, None);
     println!("64 users  {:?}", time(&meters, &users));
     let one = vec![Arc::clone(&users[0]); users.len()];
