@@ -157,7 +157,7 @@ impl AccessRecord {
         if !audit.is_on() {
             return;
         }
-        let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::to_string);
+        let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::label);
         let resource = format!(
             "{} {} {}",
             self.asked.as_deref().unwrap_or("-"),
@@ -215,8 +215,6 @@ impl Drop for AccessRecord {
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);
         let endpoint = self.receipt.endpoint.as_ref();
-        // As the key shows itself, without what formatting costs each request.
-        let backend = |key: &EndpointKey| [key.provider.as_str(), ":", &key.model].concat();
         let trace = self.receipt.trace.as_ref();
         let trace = trace.map(|trace| trace.context().trace);
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
@@ -237,7 +235,7 @@ impl Drop for AccessRecord {
                     user_id = &*self.user_id,
                     model = &*self.model,
                     provider = endpoint.map(|key| key.provider.as_str()),
-                    backend = endpoint.map(backend),
+                    backend = endpoint.map(EndpointKey::label),
                     strategy = self.strategy,
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),

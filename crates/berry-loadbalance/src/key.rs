@@ -42,6 +42,11 @@ impl EndpointKey {
         }
     }
 
+    /// Returns the text that it is shown as, `provider:model`, without what a formatter costs.
+    pub fn label(&self) -> String {
+        [self.provider.as_str(), ":", &self.model].concat()
+    }
+
     /// Returns whether the endpoint is used with this account.
     pub fn is_of(&self, account: &Account) -> bool {
         self.credential == account.credential
@@ -52,7 +57,7 @@ impl EndpointKey {
 
 impl fmt::Display for EndpointKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.provider, self.model)
+        f.write_str(&self.label())
     }
 }
 
