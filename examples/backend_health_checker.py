@@ -12,6 +12,7 @@ and the backends also come from BASE_URL, TOKEN, MODEL and BACKENDS. It needs no
 """
 
 import argparse
+import http.client
 import json
 import os
 import statistics
@@ -21,6 +22,8 @@ import urllib.error
 import urllib.request
 
 PATIENCE = 60
+# No connection, silence, or an answer that is cut short or no HTTP.
+NO_ANSWER = (OSError, http.client.HTTPException)
 
 
 class Gateway:
@@ -62,7 +65,7 @@ class Gateway:
                 status = answer.status if whole else 502
         except urllib.error.HTTPError as error:
             status = error.code
-        except OSError:
+        except NO_ANSWER:
             status = 0
         return status, time.monotonic() - began
 
@@ -144,7 +147,7 @@ def main():
     gateway = Gateway(wish.base_url, wish.token, wish.model)
     try:
         backends = wish.backends or gateway.backends()
-    except OSError as error:
+    except NO_ANSWER as error:
         sys.exit(f"error: `{gateway.base_url}` does not answer: {error}")
     if not backends:
         sys.exit(f"error: the gateway names no backend of `{wish.model}`: use --backends")

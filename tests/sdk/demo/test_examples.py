@@ -63,6 +63,32 @@ def test_the_checker_says_what_it_needs(environment):
     assert (nobody.returncode, "does not answer" in nobody.stderr) == (1, True)
 
 
+class CutShort(BaseHTTPRequestHandler):
+    """Promises more than it sends."""
+
+    def do_POST(self):
+        self.send_response(200)
+        self.send_header("content-length", "100")
+        self.end_headers()
+        self.wfile.write(b"{")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_answer_that_is_cut_short_is_none(environment):
+    gateway = HTTPServer(("127.0.0.1", 0), CutShort)
+    threading.Thread(target=gateway.serve_forever, daemon=True).start()
+    done = check(environment | {"BASE_URL": f"http://127.0.0.1:{gateway.server_port}"}, "check")
+    gateway.shutdown()
+
+    assert done.returncode == 1, done.stderr
+    assert [row.split()[:4] for row in done.stdout.splitlines()[1:]] == [
+        ["good", "❌", "unhealthy", "-"],
+        ["slow", "❌", "unhealthy", "-"],
+    ]
+
+
 def test_the_benchmark_compares(environment):
     done = check(environment, "benchmark", "--rounds", "2")
 
