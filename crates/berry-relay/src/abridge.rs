@@ -4,7 +4,8 @@
 //! its usage) stands before and after it in a few hundred bytes. The text is taken in pieces cut
 //! anywhere; members of the object, and of objects directly in it, are copied, and of those whose
 //! value is longer than [`LONGEST_VALUE`] only that they are there: they become `{}`. So memory is
-//! bounded by [`LONGEST_COPY`], whatever comes.
+//! bounded by [`LONGEST_COPY`], whatever comes. Whether the text is one whole object is seen even where
+//! a copy has no room.
 
 use memchr::memchr2;
 
@@ -31,10 +32,27 @@ pub(crate) struct Abridged {
     inner: Option<usize>,
     /// The container in which the outer member's value lies is an object.
     inner_is_object: bool,
+    text: Text,
     /// The depth of the member whose value is passed over.
     skipping: Option<usize>,
-    /// It is no object, or has too many members.
-    hopeless: bool,
+    /// It has too many members to be copied.
+    crowded: bool,
+}
+
+/// The text was not one whole object.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotWhole;
+
+/// What the text is, as far as it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Text {
+    /// White space.
+    #[default]
+    Nothing,
+    /// An object, or the beginning of one.
+    Object,
+    /// Not an object, or one that goes on behind its end.
+    Broken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +68,7 @@ impl Abridged {
     /// Takes the next piece of the text.
     pub(crate) fn push(&mut self, mut piece: &[u8]) {
         while let Some((&byte, after)) = piece.split_first() {
-            if self.hopeless {
+            if self.is_broken() {
                 return;
             }
             let length = match self.string {
@@ -79,14 +97,29 @@ impl Abridged {
         }
     }
 
-    /// Returns the copy, at the text's end; none where that was not one whole object.
-    pub(crate) fn finish(self) -> Option<Vec<u8>> {
-        let sound = !self.hopeless && json::members(&self.copy, |_| {}).is_ok();
-        sound.then_some(self.copy)
+    /// Returns whether it shows already that the text is not one object.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.text == Text::Broken
+    }
+
+    /// Returns the copy, at the text's end; none where the text has too many members.
+    pub(crate) fn finish(self) -> Result<Option<Vec<u8>>, NotWhole> {
+        let has_ended = self.text == Text::Object && self.depth == 0;
+        if !has_ended || !self.crowded && json::members(&self.copy, |_| {}).is_err() {
+            return Err(NotWhole);
+        }
+        Ok((!self.crowded).then_some(self.copy))
     }
 
     /// Takes a byte outside of strings.
     fn structure(&mut self, byte: u8) {
+        if self.depth == 0 {
+            self.text = match (byte, self.text) {
+                (b' ' | b'\t' | b'\n' | b'\r', text) => text,
+                (b'{', Text::Nothing) => Text::Object,
+                _ => Text::Broken,
+            };
+        }
         match byte {
             b'"' => self.string = InString::Yes,
             b'{' | b'[' => {
@@ -108,9 +141,6 @@ impl Abridged {
             (b':', 2) if self.inner_is_object && self.skipping.is_none() => {
                 self.inner = Some(self.copy.len());
             }
-            (b' ' | b'\t' | b'\n' | b'\r', 0) => {}
-            // Before the object, or after it.
-            (byte, 0) if byte != b'}' => self.hopeless = true,
             _ => {}
         }
     }
@@ -129,7 +159,7 @@ impl Abridged {
 
     /// Copies a run of the text, unless it is passed over or makes its value too long.
     fn copy(&mut self, run: &[u8]) {
-        if self.skipping.is_some() {
+        if self.skipping.is_some() || self.crowded {
             return;
         }
         // One byte too many shows as well as all of them.
@@ -148,10 +178,10 @@ impl Abridged {
         } else if length > LONGEST_COPY {
             match self.outer {
                 Some(start) => self.leave_out(start, 1),
-                None => self.hopeless = true,
+                None => self.crowded = true,
             }
         }
-        self.hopeless |= self.copy.len() > LONGEST_COPY;
+        self.crowded |= self.copy.len() > LONGEST_COPY;
     }
 
     fn leave_out(&mut self, start: usize, depth: usize) {
@@ -165,15 +195,15 @@ impl Abridged {
 mod tests {
     use super::*;
 
+    /// None where the text is not whole, nothing where it has no copy.
     fn abridged(text: &str, step: usize) -> Option<String> {
         let mut abridged = Abridged::default();
         for piece in text.as_bytes().chunks(step) {
             abridged.push(piece);
             assert!(abridged.copy.capacity() <= 4 * LONGEST_COPY);
         }
-        abridged
-            .finish()
-            .map(|copy| String::from_utf8(copy).unwrap())
+        let copy = abridged.finish().ok()?;
+        Some(copy.map_or(String::new(), |copy| String::from_utf8(copy).unwrap()))
     }
 
     #[test]
@@ -205,9 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_object_has_no_copy() {
+    fn what_has_too_many_members_has_no_copy_and_is_whole_or_not() {
         let key = "k".repeat(LONGEST_COPY);
         let members = r#""a":1,"#.repeat(LONGEST_COPY);
+        for text in [format!(r#"{{"{key}":1}}"#), format!("{{{members}\"z\":1}}")] {
+            for step in [1, 100, 100_000] {
+                assert_eq!(abridged(&text, step).as_deref(), Some(""), "{text:.40}");
+                let cut = &text[..text.len() - 1];
+                assert_eq!(abridged(cut, step), None, "{text:.40}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_whole_object_is_told_from_one() {
+        let long = "x".repeat(LONGEST_COPY);
         for text in [
             "",
             "[1]",
@@ -216,8 +258,10 @@ mod tests {
             r#"{"a":1}}"#,
             r#"{"a":1}{"b":2}"#,
             r#"{"a":"b}"#,
-            &format!(r#"{{"{key}":1}}"#),
-            &format!("{{{members}\"z\":1}}"),
+            "]{}",
+            &long,
+            &format!(r#"{{"a":"{long}"#),
+            &format!(r#"{{"a":"{long}"}} x"#),
         ] {
             for step in [1, 100, 100_000] {
                 assert_eq!(abridged(text, step), None, "{text:.40}");

@@ -15,17 +15,23 @@ use berry_loadbalance::{FailureKind, Fault, Lease, Outcome};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::abridge::Abridged;
+use crate::abridge::{Abridged, NotWhole};
 use crate::classify::Failure;
 use crate::pins::Pinning;
 use crate::quiet::Quiet;
 use crate::source::Source;
-use crate::sse::Splitter;
+use crate::sse::{MAX_EVENT, Splitter};
 use crate::tap::{StreamFailure, Tap, Usage};
 use crate::upstream::Scrub;
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
+/// How long a stream that has said all may keep its body open: an upstream that ends it in this time
+/// keeps its connection.
+pub(crate) const LINGER: Duration = Duration::from_millis(100);
+/// What must come of a body without events to count as a sign of life: it could be sent for years
+/// otherwise.
+const LIFE: usize = 4 * 1024;
 /// The most that is held of a whole answer; beyond it the head goes out.
 const HELD_WHOLE: usize = 1024 * 1024;
 
@@ -40,6 +46,18 @@ pub struct Break {
     /// The client is in the middle of an event, which must be ended before anything else is said.
     pub torn: bool,
 }
+
+impl Break {
+    /// What came was no answer, or told of an error.
+    const GARBAGE: Self = Self {
+        kind: FailureKind::Protocol,
+        told: false,
+        torn: false,
+    };
+}
+
+/// Why an answer never had content.
+type Unanswered = (FailureKind, &'static str);
 
 /// What the bytes are.
 #[derive(Debug)]
@@ -63,6 +81,8 @@ pub struct Answer {
     idle: Quiet,
     /// The silence that is allowed from the first content on.
     idle_within: Option<Duration>,
+    /// What has come since the last sign of life.
+    since_life: usize,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
@@ -73,7 +93,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Begins to read a stream of events. `idle` bounds silence, from the first content on.
+    /// Begins to read a stream of events. `idle` bounds silence from the first content on; what comes
+    /// before may be pings without an end, so that the wait for it is another.
     pub(crate) fn events(
         upstream: Source,
         tap: Tap,
@@ -81,13 +102,9 @@ impl Answer {
         idle: Option<Duration>,
     ) -> Self {
         let shape = Shape::Events(Splitter::default());
-        Self::new(upstream, shape, tap, scrub, idle)
-    }
-
-    /// Bounds silence before the first content as well.
-    pub(crate) fn silent_before_content(mut self, before: Option<Duration>) -> Self {
-        self.idle = Quiet::new(before);
-        self
+        let mut answer = Self::new(upstream, shape, tap, scrub, idle);
+        answer.idle = Quiet::new(None);
+        answer
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
@@ -119,6 +136,7 @@ impl Answer {
             scrub: Arc::clone(scrub),
             idle: Quiet::new(idle),
             idle_within: idle,
+            since_life: 0,
             held: VecDeque::new(),
             held_bytes: 0,
             ending: None,
@@ -127,17 +145,17 @@ impl Answer {
         }
     }
 
-    /// Reads until the client may be answered: a stream to its first content within `limit`, a
-    /// whole answer to its end. From then on no other endpoint can answer.
+    /// Reads until the client may be answered, within `limit`: a stream to its first content, a whole
+    /// answer to its end. From then on no other endpoint can answer.
     pub(crate) async fn read_content(&mut self, limit: Option<Duration>) -> Result<(), Failure> {
         let reading = poll_fn(|cx| self.poll_content(cx));
         let read = match limit {
             Some(limit) => timeout(limit, reading)
                 .await
-                .unwrap_or(Err(FailureKind::Timeout)),
+                .unwrap_or(Err((FailureKind::Timeout, "no content in time"))),
             None => reading.await,
         };
-        read.map_err(|kind| Failure::new(kind, self.describe(kind)))
+        read.map_err(|(kind, cause)| Failure::new(kind, cause))
     }
 
     /// Takes the lease of the attempt whose content has come: from here the answer records how the
@@ -148,7 +166,7 @@ impl Answer {
         self.idle = Quiet::new(self.idle_within);
     }
 
-    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FailureKind>> {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unanswered>> {
         loop {
             let enough = match self.shape {
                 Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
@@ -156,8 +174,7 @@ impl Answer {
                 Shape::Bytes => self.held_bytes > 0,
             };
             if enough {
-                self.begin_to_forward();
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(self.begin_to_forward());
             }
             match ready!(self.poll_upstream(cx)) {
                 Some(Ok(chunk)) => {
@@ -168,11 +185,11 @@ impl Answer {
                     self.ending = Some(broken);
                     return Poll::Ready(Ok(()));
                 }
-                Some(Err(broken)) => return Poll::Ready(Err(broken.kind)),
+                Some(Err(broken)) => return Poll::Ready(Err(self.describe(broken.kind))),
                 None if matches!(self.shape, Shape::Whole(_)) => {
                     return Poll::Ready(self.check_whole());
                 }
-                None => return Poll::Ready(Err(FailureKind::Protocol)),
+                None => return Poll::Ready(Err(self.describe(FailureKind::Protocol))),
             }
         }
     }
@@ -182,18 +199,33 @@ impl Answer {
         self.upstream.as_ref().is_none_or(Source::has_ended)
     }
 
-    /// A whole answer that is not held to its end is watched from here on.
-    fn begin_to_forward(&mut self) {
-        if let Shape::Whole(abridged) = &mut self.shape {
-            let abridged = abridged.get_or_insert_default();
-            for chunk in &self.held {
-                abridged.push(chunk);
+    /// Judges what is not held to its content, or to its end, by what has come of it. A whole answer is
+    /// watched from here on.
+    fn begin_to_forward(&mut self) -> Result<(), Unanswered> {
+        let sound = match &mut self.shape {
+            Shape::Events(splitter) => {
+                self.tap.content() || self.tap.spoken() || splitter.is_in_long_data()
             }
+            Shape::Whole(abridged) => {
+                let abridged = abridged.get_or_insert_default();
+                for chunk in &self.held {
+                    abridged.push(chunk);
+                }
+                !abridged.is_broken()
+            }
+            Shape::Bytes => true,
+        };
+        if sound {
+            return Ok(());
         }
+        Err((
+            FailureKind::Protocol,
+            "much that is no answer in this protocol",
+        ))
     }
 
     /// Checks a whole answer that is held to its end, and joins it.
-    fn check_whole(&mut self) -> Result<(), FailureKind> {
+    fn check_whole(&mut self) -> Result<(), Unanswered> {
         if self.held.len() > 1 {
             let mut joined = Vec::with_capacity(self.held_bytes);
             for chunk in self.held.drain(..) {
@@ -204,7 +236,7 @@ impl Answer {
         self.tap
             .observe_whole(self.held.front().map_or(&[], |body| body));
         if self.tap.failure().is_some() {
-            return Err(FailureKind::Protocol);
+            return Err(self.describe(FailureKind::Protocol));
         }
         if self.tap.reports_error()
             && let Some(body) = self.held.front_mut()
@@ -304,14 +336,23 @@ impl Answer {
                     return self.end(FailureKind::Timeout);
                 }
             };
-            self.idle.broken();
             let chunk = match frame {
-                Some(Ok(data)) => self.pass(data),
+                Some(Ok(data)) if self.is_over() && !data.is_empty() => {
+                    return self.end(FailureKind::Protocol);
+                }
+                Some(Ok(data)) => {
+                    let (events, length) = (self.tap.events(), data.len());
+                    let chunk = self.pass(data);
+                    if !self.notes_life(events, length) && self.idle.has_lasted() {
+                        return self.end(FailureKind::Timeout);
+                    }
+                    chunk
+                }
                 Some(Err(_)) => return self.end(FailureKind::Protocol),
                 None => {
                     self.upstream = None;
                     let rest = self.pass_rest();
-                    if rest.is_empty() {
+                    if rest.is_empty() && self.ending.is_none() {
                         return self.end(FailureKind::Protocol);
                     }
                     rest
@@ -326,28 +367,61 @@ impl Answer {
         }
     }
 
+    /// Returns whether nothing that comes may go on.
+    fn is_over(&self) -> bool {
+        matches!(&self.shape, Shape::Events(splitter) if splitter.is_over())
+    }
+
+    /// Notes whether what has come puts off the end of patience: before content anything, because that
+    /// wait has an end of its own; then an event, or as much as an event may be.
+    fn notes_life(&mut self, events_before: u64, length: usize) -> bool {
+        if self.tap.done() {
+            return false;
+        }
+        self.since_life += length;
+        let enough = match self.shape {
+            Shape::Events(_) => MAX_EVENT,
+            Shape::Whole(_) | Shape::Bytes => LIFE,
+        };
+        let lives =
+            self.lease.is_none() || self.tap.events() != events_before || self.since_life >= enough;
+        if lives {
+            self.since_life = 0;
+            self.idle.broken();
+        }
+        lives
+    }
+
     /// Shows the bytes to the tap and returns what may go on of them.
     fn pass(&mut self, data: Bytes) -> Bytes {
         let splitter = match &mut self.shape {
             Shape::Events(splitter) => splitter,
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
+                if abridged.is_broken() {
+                    self.upstream = None;
+                    self.ending = Some(Break::GARBAGE);
+                    return Bytes::new();
+                }
                 return data;
             }
             Shape::Whole(None) | Shape::Bytes => return data,
         };
-        let split = splitter.push(&data, |event| self.tap.observe(event));
+        let was_done = self.tap.done();
+        let split = splitter.push(&data, |name, data| self.tap.observe(name, data));
         let complete = self.scrub.clean_parts(split.complete, &split.unclean);
+        if self.tap.done() && !was_done {
+            self.idle = Quiet::new(Some(LINGER));
+        }
         let Some(stopped_by) = split.stopped_by else {
             self.note_response();
             return complete;
         };
         self.upstream = None;
-        let told = self.tap.failure() == Some(StreamFailure::Error);
+        let told = self.tap.failure() == Some(StreamFailure::Told);
         self.ending = Some(Break {
-            kind: FailureKind::Protocol,
             told,
-            torn: false,
+            ..Break::GARBAGE
         });
         if !told {
             return complete;
@@ -357,29 +431,32 @@ impl Answer {
         told
     }
 
-    /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
+    /// At the upstream's end: returns a last event that was not closed, if the answer ends with it, and
+    /// the sign of the end where only that is missing.
     fn pass_rest(&mut self) -> Bytes {
-        let rest = match &mut self.shape {
+        let mut rest = match &mut self.shape {
             Shape::Events(splitter) => {
-                let split = splitter.finish(|event| self.tap.observe(event));
+                let split = splitter.finish(|name, data| self.tap.observe(name, data));
                 self.scrub.clean_parts(split.complete, &split.unclean)
             }
             Shape::Whole(abridged) => {
-                if let Some(copy) = abridged.take().and_then(|abridged| abridged.finish()) {
-                    self.tap.observe_forwarded(&copy);
+                match abridged.take().map(|abridged| abridged.finish()) {
+                    Some(Ok(Some(copy))) => self.tap.observe_whole(&copy),
+                    Some(Ok(None)) | None => {}
+                    Some(Err(NotWhole)) => self.ending = Some(Break::GARBAGE),
                 }
                 Bytes::new()
             }
             Shape::Bytes => Bytes::new(),
         };
         self.note_response();
-        if rest.is_empty() {
-            return rest;
+        if !rest.is_empty() && (!self.tap.finished() || self.tap.failure().is_some()) {
+            rest = Bytes::new();
         }
-        if self.tap.finished() && self.tap.failure().is_none() {
-            rest
-        } else {
-            Bytes::new()
+        match self.tap.missing_end() {
+            None => rest,
+            Some(end) if rest.is_empty() => Bytes::from_static(end),
+            Some(end) => [&rest, &b"\n\n"[..], end].concat().into(),
         }
     }
 
@@ -392,7 +469,8 @@ impl Answer {
             Shape::Events(_) if self.tap.failure().is_some() => false,
             Shape::Events(_) if at_end => self.tap.finished(),
             Shape::Events(_) => self.tap.done(),
-            Shape::Whole(_) | Shape::Bytes => at_end,
+            Shape::Whole(_) => at_end && self.tap.failure().is_none(),
+            Shape::Bytes => at_end,
         };
         if finished {
             return Poll::Ready(None);
@@ -404,13 +482,15 @@ impl Answer {
         })))
     }
 
-    fn describe(&self, kind: FailureKind) -> &'static str {
-        match (self.tap.failure(), kind) {
-            (Some(StreamFailure::Error), _) => "an error object in a 200",
+    /// Says why there was no content.
+    fn describe(&self, kind: FailureKind) -> Unanswered {
+        let cause = match (self.tap.failure(), kind) {
+            (Some(StreamFailure::Told | StreamFailure::Untold), _) => "an error in a 200",
             (Some(StreamFailure::Garbage), _) => "not an answer in this protocol",
             (None, FailureKind::Timeout) => "no content in time",
             (None, _) => "the answer ended before its content",
-        }
+        };
+        (kind, cause)
     }
 }
 

@@ -31,7 +31,9 @@ impl Stream {
 
     /// Watches a frame pass; returns what may go on.
     pub fn pass(&mut self, frame: &Bytes) -> Bytes {
-        let split = self.splitter.push(frame, |event| self.tap.observe(event));
+        let split = self
+            .splitter
+            .push(frame, |name, data| self.tap.observe(name, data));
         split.complete
     }
 }

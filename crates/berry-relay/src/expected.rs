@@ -1,8 +1,8 @@
 //! What may come back for a request, and what did by its headers.
 
 use berry_loadbalance::Mode;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 
 use crate::exchange::{Ask, Exchange, Operation};
 
@@ -48,7 +48,14 @@ impl Expected {
     }
 
     /// Says what a successful answer is, or what is wrong with it.
-    pub(crate) fn form(self, headers: &HeaderMap) -> Result<Form, &'static str> {
+    pub(crate) fn form(
+        self,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Result<Form, &'static str> {
+        if status == StatusCode::PARTIAL_CONTENT {
+            return Err("a part of an answer, which nobody asked for");
+        }
         let encoding = headers.get(CONTENT_ENCODING);
         if encoding.is_some_and(|encoding| encoding != "identity") {
             return Err("compressed although that was not accepted");
@@ -117,9 +124,12 @@ mod tests {
                 stored: false,
             };
 
-            let form = expectation.form(&headers.into_iter().collect());
+            let headers = headers.into_iter().collect();
+            let form = expectation.form(StatusCode::OK, &headers);
+            let part = expectation.form(StatusCode::PARTIAL_CONTENT, &headers);
 
             assert_eq!(form.ok(), expected, "{operation:?} {mode:?} {kind}");
+            assert_eq!(part.ok(), None);
         }
     }
 }

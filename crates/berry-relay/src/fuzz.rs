@@ -14,7 +14,7 @@ use http::HeaderValue;
 use crate::adapter::translate::{Decoder, Heading, Reading};
 use crate::adapter::{self, Tongue};
 use crate::envelope::Envelope;
-use crate::sse::{Fate, Splitter};
+use crate::sse::{Fate, Name, Splitter};
 use crate::tap::{Grammar, Tap, Unwanted};
 
 /// Events are the same and bytes are untouched, wherever a stream is cut.
@@ -25,7 +25,7 @@ pub fn splitter(stream: &[u8], cut: usize) {
     let read = |frames: &[&[u8]]| {
         let (mut splitter, mut events, mut forwarded) =
             (Splitter::default(), Vec::new(), Vec::new());
-        let mut observe = |data: &[u8]| {
+        let mut observe = |_: Name, data: &[u8]| {
             events.push(data.to_vec());
             Fate::Pass
         };
@@ -66,7 +66,7 @@ pub fn stream(protocol: &str, stream: &[u8], cut: usize) {
     let read = |frames: &[&[u8]]| {
         let mut decoder = decoder(protocol)?;
         let (mut splitter, mut out, mut garbled) = (Splitter::default(), Vec::new(), false);
-        let mut observe = |data: &[u8]| {
+        let mut observe = |_: Name, data: &[u8]| {
             garbled = garbled || decoder.event(data, &mut out).is_err();
             if garbled { Fate::Stop } else { Fate::Pass }
         };
@@ -109,13 +109,13 @@ pub fn openai_stream(stream: &[u8], cut: usize) {
                 (Splitter::default(), Tap::new(grammar, Unwanted::default()));
             for frame in frames {
                 let frame = Bytes::copy_from_slice(frame);
-                let split = splitter.push(&frame, |data| tap.observe(data));
+                let split = splitter.push(&frame, |name, data| tap.observe(name, data));
                 if split.stopped_by.is_some() {
                     break;
                 }
             }
             if tap.failure().is_none() {
-                splitter.finish(|data| tap.observe(data));
+                splitter.finish(|name, data| tap.observe(name, data));
             }
             let response = tap.response().map(str::to_owned);
             (

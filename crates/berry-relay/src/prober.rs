@@ -32,7 +32,7 @@ use crate::expected::Expected;
 use crate::relay::refusal;
 use crate::snapshot::Snapshot;
 use crate::source::{Source, Translation};
-use crate::tap::Tap;
+use crate::tap::{Grammar, Tap, Unwanted};
 use crate::upstream::{Prepared, Purpose, Upstream, UpstreamBody};
 
 /// The members that bound an answer's length, in the order in which they are tried.
@@ -85,7 +85,7 @@ impl UpstreamProber {
             response,
             Expected::OBJECT,
             Translation::None,
-            Tap::default(),
+            Tap::new(Grammar::Other, Unwanted::default()),
         );
         Ok(match read.await? {
             Read::Answer => ProbeOutcome::Passed,
@@ -252,7 +252,7 @@ async fn read(
     if !head.status.is_success() {
         return refusal(&head, body, expected).await.map(Read::Refusal);
     }
-    let form = expected.form(&head.headers);
+    let form = expected.form(head.status, &head.headers);
     form.map_err(|cause| Failure::new(FailureKind::Protocol, cause))?;
     let source = Source::new(body, translation);
     // Nobody is shown what it says.

@@ -32,6 +32,12 @@ impl Quiet {
         self.since = self.limit.map(|_| Instant::now());
     }
 
+    /// Returns whether there has been silence for the limit, without waiting for it.
+    pub fn has_lasted(&self) -> bool {
+        let over = |(limit, since): (Duration, Instant)| since.elapsed() >= limit;
+        self.limit.zip(self.since).is_some_and(over)
+    }
+
     /// Is ready when there has been silence for the limit; then waits for the next one.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (Some(limit), Some(since)) = (self.limit, self.since) else {
@@ -87,12 +93,15 @@ mod tests {
             quiet.broken();
         }
         advance(Duration::from_millis(2_900)).await;
+        assert!(!quiet.has_lasted());
         let start = Instant::now();
 
         poll_fn(|cx| quiet.poll(cx)).await;
+        advance(3 * SECOND).await;
 
+        assert!(quiet.has_lasted());
         assert!(
-            start.elapsed() <= Duration::from_millis(101),
+            start.elapsed() <= Duration::from_millis(3_101),
             "{:?}",
             start.elapsed()
         );

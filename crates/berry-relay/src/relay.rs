@@ -412,21 +412,21 @@ async fn attempt(
             body: AnsweredBody::Refusal(upstream.error_for_client(body)),
         });
     }
-    let form = expected.form(&head.headers);
+    let form = expected.form(head.status, &head.headers);
     let form = form.map_err(|cause| Failure::new(FailureKind::Protocol, cause))?;
     let source = Source::new(body, mem::take(&mut prepared.translation));
     let tap = mem::take(&mut prepared.tap);
     let (waits, scrub) = (&route.waits, upstream.scrub());
+    let patience = upstream.patience();
     let (mut answer, limit) = match form {
         Form::Events => {
-            let silence = match waits.first_token {
-                Some(_) => None,
-                None => Some(upstream.silence_before_content()),
-            };
-            let answer = Answer::events(source, tap, scrub, waits.idle);
-            (answer.silent_before_content(silence), waits.first_token)
+            let limit = waits.first_token.unwrap_or(patience);
+            (Answer::events(source, tap, scrub, waits.idle), Some(limit))
         }
-        Form::Whole => (Answer::whole(source, tap, scrub, waits.idle), None),
+        Form::Whole => {
+            let answer = Answer::whole(source, tap, scrub, waits.idle);
+            (answer, Some(patience))
+        }
         Form::Bytes => (Answer::bytes(source, scrub, waits.idle), None),
     };
     answer.read_content(limit).await?;

@@ -119,7 +119,7 @@ impl Source {
             Stage::Events(mut splitter, mut decoder) => {
                 let mut out = Vec::new();
                 let mut failed = false;
-                splitter.finish(|event| {
+                splitter.finish(|_, event| {
                     failed |= decoder.event(event, &mut out).is_err();
                     Fate::Drop
                 });
@@ -137,7 +137,7 @@ impl Source {
 /// Translates the events that a piece of a stream completes; returns whether it may go on.
 fn decode(splitter: &mut Splitter, decoder: &mut dyn Decoder, data: &Bytes) -> (Bytes, bool) {
     let mut out = Vec::new();
-    let split = splitter.push(data, |event| match decoder.event(event, &mut out) {
+    let split = splitter.push(data, |_, event| match decoder.event(event, &mut out) {
         Ok(()) => Fate::Pass,
         Err(Garbled) => Fate::Stop,
     });
@@ -264,7 +264,7 @@ mod tests {
             let event = Bytes::from(event);
             measure(protocol, Duration::from_micros(5), || {
                 let (translated, _) = decode(&mut foreign, decoder.as_mut(), black_box(&event));
-                let split = ours.push(&translated, |data| tap.observe(data));
+                let split = ours.push(&translated, |name, data| tap.observe(name, data));
                 black_box(split.complete);
             });
         }

@@ -11,6 +11,7 @@ use berry_core::Config;
 use berry_core::config::{Backend, Provider, ServerSettings, Settings};
 use http::uri::Scheme;
 
+use crate::answer::LINGER;
 use crate::relay::{ERROR_BODY_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE};
 use crate::upstream::{PING_EVERY, PING_WITHIN};
 
@@ -134,10 +135,22 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
         ),
         until_content,
         Wait::new(
-            "more of an answer",
+            "a whole answer, or its first MiB, after its head",
+            patience(provider),
+            head.whole_key,
+            "the next attempt",
+        ),
+        Wait::new(
+            "the next event of a stream, or more of an answer",
             settings.stream_idle_timeout,
             "settings.stream_idle_timeout_seconds",
             "an error event, or a reset",
+        ),
+        Wait::new(
+            "a stream's end after `[DONE]`",
+            LINGER,
+            None,
+            "the client's stream ends, the connection is closed",
         ),
         Wait::new(
             "all of it until the first content",
@@ -161,28 +174,19 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
     waits
 }
 
-/// Without a limit for the first content a stream may be silent as long as a whole answer may.
+/// Without a limit for its first content a stream may take as long as a whole answer may.
 fn until_content(settings: &Settings, provider: &Provider) -> Wait {
-    let what = "a stream's first content";
-    match settings.first_token_timeout {
-        Some(limit) => Wait::new(
-            what,
-            limit,
-            "settings.first_token_timeout_seconds",
-            "the next attempt",
-        ),
-        None => Wait::new(
-            "any byte before a stream's first content",
-            silence_before_content(provider),
-            provider.response_timeout.whole_key,
-            "the next attempt",
-        ),
-    }
+    let (limit, key) = match settings.first_token_timeout {
+        Some(limit) => (limit, "settings.first_token_timeout_seconds"),
+        None => (patience(provider), provider.response_timeout.whole_key),
+    };
+    let what = "a stream's first content, after its head";
+    Wait::new(what, limit, key, "the next attempt")
 }
 
-/// Returns how long a stream may be silent before its content: whoever streams may think as long as
-/// whoever answers at once, and says nothing meanwhile.
-pub(crate) fn silence_before_content(provider: &Provider) -> Duration {
+/// Returns how long an answer that has begun may take to its content: whoever streams may think as long
+/// as whoever answers at once, and neither pings nor white space are an answer.
+pub(crate) fn patience(provider: &Provider) -> Duration {
     provider.response_timeout.whole
 }
 

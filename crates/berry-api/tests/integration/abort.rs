@@ -94,7 +94,7 @@ async fn a_client_that_leaves_a_stream_that_goes_on_cancels_the_upstream() {
 
 #[tokio::test]
 async fn a_client_that_leaves_in_the_midst_of_a_whole_answer_cancels_the_upstream() {
-    let begin = "{\"choices\":[],\"text\":\"".to_owned();
+    let begin = "{\"choices\":[{}],\"text\":\"".to_owned();
     let megabyte = "x".repeat(1 << 20);
     let behaviour = Behaviour::stream([begin, megabyte.clone(), megabyte], Duration::ZERO)
         .header("content-type", "application/json")

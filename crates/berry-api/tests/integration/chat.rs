@@ -13,7 +13,7 @@ const BEARER: &str = "Bearer token-of-ada-0123456789";
 /// Returns the body that an upstream receives when a client sends `body`.
 async fn forwarded(body: &str) -> String {
     let upstream = Upstream::builder()
-        .behaviour(Behaviour::json(json!({"choices": []})))
+        .behaviour(Behaviour::json(json!({"choices": [{}]})))
         .start()
         .await;
     let gateway = Setup::over(&upstream).start();
@@ -85,7 +85,7 @@ async fn a_body_of_many_megabytes_arrives_unchanged() {
 #[tokio::test]
 async fn the_answer_is_the_upstreams_byte_for_byte() {
     let body =
-        "{ \"id\":1.50, \"model\":\"upstream-model\",\"choices\":[ ],\"x\":\"\\u00e9\" }\n\n";
+        "{ \"id\":1.50, \"model\":\"upstream-model\",\"choices\":[ {} ],\"x\":\"\\u00e9\" }\n\n";
     let upstream = Upstream::builder()
         .behaviour(Behaviour::body("application/json; charset=utf-8", body))
         .start()
@@ -101,7 +101,7 @@ async fn the_answer_is_the_upstreams_byte_for_byte() {
 
 #[tokio::test]
 async fn an_answer_of_many_megabytes_passes_whole() {
-    let body = format!(r#"{{"choices":[],"text":"{}"}}"#, "x".repeat(5 << 20));
+    let body = format!(r#"{{"choices":[{{}}],"text":"{}"}}"#, "x".repeat(5 << 20));
     let upstream = Upstream::builder()
         .behaviour(Behaviour::body("application/json", body.clone()))
         .start()
@@ -116,7 +116,7 @@ async fn an_answer_of_many_megabytes_passes_whole() {
 #[tokio::test]
 async fn an_answer_that_comes_byte_by_byte_is_looked_at_once() {
     // Were all of it looked at again with each byte, the test would run out of time.
-    let text = json!({"choices": [], "text": "x".repeat(100_000)}).to_string();
+    let text = json!({"choices": [{}], "text": "x".repeat(100_000)}).to_string();
     let bytes: Vec<_> = text.bytes().map(|byte| vec![byte]).collect();
     let behaviour =
         Behaviour::stream(bytes, Duration::ZERO).header("content-type", "application/json");
@@ -130,7 +130,7 @@ async fn an_answer_that_comes_byte_by_byte_is_looked_at_once() {
 
 #[tokio::test]
 async fn an_answer_cut_off_beyond_what_is_held_breaks_for_the_client() {
-    let body = format!(r#"{{"choices":[],"text":"{}"}}"#, "x".repeat(5 << 20));
+    let body = format!(r#"{{"choices":[{{}}],"text":"{}"}}"#, "x".repeat(5 << 20));
     let upstream = Upstream::builder()
         .behaviour(Behaviour::body("application/json", body).truncate_after(3 << 20))
         .start()

@@ -82,7 +82,7 @@ async fn a_body_deeper_than_256_levels_is_refused_and_one_of_256_is_not() {
     }
 
     assert_eq!(upstream.connection_count(), 0);
-    upstream.set(Behaviour::json(json!({"choices": []})));
+    upstream.set(Behaviour::json(json!({"choices": [{}]})));
     assert_eq!(gateway.send(nested(256)).await.status, 200);
 }
 

@@ -211,7 +211,7 @@ async fn a_client_that_opens_no_window_for_an_http2_stream_loses_that_stream_onl
     let (gateway, upstream) = gateway("", "client_write_timeout_seconds = 1").await;
     let content = "x".repeat(100_000);
     let event = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n");
-    let begin = "{\"choices\":[],\"text\":\"".to_owned();
+    let begin = "{\"choices\":[{}],\"text\":\"".to_owned();
     let whole = iter::once(begin).chain(iter::repeat_n("x".repeat(1 << 20), 50));
     let whole = Behaviour::stream(whole, Duration::ZERO).header("content-type", "application/json");
     let mut client = Client::connect_h2c(gateway.address()).await;

@@ -132,7 +132,7 @@ async fn a_client_that_leaves_is_noted_and_no_failure() {
 async fn an_upstream_that_breaks_off_is_a_failure_and_no_client_has_left() {
     let upstream = Upstream::start().await;
     let (mut process, mut client, _folder) = start(&Setup::over(&upstream)).await;
-    let large = json!({"choices": [], "text": "x".repeat(3 << 20)});
+    let large = json!({"choices": [{}], "text": "x".repeat(3 << 20)});
     for (body, behaviour) in [
         (hello_stream(), Behaviour::stream([HELLO], Duration::ZERO)),
         (hello_stream(), Behaviour::echo().error_event_after(3)),

@@ -51,6 +51,9 @@ mod health;
 /// Probes: what they ask, and what changes by the answer.
 #[cfg(test)]
 mod health_check;
+/// Answers that are none, and what becomes of them.
+#[cfg(test)]
+mod honesty;
 /// What a client may do to HTTP.
 #[cfg(test)]
 mod hostile_client;

@@ -60,7 +60,10 @@ async fn an_http_1_0_client_gets_an_answer_that_ends_with_the_connection() {
 #[tokio::test]
 async fn an_http_1_0_client_sees_a_reset_where_a_large_answer_is_cut_off() {
     let (gateway, upstream) = gateway().await;
-    let large = format!("{{\"choices\":[],\"text\":\"{}\"}}", "x".repeat(3 << 20));
+    let large = format!(
+        "{{\"choices\":[{{}}],\"text\":\"{}\"}}",
+        "x".repeat(3 << 20)
+    );
     upstream.set(Behaviour::body("application/json", large).truncate_after(2 << 20));
     let mut client = Raw::connect(gateway.address()).await;
     client

@@ -165,7 +165,7 @@ async fn a_stream_comes_from_another_backend_after_any_failure_before_content() 
         ("an error first", stream(&[error])),
         ("an error after the role", stream(&[role, error])),
         ("an error event", stream(&["event: error\n", error])),
-        ("a whole answer", Behaviour::json(json!({"choices": []}))),
+        ("a whole answer", Behaviour::json(json!({"choices": [{}]}))),
         (
             "half an event",
             stream(&[role, "data: {\"choices\":[{\"delta\":{\"content\":\"x"]),

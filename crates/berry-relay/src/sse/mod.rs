@@ -7,7 +7,7 @@
 //! where the observer wants an event left out is what remains put together anew.
 //!
 //! With the bytes comes which of them are not what was asked for: events that report errors, as the
-//! observer or their name says, and lines that have no data, such as comments.
+//! observer says, and lines that have no data, such as comments.
 //!
 //! Line ends are LF, CRLF or CR, in any mixture and cut anywhere; a byte order mark at the start is
 //! passed over; data lines of one event are joined by LF (WHATWG HTML, "Server-sent events",
@@ -24,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 use smallvec::SmallVec;
 
-use crate::abridge::Abridged;
+use crate::abridge::{Abridged, NotWhole};
 
 /// The longest event that is held until it is complete: with what is read ahead and what is not yet
 /// written, a stream takes 256 KiB at most.
@@ -39,10 +39,22 @@ pub(crate) enum Fate {
     Pass,
     /// It is forwarded, and reports an error.
     Clean,
+    /// It is forwarded, and nothing that follows it.
+    Last,
     /// It is left out.
     Drop,
     /// The stream ends with it.
     Stop,
+}
+
+/// What an event is called by a line of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Name {
+    /// `error`.
+    Error,
+    /// Anything else, or nothing.
+    #[default]
+    Other,
 }
 
 /// See the module's documentation.
@@ -53,6 +65,8 @@ pub(crate) struct Splitter {
     /// The longest tail that is held.
     longest: usize,
     event: Event,
+    /// The last event has come.
+    over: bool,
 }
 
 impl Default for Splitter {
@@ -71,8 +85,8 @@ struct Event {
     data: Ranges,
     /// Its lines without data.
     asides: Ranges,
-    /// One of them calls it an error.
-    is_error: bool,
+    /// What one of them calls it.
+    name: Name,
     /// The last byte was a CR that ended a line: an LF that follows belongs to it.
     after_cr: bool,
     /// The stream's first line has been read.
@@ -97,7 +111,7 @@ enum Cut {
 pub(crate) type Ranges = SmallVec<[Range<usize>; 1]>;
 
 /// What a push yields.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Split {
     /// The events that were observed and may be forwarded; may be empty.
     pub(crate) complete: Bytes,
@@ -114,12 +128,20 @@ impl Splitter {
             pending: BytesMut::new(),
             longest,
             event: Event::default(),
+            over: false,
         }
     }
 
-    /// Takes a frame, shows the data of each event it completes to `observe`, and returns what may
-    /// be forwarded. An observer that stops ends the stream with the event it has just seen.
-    pub(crate) fn push(&mut self, frame: &Bytes, mut observe: impl FnMut(&[u8]) -> Fate) -> Split {
+    /// Takes a frame, shows the name and the data of each event it completes to `observe`, and returns
+    /// what may be forwarded. An observer that stops ends the stream with the event it has just seen.
+    pub(crate) fn push(
+        &mut self,
+        frame: &Bytes,
+        mut observe: impl FnMut(Name, &[u8]) -> Fate,
+    ) -> Split {
+        if self.over {
+            return Split::default();
+        }
         if self.pending.is_empty() {
             let read = self.event.advance(frame, &mut observe);
             if read.complete < frame.len() {
@@ -135,7 +157,7 @@ impl Splitter {
     }
 
     /// Ends the stream: an event without its closing blank line is shown to `observe` and returned.
-    pub(crate) fn finish(&mut self, mut observe: impl FnMut(&[u8]) -> Fate) -> Split {
+    pub(crate) fn finish(&mut self, mut observe: impl FnMut(Name, &[u8]) -> Fate) -> Split {
         let rest = self.pending.split().freeze();
         let mut event = std::mem::take(&mut self.event);
         // Whatever is said after the end still begins in the middle of what was forwarded.
@@ -152,13 +174,27 @@ impl Splitter {
         self.event.cut != Cut::Nowhere
     }
 
+    /// Returns whether the last event has come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Returns whether an event's data are being read that are too long to be held.
+    pub(crate) fn is_in_long_data(&self) -> bool {
+        self.event.cut == Cut::InLine { data: true }
+    }
+
     /// Adds to the complete events the one that stopped the reading, of this length, or else what is
     /// too long to be held.
     fn forward(&mut self, read: Read, complete: Bytes) -> Split {
         let stopped_by = read.stopped_by;
+        self.over = read.last;
         let mut split = read.split(complete);
         if let Some(length) = stopped_by {
             split.stopped_by = Some(self.pending.split_to(length).freeze());
+            self.pending.clear();
+            self.event = Event::default();
+        } else if self.over {
             self.pending.clear();
             self.event = Event::default();
         } else if self.pending.len() > self.longest {
@@ -184,6 +220,8 @@ struct Read {
     complete: usize,
     /// The length of the event after it, at which the observer stopped.
     stopped_by: Option<usize>,
+    /// Nothing may be forwarded after the complete events.
+    last: bool,
     /// The events before it that are left out.
     dropped: Ranges,
     /// What of the other events is to be cleaned.
@@ -197,7 +235,7 @@ impl Read {
         match fate {
             Some(Fate::Drop) => self.dropped.push(event),
             Some(Fate::Clean | Fate::Stop) => self.unclean.push(event),
-            Some(Fate::Pass) | None => self.unclean.extend(asides),
+            Some(Fate::Pass | Fate::Last) | None => self.unclean.extend(asides),
         }
     }
 
@@ -231,7 +269,7 @@ impl Read {
 
 impl Event {
     /// Reads the lines of `bytes` from where the last call ended.
-    fn advance(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Read {
+    fn advance(&mut self, bytes: &[u8], observe: &mut impl FnMut(Name, &[u8]) -> Fate) -> Read {
         let mut read = Read::default();
         while let Some(end) = self.next_line(bytes) {
             if self.end_of_line(bytes, end) {
@@ -244,6 +282,10 @@ impl Event {
                 break;
             }
             read.take(read.complete..self.line, fate, asides);
+            if fate == Some(Fate::Last) {
+                read.last = true;
+                break;
+            }
         }
         self.rebase(read.complete);
         read
@@ -294,7 +336,9 @@ impl Event {
                 self.abridge_line(value);
             }
         } else {
-            self.is_error |= is_error_name(line);
+            if is_error_name(line) {
+                self.name = Name::Error;
+            }
             match self.asides.last_mut() {
                 // Nothing but the end of a line is between them: many short lines are one part.
                 Some(aside) if start <= aside.end + 2 => aside.end = end,
@@ -312,22 +356,22 @@ impl Event {
         marked.unwrap_or(line)
     }
 
-    /// Returns what becomes of the event: what the observer says, unless its name says more.
-    fn judge(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Option<Fate> {
-        let is_error = std::mem::take(&mut self.is_error);
-        match self.show(bytes, observe) {
-            Some(Fate::Pass) if is_error => Some(Fate::Clean),
-            fate => fate,
-        }
-    }
-
-    /// Shows the event's data to the observer, where it has any.
-    fn show(&mut self, bytes: &[u8], observe: &mut impl FnMut(&[u8]) -> Fate) -> Option<Fate> {
+    /// Shows the event to the observer, where it has any data; returns what becomes of it.
+    fn judge(
+        &mut self,
+        bytes: &[u8],
+        observe: &mut impl FnMut(Name, &[u8]) -> Fate,
+    ) -> Option<Fate> {
         let data = std::mem::take(&mut self.data);
+        let name = std::mem::take(&mut self.name);
         if std::mem::take(&mut self.cut) != Cut::Nowhere {
-            let abridged = self.abridged.take()?.finish()?;
+            let abridged = match self.abridged.take()?.finish() {
+                Ok(copy) => copy?,
+                // No object, and so nothing that anybody can read.
+                Err(NotWhole) => Vec::new(),
+            };
             // Part of it has been forwarded, so the rest must follow.
-            return Some(match observe(&abridged) {
+            return Some(match observe(name, &abridged) {
                 Fate::Drop => Fate::Pass,
                 fate => fate,
             });
@@ -342,7 +386,7 @@ impl Event {
                 Cow::Owned(lines.join(&b'\n'))
             }
         };
-        Some(observe(&data))
+        Some(observe(name, &data))
     }
 
     fn abridge(&mut self, data: &[u8]) {

@@ -6,7 +6,7 @@ use super::*;
 fn split<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> (Vec<String>, Vec<u8>) {
     let mut splitter = Splitter::default();
     let (mut events, mut forwarded) = (Vec::new(), Vec::new());
-    let mut observe = |data: &[u8]| {
+    let mut observe = |_: Name, data: &[u8]| {
         events.push(String::from_utf8_lossy(data).into_owned());
         Fate::Pass
     };
@@ -67,7 +67,7 @@ fn a_frame_that_ends_with_an_event_is_forwarded_without_a_copy() {
     let frame = Bytes::from_static(b"data: a\n\ndata: b\n\n");
     let mut splitter = Splitter::default();
 
-    let split = splitter.push(&frame, |_| Fate::Pass);
+    let split = splitter.push(&frame, |_, _| Fate::Pass);
 
     assert_eq!(split.complete.as_ptr(), frame.as_ptr());
     assert_eq!(split.complete.len(), frame.len());
@@ -76,7 +76,7 @@ fn a_frame_that_ends_with_an_event_is_forwarded_without_a_copy() {
 #[test]
 fn an_incomplete_event_is_not_forwarded() {
     let mut splitter = Splitter::default();
-    let mut observe = |_: &[u8]| Fate::Pass;
+    let mut observe = |_: Name, _: &[u8]| Fate::Pass;
 
     let split = splitter.push(
         &Bytes::from_static(b"data: a\n\ndata: {\"cho"),
@@ -92,7 +92,7 @@ fn an_observer_that_breaks_ends_the_stream_with_that_event() {
     let mut splitter = Splitter::default();
     let frame = Bytes::from_static(b"data: a\n\ndata: stop\n\ndata: b\n\n");
 
-    let split = splitter.push(&frame, |data| {
+    let split = splitter.push(&frame, |_, data| {
         if data == b"stop" {
             Fate::Stop
         } else {
@@ -115,27 +115,24 @@ fn an_observer_that_breaks_ends_the_stream_with_that_event() {
 fn an_event_that_is_too_long_is_forwarded_and_observed_abridged() {
     let long = "x".repeat(MAX_EVENT * 2);
     for (event, expected) in [
-        (format!("data: {long}\ndata: more"), None),
+        (format!("data: {long}\ndata: more"), ""),
         (
             format!("event: e\ndata: {{\"type\":\"e\",\"a\":\"{long}\",\"id\":1}}"),
-            Some(r#"{"type":"e","a":{},"id":1}"#),
+            r#"{"type":"e","a":{},"id":1}"#,
         ),
         (
             format!(": {long}\ndata: {{\ndata:\"type\":\"e\"}}\n: {long}"),
-            Some("{\n\"type\":\"e\"}"),
+            "{\n\"type\":\"e\"}",
         ),
-        (
-            format!("\u{feff}data: {{\"a\":\"{long}\"}}"),
-            Some(r#"{"a":{}}"#),
-        ),
-        (format!("data: {{\"a\":\"{long}\""), None),
+        (format!("\u{feff}data: {{\"a\":\"{long}\"}}"), r#"{"a":{}}"#),
+        (format!("data: {{\"a\":\"{long}\""), ""),
     ] {
         let stream = format!("{event}\n\ndata: next\n\n");
         for size in [1000, MAX_EVENT, MAX_EVENT + 1] {
             let (events, forwarded) = split(stream.as_bytes().chunks(size));
 
             let events: Vec<&str> = events.iter().map(|event| event.trim_start()).collect();
-            let expected: Vec<&str> = expected.into_iter().chain(["next"]).collect();
+            let expected = vec![expected, "next"];
             assert_eq!(events, expected, "{size}");
             assert!(forwarded == stream.as_bytes());
         }
@@ -149,7 +146,7 @@ fn an_event_that_is_too_long_cannot_be_left_out() {
     let mut forwarded = Vec::new();
     for frame in stream.as_bytes().chunks(MAX_EVENT + 10) {
         let frame = Bytes::copy_from_slice(frame);
-        forwarded.extend(splitter.push(&frame, |_| Fate::Drop).complete);
+        forwarded.extend(splitter.push(&frame, |_, _| Fate::Drop).complete);
     }
 
     assert!(forwarded == stream.as_bytes());
@@ -160,7 +157,7 @@ fn an_event_that_is_too_long_cannot_be_left_out() {
 fn what_is_held_is_bounded() {
     let mut splitter = Splitter::default();
     for _ in 0..10_000 {
-        splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_| Fate::Pass);
+        splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_, _| Fate::Pass);
         assert!(splitter.pending.len() <= MAX_EVENT);
     }
     assert!(splitter.torn());
@@ -193,7 +190,7 @@ fn an_event_can_be_left_out_wherever_it_is_cut() {
     for cut in 0..=stream.len() {
         let mut splitter = Splitter::default();
         let mut forwarded = Vec::new();
-        let mut observe = |data: &[u8]| {
+        let mut observe = |_: Name, data: &[u8]| {
             if data == b"x" { Fate::Drop } else { Fate::Pass }
         };
         for frame in [&stream[..cut], &stream[cut..]] {
@@ -210,7 +207,7 @@ fn an_event_can_be_left_out_wherever_it_is_cut() {
 fn after_a_stop_it_begins_anew() {
     let mut splitter = Splitter::default();
     let frame = Bytes::from_static(b"data: a\n\ndata: stop\n\ndata: lost\n\ndata: lo");
-    let stop = |data: &[u8]| {
+    let stop = |_: Name, data: &[u8]| {
         if data == b"stop" {
             Fate::Stop
         } else {
@@ -225,6 +222,27 @@ fn after_a_stop_it_begins_anew() {
 }
 
 #[test]
+fn nothing_is_forwarded_after_the_last_event() {
+    let stream = b"data: a\n\ndata: last\n\ndata: b\n\n: c\n\ndata: d";
+    for cut in 0..=stream.len() {
+        let (mut splitter, mut forwarded) = (Splitter::default(), Vec::new());
+        let (first, second) = stream.split_at(cut);
+        for frame in [first, second] {
+            let frame = Bytes::copy_from_slice(frame);
+            let split = splitter.push(&frame, |_, data| match data {
+                b"last" => Fate::Last,
+                _ => Fate::Pass,
+            });
+            forwarded.extend(split.complete);
+        }
+        forwarded.extend(splitter.finish(|_, _| Fate::Pass).complete);
+
+        assert_eq!(forwarded, b"data: a\n\ndata: last\n\n", "cut at {cut}");
+        assert!(splitter.is_over());
+    }
+}
+
+#[test]
 fn errors_and_lines_without_data_are_to_be_cleaned() {
     let stream = b"event: e\ndata: a\n\ndata: drop\n\nid: 1\nevent: e\ndata: error\n\n: c\r\rdata: b\nretry:\n";
     let expected = [
@@ -236,7 +254,7 @@ fn errors_and_lines_without_data_are_to_be_cleaned() {
     for cut in 0..=stream.len() {
         let mut splitter = Splitter::default();
         let mut unclean = Vec::new();
-        let mut observe = |data: &[u8]| match data {
+        let mut observe = |_: Name, data: &[u8]| match data {
             b"error" => Fate::Clean,
             b"drop" => Fate::Drop,
             _ => Fate::Pass,
@@ -260,7 +278,7 @@ fn lines_without_data_of_an_event_that_is_too_long_are_to_be_cleaned() {
     let mut splitter = Splitter::default();
     let mut unclean = Vec::new();
     for frame in [head.as_bytes(), b"\n: three\n\n"] {
-        let split = splitter.push(&Bytes::copy_from_slice(frame), |_| Fate::Pass);
+        let split = splitter.push(&Bytes::copy_from_slice(frame), |_, _| Fate::Pass);
         let parts = split.unclean.into_iter();
         unclean.extend(parts.map(|range| split.complete.slice(range)));
     }
@@ -272,7 +290,7 @@ fn lines_without_data_of_an_event_that_is_too_long_are_to_be_cleaned() {
 fn many_lines_without_data_are_one_part() {
     let stream = Bytes::from(":\n".repeat(10_000) + "data: a\r\n:\r\n:\r\n\r\n");
 
-    let split = Splitter::default().push(&stream, |_| Fate::Pass);
+    let split = Splitter::default().push(&stream, |_, _| Fate::Pass);
 
     assert_eq!(split.complete.len(), stream.len());
     assert_eq!(split.unclean.len(), 2);
@@ -295,8 +313,12 @@ fn an_event_that_is_called_an_error_is_to_be_cleaned() {
     ] {
         let mut splitter = Splitter::default();
         let mut unclean = Vec::new();
-        let pushed = splitter.push(&Bytes::from_static(stream.as_bytes()), |_| Fate::Pass);
-        for split in [pushed, splitter.finish(|_| Fate::Pass)] {
+        let observe = |name, _: &[u8]| match name {
+            Name::Error => Fate::Clean,
+            Name::Other => Fate::Pass,
+        };
+        let pushed = splitter.push(&Bytes::from_static(stream.as_bytes()), observe);
+        for split in [pushed, splitter.finish(observe)] {
             let parts = split.unclean.into_iter();
             unclean.extend(parts.map(|range| split.complete.slice(range)));
         }

@@ -5,6 +5,7 @@
 //! ends, and what it cost. It changes nothing.
 
 mod choices;
+mod failure;
 mod usage;
 
 use std::sync::LazyLock;
@@ -13,8 +14,9 @@ use memchr::memmem::Finder;
 
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
-use crate::sse::Fate;
+use crate::sse::{Fate, Name};
 use choices::{Choice, is_middle_of_first};
+pub(crate) use failure::StreamFailure;
 pub use usage::Usage;
 
 /// What an answer is made of.
@@ -57,8 +59,7 @@ pub(crate) struct Unwanted {
 pub(crate) struct Tap {
     grammar: Grammar,
     unwanted: Unwanted,
-    /// Text, reasoning, a tool call, a refusal, audio or a finish reason has come.
-    content: bool,
+    come: Come,
     /// Which choices have begun, and which of them have their finish reason: a bit each.
     begun: u64,
     ended: u64,
@@ -74,13 +75,15 @@ pub(crate) struct Tap {
     response: Option<Box<str>>,
 }
 
-/// Why an answer is none, as its own events say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StreamFailure {
-    /// An error object.
-    Error,
-    /// Something that is not an event of this protocol.
-    Garbage,
+/// How far an answer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Come {
+    #[default]
+    Nothing,
+    /// An event of its grammar.
+    Event,
+    /// Text, reasoning, a tool call, a refusal, audio or a finish reason.
+    Content,
 }
 
 impl Tap {
@@ -93,20 +96,22 @@ impl Tap {
         }
     }
 
-    /// Takes the data of one event and says what becomes of it.
-    pub(crate) fn observe(&mut self, data: &[u8]) -> Fate {
+    /// Takes one event's name and data, and says what becomes of it.
+    pub(crate) fn observe(&mut self, name: Name, data: &[u8]) -> Fate {
         self.events += 1;
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
-            return Fate::Pass;
+            return Fate::Last;
         }
         let mut parts = Parts::default();
         if parts.scan(data).is_err() {
-            return self.fail(StreamFailure::Garbage);
+            return self.fail(match name {
+                Name::Error => StreamFailure::Untold,
+                Name::Other => StreamFailure::Garbage,
+            });
         }
-        let is_error = parts.kind == Some(b"\"error\"") && self.grammar != Grammar::Stored;
-        if is_error || parts.error.is_some() {
-            return self.fail(StreamFailure::Error);
+        if let Some(failure) = self.reported(name, &parts) {
+            return self.fail(failure);
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
@@ -114,47 +119,50 @@ impl Tap {
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
             Grammar::Other => {
-                self.content = true;
+                self.come = Come::Content;
                 Fate::Pass
             }
         };
         match fate {
-            Fate::Pass if tells_of_error(data) => Fate::Clean,
+            Fate::Pass if name == Name::Error || tells_of_error(data) => Fate::Clean,
             fate => fate,
         }
     }
 
-    /// Takes a whole answer.
+    /// Takes a whole answer, or the short copy of one that is too long to be held.
     pub(crate) fn observe_whole(&mut self, body: &[u8]) {
         let mut parts = Parts::default();
-        let scanned = std::str::from_utf8(body).is_ok() && parts.scan(body).is_ok();
-        if !scanned {
+        if std::str::from_utf8(body).is_err() || parts.scan(body).is_err() {
             self.failure = Some(StreamFailure::Garbage);
-        } else if parts.error.is_some() && !(self.grammar == Grammar::Stored && parts.id.is_some())
-        {
-            self.failure = Some(StreamFailure::Error);
-        } else {
-            let is_other = self.grammar == Grammar::Choices && parts.choices.is_none();
-            self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
-            self.content = true;
-            self.done = true;
-            self.note(&parts);
+            return;
         }
-    }
-
-    /// Takes the end of a whole answer that has been forwarded: what it cost, and its id.
-    pub(crate) fn observe_forwarded(&mut self, abridged: &[u8]) {
-        let mut parts = Parts::default();
-        if parts.scan(abridged).is_ok() {
-            self.note(&parts);
+        self.failure = match self.reported(Name::Other, &parts) {
+            None if self.grammar != Grammar::Choices => None,
+            // Who asked for choices looks at the first one.
+            None if parts.choices.is_none_or(is_empty_list) => Some(StreamFailure::Garbage),
+            None if parts.choices.is_some_and(Choice::any_failed) => Some(StreamFailure::Untold),
+            reported => reported,
+        };
+        if self.failure.is_some() {
+            return;
         }
-    }
-
-    fn note(&mut self, parts: &Parts<'_>) {
+        self.reports = parts.incomplete.is_some() || tells_of_error(body);
+        self.come = Come::Content;
+        self.done = true;
         self.usage = parts.usage.and_then(Usage::read);
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
         }
+    }
+
+    /// Returns how an event or an answer reports a failure. What is stored may tell of one.
+    fn reported(&self, name: Name, parts: &Parts<'_>) -> Option<StreamFailure> {
+        let tells_only =
+            self.grammar == Grammar::Stored && (parts.id.is_some() || parts.error.is_none());
+        if tells_only {
+            return None;
+        }
+        failure::reported(self.grammar, name, parts)
     }
 
     /// Returns the id of the response that this is, where it is one.
@@ -162,9 +170,21 @@ impl Tap {
         self.response.as_deref()
     }
 
+    /// Returns whether anything of the protocol has come that was asked for.
+    pub(crate) fn spoken(&self) -> bool {
+        self.come != Come::Nothing
+    }
+
+    /// Returns what is missing of an answer that has come to its end: the sign of it that all clients
+    /// wait for, where the finish reasons have come and that has not.
+    pub(crate) fn missing_end(&self) -> Option<&'static [u8]> {
+        let is_missing = self.grammar == Grammar::Choices && !self.done && self.failure.is_none();
+        (is_missing && self.finished()).then_some(b"data: [DONE]\n\n")
+    }
+
     /// Returns whether something for the client's user has come.
     pub(crate) fn content(&self) -> bool {
-        self.content
+        self.come == Come::Content
     }
 
     /// Returns whether the answer may end here: every choice has ended, or `[DONE]` has come.
@@ -172,7 +192,7 @@ impl Tap {
         match self.grammar {
             Grammar::Choices => self.done || (self.begun != 0 && self.begun == self.ended),
             Grammar::Responses => self.done,
-            Grammar::Other | Grammar::Stored => self.content,
+            Grammar::Other | Grammar::Stored => self.content(),
         }
     }
 
@@ -196,6 +216,11 @@ impl Tap {
         self.usage.filter(|_| self.grammar != Grammar::Stored)
     }
 
+    /// Returns how many events have come.
+    pub(crate) fn events(&self) -> u64 {
+        self.events
+    }
+
     /// Returns how many tokens have been written at least, as far as events tell: most have one.
     pub(crate) fn written(&self) -> u64 {
         match self.grammar {
@@ -209,14 +234,15 @@ impl Tap {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
         };
-        if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
+        self.come = self.come.max(Come::Event);
+        if self.content() && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
             return Fate::Pass;
         }
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
             // Choices of a shape we do not know, or too long to be looked at, are the client's to
             // judge: the answer may end with them.
-            self.content = true;
+            self.come = Come::Content;
             (self.begun, self.ended) = (self.begun | 1, self.ended | 1);
             return Fate::Pass;
         };
@@ -227,13 +253,18 @@ impl Tap {
         if unwanted {
             return Fate::Drop;
         }
+        if choices.iter().any(Choice::has_failed) {
+            return self.fail(StreamFailure::Untold);
+        }
         for choice in choices {
             let bit = 1_u64.checked_shl(choice.index).unwrap_or(1 << 63);
             self.begun |= bit;
             if choice.has_ended() {
                 self.ended |= bit;
             }
-            self.content = self.content || choice.has_content();
+            if choice.has_content() {
+                self.come = Come::Content;
+            }
         }
         Fate::Pass
     }
@@ -263,9 +294,10 @@ impl Tap {
             }
         }
         if fails && self.grammar != Grammar::Stored {
-            return self.fail(StreamFailure::Error);
+            return self.fail(StreamFailure::Told);
         }
-        self.content = self.content || !begins;
+        let come = if begins { Come::Event } else { Come::Content };
+        self.come = self.come.max(come);
         self.done = self.done || ends;
         if reports { Fate::Clean } else { Fate::Pass }
     }
@@ -283,6 +315,9 @@ struct Parts<'a> {
     error: Option<&'a [u8]>,
     usage: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
+    object: Option<&'a [u8]>,
+    /// It has a member in which servers complain that do not speak the protocol.
+    complains: bool,
     response: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
@@ -292,17 +327,22 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
         json::members(text, |member| {
+            let value = &text[member.value];
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
                 b"error" => &mut self.error,
                 b"usage" => &mut self.usage,
                 b"type" => &mut self.kind,
+                b"object" => &mut self.object,
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
                 b"incomplete_details" => &mut self.incomplete,
+                b"code" | b"detail" | b"message" => {
+                    self.complains |= value != b"null";
+                    return;
+                }
                 _ => return,
             };
-            let value = &text[member.value];
             *place = (value != b"null").then_some(value);
         })
     }
@@ -317,6 +357,12 @@ fn tells_of_error(text: &[u8]) -> bool {
         let value = rest.trim_ascii_start().strip_prefix(b":");
         value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
     })
+}
+
+/// Returns whether a value is a list of nothing.
+fn is_empty_list(value: &[u8]) -> bool {
+    let inside = value.strip_prefix(b"[");
+    inside.is_some_and(|inside| inside.trim_ascii() == b"]")
 }
 
 /// Reads a JSON string.

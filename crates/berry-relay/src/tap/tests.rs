@@ -6,7 +6,7 @@ fn tap(events: &[&str]) -> Tap {
 
 fn watched(mut tap: Tap, events: &[&str]) -> Tap {
     for event in events {
-        if tap.observe(event.as_bytes()) == Fate::Stop {
+        if tap.observe(Name::Other, event.as_bytes()) == Fate::Stop {
             break;
         }
     }
@@ -98,11 +98,11 @@ fn the_usual_chunk_is_recognised_without_parsing() {
 fn an_error_object_is_a_failure_and_a_null_one_is_not() {
     assert_eq!(
         tap(&[r#"{"error":{"message":"x"}}"#]).failure(),
-        Some(StreamFailure::Error)
+        Some(StreamFailure::Told)
     );
     assert_eq!(
         tap(&[r#"{"error":"x"}"#]).failure(),
-        Some(StreamFailure::Error)
+        Some(StreamFailure::Told)
     );
     assert_eq!(tap(&[r#"{"error":null,"choices":[]}"#]).failure(), None);
 }
@@ -144,10 +144,19 @@ fn a_whole_answer_must_be_an_object_without_an_error() {
         (tap.content(), tap.failure())
     };
 
-    assert_eq!(whole(br#"{"choices":[]}"#), (true, None));
+    assert_eq!(whole(br#"{"choices":[{}]}"#), (true, None));
+    for nothing in [
+        "{}",
+        r#"{"choices":[]}"#,
+        r#"{"choices":[ ]}"#,
+        r#"{"choices":null}"#,
+    ] {
+        let expected = (false, Some(StreamFailure::Garbage));
+        assert_eq!(whole(nothing.as_bytes()), expected, "{nothing}");
+    }
     assert_eq!(
         whole(br#"{"error":{"message":"x"}}"#),
-        (false, Some(StreamFailure::Error))
+        (false, Some(StreamFailure::Told))
     );
     assert_eq!(whole(b"<html>"), (false, Some(StreamFailure::Garbage)));
     assert_eq!(
@@ -185,7 +194,7 @@ fn a_response_begins_before_its_content_and_ends_with_its_last_event() {
         r#"{"type":"error","code":"server_error","message":"x"}"#,
         r#"{"type":"response.failed","response":{"id":"resp_1"}}"#,
     ] {
-        assert_eq!(of(&[created, failed]).failure(), Some(StreamFailure::Error));
+        assert_eq!(of(&[created, failed]).failure(), Some(StreamFailure::Told));
     }
 }
 
@@ -198,7 +207,7 @@ fn other_streams_end_where_their_body_ends() {
     assert!(partial.content() && partial.finished() && !partial.done());
     assert_eq!(
         of(r#"{"type":"error"}"#).failure(),
-        Some(StreamFailure::Error)
+        Some(StreamFailure::Untold)
     );
 }
 
@@ -221,7 +230,7 @@ fn a_stored_response_was_paid_for_when_it_was_made() {
         let mut tap = Tap::new(grammar, Unwanted::default());
 
         tap.observe_whole(body);
-        tap.observe(br#"{"type":"response.in_progress"}"#);
+        tap.observe(Name::Other, br#"{"type":"response.in_progress"}"#);
 
         let used = tap.usage().map(|usage| usage.input() + usage.output());
         assert_eq!((used, tap.written()), (usage, written));
@@ -245,8 +254,8 @@ fn what_came_for_our_sake_is_left_out() {
         };
         let mut tap = Tap::new(Grammar::Choices, unwanted);
 
-        assert_eq!(tap.observe(text), Fate::Pass);
-        let fates = [usage.as_slice(), filter, report].map(|event| tap.observe(event));
+        assert_eq!(tap.observe(Name::Other, text), Fate::Pass);
+        let fates = [usage.as_slice(), filter, report].map(|event| tap.observe(Name::Other, event));
         assert_eq!(fates, expected);
         assert!(tap.usage().is_some());
     }
@@ -261,7 +270,7 @@ fn an_answer_may_end_with_choices_that_were_too_long_to_be_looked_at() {
 }
 
 #[test]
-fn a_forwarded_answer_says_what_it_cost_and_which_response_it_is() {
+fn an_answer_says_what_it_cost_and_which_response_it_is() {
     let body = br#"{"id":"resp_1","output":{},"usage":{"input_tokens":4,"output_tokens":6}}"#;
     for (grammar, expected) in [
         (Grammar::Responses, (Some("resp_1"), Some(6))),
@@ -270,7 +279,7 @@ fn a_forwarded_answer_says_what_it_cost_and_which_response_it_is() {
     ] {
         let mut tap = Tap::new(grammar, Unwanted::default());
 
-        tap.observe_forwarded(body);
+        tap.observe_whole(body);
 
         let output = tap.usage().map(|usage| usage.output());
         assert_eq!((tap.response(), output), expected);
@@ -297,7 +306,11 @@ fn what_is_stored_of_an_error_is_to_be_cleaned_and_is_no_failure() {
     ] {
         let mut tap = stored();
 
-        assert_eq!(tap.observe(event.as_bytes()), expected, "{event}");
+        assert_eq!(
+            tap.observe(Name::Other, event.as_bytes()),
+            expected,
+            "{event}"
+        );
         assert_eq!(tap.failure(), None);
     }
     for (body, expected) in [
@@ -316,8 +329,8 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
     let text = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}"#;
     let of = |grammar, event: &str| {
         let mut tap = Tap::new(grammar, Unwanted::default());
-        tap.observe(text.as_bytes());
-        tap.observe(event.as_bytes())
+        tap.observe(Name::Other, text.as_bytes());
+        tap.observe(Name::Other, event.as_bytes())
     };
     for (grammar, event, expected) in [
         (Grammar::Choices, text, Fate::Pass),
@@ -328,7 +341,7 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
         ),
         (
             Grammar::Choices,
-            r#"{"choices":[{"index":0,"error":null,"finish_reason":"error"}]}"#,
+            r#"{"choices":[{"index":0,"error":null,"finish_reason":"stop"}]}"#,
             Fate::Pass,
         ),
         (
@@ -339,9 +352,10 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
         (
             Grammar::Choices,
             r#"{"choices":[{"finish_reason":"error","error" : "x"}]}"#,
-            Fate::Clean,
+            Fate::Stop,
         ),
-        (Grammar::Choices, r#"{"detail":"x"}"#, Fate::Clean),
+        (Grammar::Choices, r#"{"detail":"x"}"#, Fate::Stop),
+        (Grammar::Choices, r#"{"x":"y"}"#, Fate::Clean),
         (
             Grammar::Choices,
             r#"{"type":"error","message":"x"}"#,
@@ -376,7 +390,6 @@ fn a_whole_answer_that_tells_of_an_error_is_to_be_cleaned() {
             true,
         ),
         (Grammar::Choices, r#"{"choices":[{"error":null}]}"#, false),
-        (Grammar::Choices, r#"{"detail":"x"}"#, true),
         (Grammar::Other, r#"{"data":[]}"#, false),
         (Grammar::Responses, r#"{"output":[{"error":"x"}]}"#, true),
         (

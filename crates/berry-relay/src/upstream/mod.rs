@@ -165,9 +165,9 @@ impl Upstream {
         error.map(|error| self.scrub.clean(error))
     }
 
-    /// Returns how long a stream may be silent before its content, where nothing else bounds it.
-    pub(crate) fn silence_before_content(&self) -> Duration {
-        waits::silence_before_content(&self.provider)
+    /// Returns how long an answer that has begun may take to its content, where nothing else is set.
+    pub(crate) fn patience(&self) -> Duration {
+        waits::patience(&self.provider)
     }
 
     /// Takes a place among the requests that the provider is at work on, where one is free.

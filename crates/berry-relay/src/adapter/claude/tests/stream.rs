@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::super::super::translate::{Garbled, Heading};
 use super::super::CLAUDE;
 use super::{assert_golden, cases, heading, input, reading};
-use crate::sse::{Fate, Splitter};
+use crate::sse::{Fate, Name, Splitter};
 
 cases! { check:
     a_cut_stream_has_no_end
@@ -37,7 +37,7 @@ fn decode(name: &str, pieces: &[&[u8]], heading: Heading) -> Result<Vec<u8>, Gar
     let mut decoder = CLAUDE.decoder(heading, reading(name));
     let mut out = Vec::new();
     let mut result = Ok(());
-    let mut observe = |data: &[u8]| {
+    let mut observe = |_: Name, data: &[u8]| {
         result = decoder.event(data, &mut out);
         match result {
             Ok(()) => Fate::Pass,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{golden, heading};
 use crate::adapter::gemini::Gemini;
 use crate::adapter::translate::{Chat as _, Garbled, Reading};
-use crate::sse::{Fate, Splitter};
+use crate::sse::{Fate, Name, Splitter};
 
 /// How events can be framed without meaning anything else.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ fn decode<'a>(
     let mut decoder = Gemini.decoder(heading, Reading::default());
     let (mut out, mut failure) = (Vec::new(), None);
     let mut splitter = Splitter::default();
-    let mut observe = |data: &[u8]| match decoder.event(data, &mut out) {
+    let mut observe = |_: Name, data: &[u8]| match decoder.event(data, &mut out) {
         Ok(()) => Fate::Pass,
         Err(garbled) => {
             failure = Some(garbled);
