@@ -16,6 +16,8 @@ pub const RUST_LOG: &str = "RUST_LOG";
 pub const LOG_FORMAT: &str = "LOG_FORMAT";
 /// A file for JSON lines; wins over `[telemetry] log_file`.
 pub const LOG_FILE: &str = "LOG_FILE";
+/// Where a service manager listens.
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
 /// Returns a variable that is set, not empty, and text.
 #[expect(

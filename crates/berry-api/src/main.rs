@@ -22,6 +22,7 @@ use crate::arguments::Arguments;
 use crate::check::Checked;
 
 fn main() -> ExitCode {
+    survive_hangups();
     match run(Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -29,6 +30,17 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// From here on a request to reload does not end the process, although nothing can be reloaded yet:
+/// who manages many may send it to one that has just begun. A handler stays for good, and needs a
+/// runtime only to be made.
+fn survive_hangups() {
+    if let Ok(runtime) = Builder::new_current_thread().enable_io().build() {
+        let _entered = runtime.enter();
+        // Where there can be none, the start says so.
+        drop(signal(SignalKind::hangup()));
     }
 }
 
@@ -56,13 +68,12 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     let options = Options {
         address: arguments::bind_address(&config.server)?,
-        max_connections: arguments::max_connections()?,
+        max_connections: raise_file_limit(arguments::max_connections()?),
         seed: seed(),
         config,
         source,
         logs,
     };
-    raise_file_limit(options.max_connections);
     let runtime = runtime(&options)?;
     let code = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
@@ -100,20 +111,32 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     code
 }
 
+/// Files that are kept for anything but clients: the process's own, and upstreams to begin with.
+const FILES_FOR_OTHERS: u64 = 48;
+
 /// Raises the soft limit of open files to the hard one: each request may take two descriptors, and
-/// the usual soft limit of 1,024 is a convention for programs that use `select`.
-fn raise_file_limit(max_connections: usize) {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) if limit < 2 * max_connections as u64 => {
-            warn!(
-                limit,
-                max_connections,
-                "the hard limit of open files is below twice `MAX_CONNECTIONS`: connections may be refused"
-            );
+/// the usual soft limit of 1,024 is a convention for programs that use `select`. Returns how many
+/// connections may be open with it: clients alone must not use it up, because a probe that cannot be
+/// accepted is taken for the end of the process.
+fn raise_file_limit(max_connections: usize) -> usize {
+    let limit = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => limit,
+        Err(error) => {
+            warn!(%error, "the limit of open files cannot be raised");
+            return max_connections;
         }
-        Ok(_) => {}
-        Err(error) => warn!(%error, "the limit of open files cannot be raised"),
+    };
+    let for_clients = usize::try_from(limit.saturating_sub(FILES_FOR_OTHERS).max(2));
+    let accepted = max_connections.min(for_clients.unwrap_or(usize::MAX));
+    if limit < 2 * max_connections as u64 {
+        warn!(
+            limit,
+            max_connections,
+            accepted,
+            "the hard limit of open files is below twice `MAX_CONNECTIONS`: connections may be refused"
+        );
     }
+    accepted
 }
 
 /// Returns the one number from which all chance in the process is made.

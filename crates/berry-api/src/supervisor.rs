@@ -6,13 +6,19 @@
 //! our own, so that connections wait in it while a process is replaced. Without a manager all of
 //! this is nothing.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::TcpListener;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+#[cfg(target_os = "linux")]
+use std::os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt};
 
 use listenfd::ListenFd;
-use sd_notify::{NotifyState, notify, watchdog_enabled};
+use sd_notify::{NotifyState, watchdog_enabled};
 use tokio::time::interval;
 use tracing::warn;
+
+use crate::env;
 
 /// Says that requests are served, also after a reload.
 pub(crate) fn ready() {
@@ -60,7 +66,28 @@ pub(crate) fn inherited() -> io::Result<Option<TcpListener>> {
 }
 
 fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = notify(state) {
+    let Some(socket) = env::read_path(env::NOTIFY_SOCKET) else {
+        return;
+    };
+    if let Err(error) = send(&socket, state) {
         warn!(%error, "service manager not told");
     }
+}
+
+/// Sends a message with a line for each state.
+fn send(socket: &OsStr, state: &[NotifyState<'_>]) -> io::Result<()> {
+    let lines: Vec<_> = state.iter().map(ToString::to_string).collect();
+    let lines = lines.join("\n");
+    UnixDatagram::unbound()?.send_to_addr(lines.as_bytes(), &address(socket)?)?;
+    Ok(())
+}
+
+/// Returns the address of a manager's socket. A name that begins with `@` is none of a file, as
+/// managers of containers have it.
+fn address(socket: &OsStr) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = socket.as_bytes().strip_prefix(b"@") {
+        return SocketAddr::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(socket)
 }

@@ -12,12 +12,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::server::socket::ClientWaits;
 
-/// One place of so many is kept back,
+/// One place of so many is kept back, and one where there are fewer,
 const SHARE: usize = 16;
 /// but not more than these.
 const MOST_KEPT_BACK: usize = 64;
-/// The longest silence on a place that was kept back.
-const RESERVE_WAIT: Duration = Duration::from_secs(5);
+/// The longest that a place which was kept back is held by who says nothing: a probe says at once
+/// what it wants, and others that do are waiting.
+const RESERVE_HEAD: Duration = Duration::from_secs(1);
+/// The longest that an answer waits there to be taken.
+const RESERVE_WRITE: Duration = Duration::from_secs(5);
 
 /// The place that a connection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +37,9 @@ impl Seat {
         match self {
             Self::Usual => waits,
             Self::Reserve => ClientWaits {
-                head: waits.head.min(RESERVE_WAIT),
-                idle: waits.idle.min(RESERVE_WAIT),
-                write: waits.write.min(RESERVE_WAIT),
+                head: waits.head.min(RESERVE_HEAD),
+                idle: waits.idle.min(RESERVE_HEAD),
+                write: waits.write.min(RESERVE_WRITE),
             },
         }
     }
@@ -60,7 +63,9 @@ impl Seats {
     /// Divides `most` places.
     pub(super) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
-        let reserve = (most / SHARE).min(MOST_KEPT_BACK);
+        let reserve = (most / SHARE)
+            .clamp(1, MOST_KEPT_BACK)
+            .min(most.saturating_sub(1));
         Self {
             usual: Arc::new(Semaphore::new(most - reserve)),
             reserve: Arc::new(Semaphore::new(reserve)),
@@ -118,6 +123,18 @@ mod tests {
 
         let usual = taken.iter().filter(|taken| taken.seat == Seat::Usual);
         assert_eq!((usual.count(), taken.len()), (30, 32));
+    }
+
+    #[tokio::test]
+    async fn one_place_is_kept_back_where_there_are_two() {
+        for (most, expected) in [(1, [1, 0]), (2, [1, 1]), (15, [14, 1]), (48, [45, 3])] {
+            let seats = Seats::new(most);
+
+            let taken: Vec<_> = (0..=most).map_while(|_| take(&seats)).collect();
+
+            let of = |seat| taken.iter().filter(|taken| taken.seat == seat).count();
+            assert_eq!([of(Seat::Usual), of(Seat::Reserve)], expected);
+        }
     }
 
     #[tokio::test]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::support::{
-    Client, Gateway, Process, Setup, chat, get, hello, hello_stream, scratch, within,
+    Client, Gateway, Process, Setup, TOKEN, chat, get, hello, hello_stream, scratch, within,
 };
 
 #[tokio::test]
@@ -44,21 +46,43 @@ async fn when_all_places_are_taken_probes_and_admins_are_answered_and_the_rest_i
 #[tokio::test]
 async fn a_place_that_was_kept_back_is_not_held_by_silence() {
     let upstream = Upstream::start().await;
-    let gateway = Gateway::start_with(
-        &Setup::over(&upstream)
-            .more("[server]\nheader_timeout_seconds = 1")
-            .toml(),
-        16,
-    );
+    let gateway = Gateway::start_with(&Setup::over(&upstream).toml(), 16);
     let mut open = Vec::new();
     for _ in 0..15 {
         let mut client = gateway.connect().await;
         assert_eq!(client.send(get("/health/live")).await.status, 200);
         open.push(client);
     }
-    let _silent = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut silent = TcpStream::connect(gateway.address()).await.unwrap();
+    silent.write_all(b"GET /hea").await.unwrap();
+    let asked = Instant::now();
 
     assert_eq!(within(gateway.get("/health/live")).await.status, 200);
+
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn with_fewer_files_than_connections_probes_are_answered_all_the_same() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
+    let process = Process::start_after("ulimit -n 80", folder.path()).await;
+    let mut open = Vec::new();
+    // As many idle connections as are let in, and some that wait.
+    for _ in 0..100 {
+        let mut client = TcpStream::connect(process.address()).await.unwrap();
+        let line = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(line).await.unwrap();
+        open.push(client);
+    }
+
+    let mut client = Client::connect(process.address()).await;
+
+    assert_eq!(within(client.send(get("/health/live"))).await.status, 200);
 }
 
 #[tokio::test]
@@ -103,19 +127,30 @@ fn ticks(process: &Process) -> u64 {
 
 #[tokio::test]
 async fn without_file_descriptors_the_process_waits_without_spinning_and_recovers() {
-    let upstream = Upstream::start().await;
+    let upstream = Upstream::builder()
+        .behaviour(Behaviour::echo().hang())
+        .start()
+        .await;
     let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
-    let mut process = Process::start_after("ulimit -n 64", folder.path()).await;
+    let mut process = Process::start_after("ulimit -n 96", folder.path()).await;
     let warned = process.prelude.iter().any(|line| {
         let message = line["message"].as_str().unwrap_or_default();
         message.starts_with("the hard limit of open files is below twice `MAX_CONNECTIONS`")
     });
+    // Each request takes two: one of its client, one of its upstream.
     let mut open = Vec::new();
-    for _ in 0..80 {
-        open.push(TcpStream::connect(process.address()).await.unwrap());
+    let body = hello().to_string();
+    let length = body.len();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    for _ in 0..60 {
+        let mut client = TcpStream::connect(process.address()).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        open.push(client);
     }
     process.logged("connection not accepted").await;
-    let (before, began) = (ticks(&process), tokio::time::Instant::now());
+    let (before, began) = (ticks(&process), Instant::now());
 
     // The kernel closes nothing by itself meanwhile.
     let early = tokio::time::timeout(Duration::from_secs(1), async {
@@ -127,6 +162,7 @@ async fn without_file_descriptors_the_process_waits_without_spinning_and_recover
     let spent = ticks(&process) - before;
     assert!(spent <= 25, "{spent} ticks in {:?}", began.elapsed());
     drop(open);
+    upstream.set(Behaviour::echo());
     let mut client = Client::connect(process.address()).await;
     assert_eq!(within(client.send(get("/health/live"))).await.status, 200);
     assert_eq!(client.send(chat(hello().to_string())).await.status, 200);

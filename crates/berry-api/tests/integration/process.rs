@@ -20,6 +20,20 @@ async fn folder() -> (TempDir, Upstream) {
 }
 
 #[tokio::test]
+async fn a_request_to_reload_before_there_is_anything_to_reload_does_not_end_the_process() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
+    // The pipe is opened when the process opens its log, long before it can reload.
+    let early = "mkfifo pipe && { { exec 3<pipe; kill -HUP $$; cat <&3; } >/dev/null 2>&1 & } \
+                 && export LOG_FILE=pipe";
+
+    let process = Process::start_after(early, folder.path()).await;
+
+    let mut client = Client::connect(process.address()).await;
+    assert_eq!(client.send(get("/health/live")).await.status, 200);
+}
+
+#[tokio::test]
 async fn both_signals_drain_and_exit_0() {
     for name in ["TERM", "INT"] {
         let (folder, upstream) = folder().await;

@@ -1,6 +1,7 @@
 //! What a service manager sees of the real binary, and what it hands over.
 
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
@@ -62,6 +63,18 @@ async fn a_service_manager_is_told_what_the_process_does() {
         assert!(messages.len() - signs(messages) <= 1, "{messages:?}");
     }
     assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_service_manager_without_a_file_is_told_as_well() {
+    let (folder, _upstream) = folder(Behaviour::echo()).await;
+    let name = format!("berry-{}", folder.path().display());
+    let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let socket = format!("@{name}");
+
+    let _process = Process::start(folder.path(), &[], &[("NOTIFY_SOCKET", &socket)]).await;
+
+    assert_eq!(told(&manager, "READY=1").await, ["READY=1"]);
 }
 
 #[tokio::test]
