@@ -33,16 +33,6 @@ async fn serve() -> (Gateway, Upstream) {
 /// What the framing is, the headers that say it, and what comes before a second request.
 const FRAMINGS: &[(&str, &str, &str)] = &[
     (
-        "a length and chunks",
-        "content-length: 5\r\ntransfer-encoding: chunked\r\n",
-        "0\r\n\r\n",
-    ),
-    (
-        "chunks and a length",
-        "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
-        "0\r\n\r\n",
-    ),
-    (
         "two lengths",
         "content-length: 2\r\ncontent-length: 500\r\n",
         "{}",
@@ -129,6 +119,65 @@ async fn what_is_framed_in_two_ways_reaches_nobody() {
         assert_eq!(upstream.request_count(), 0, "{name}");
     }
     assert_eq!(gateway.chat(&hello()).await.status, 200);
+}
+
+/// A body that is one request by its chunks, and by its length holds another one or a part of it.
+#[tokio::test]
+async fn of_a_length_beside_chunks_nothing_hides_behind_either() {
+    let (gateway, upstream) = serve().await;
+    let (body, hidden) = (hello().to_string(), smuggled());
+    let chunk = |text: &str| format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
+    let (asked, inside) = (chunk(&body), chunk(&hidden));
+    let size_line = |body: &str| body.find('\n').unwrap() + 1;
+    // Whoever believes the length finds the hidden request in the chunk, whoever believes the chunks
+    // behind them.
+    let rows = [
+        (
+            "behind the chunks",
+            asked.len() + hidden.len(),
+            format!("{asked}{hidden}"),
+            true,
+        ),
+        (
+            "behind a length of nothing",
+            0,
+            format!("{asked}{hidden}"),
+            true,
+        ),
+        (
+            "behind the length of the chunks",
+            asked.len(),
+            format!("{asked}{hidden}"),
+            true,
+        ),
+        ("in a chunk", size_line(&inside), inside.clone(), false),
+        (
+            "in a chunk, and behind it",
+            size_line(&inside),
+            format!("{inside}{hidden}"),
+            false,
+        ),
+    ];
+    let mut served = 0;
+    for (name, length, body, is_sound) in rows {
+        for headers in [
+            format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"),
+            format!("transfer-encoding: chunked\r\ncontent-length: {length}\r\n"),
+        ] {
+            let mut client = Raw::connect(gateway.address()).await;
+
+            client.send(post(&headers, &body)).await;
+            // A connection that stayed open would have a further request in its buffer.
+            let answered = within(client.rest()).await;
+
+            let status = if is_sound { "200" } else { "400" };
+            let line = format!("HTTP/1.1 {status} ");
+            assert!(answered.starts_with(&line), "{name}: {answered}");
+            assert_eq!(answered.matches("HTTP/1.").count(), 1, "{name}: {answered}");
+            served += usize::from(is_sound);
+            assert_eq!(upstream.request_count(), served, "{name}");
+        }
+    }
 }
 
 #[tokio::test]
