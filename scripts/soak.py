@@ -1,9 +1,13 @@
 """Drives mixed traffic with faults, reloads and aborts, and checks what must hold throughout; see soak.sh.
 
+Clients of HTTP/1.1 use a connection once or keep it, those of HTTP/2 (curl) use it once. Of the upstreams one speaks
+HTTP/2, one errs, one resets connections, one is slow, and one, whose faults nothing can make good, dies within streams.
+
 Invariants: every request is answered exactly once, by a status that the contract has and never by a 500 of our own;
-a stream ends with `[DONE]` or with an error event; afterwards nothing is in flight, and there are no more open files
-than before; the ledger and the metrics have counted what the answers said, each request once; memory does not grow by
-more than a megabyte in ten minutes once warm (checked from five minutes on).
+a stream ends with `[DONE]` or with an error event, one that its upstream broke with the latter; afterwards nothing is
+in flight, and there are no more open files than before; the ledger and the metrics have counted what the answers said,
+each request once; memory stays within a bound once warm, and does not grow by more than a megabyte in ten minutes
+(checked from five minutes on).
 """
 
 import argparse
@@ -12,7 +16,10 @@ import json
 import os
 import random
 import re
+import shutil
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,17 +28,32 @@ from collections import Counter
 from pathlib import Path
 
 # A user for each kind of request, so that the ledger tells them apart; what is bad reaches nobody and has no row.
-USERS = ["json", "stream", "silent", "abort", "bad"]
+USERS = ["json", "stream", "silent", "mortal", "abort", "bad", "http2"]
 WORKERS = 32
+# Of them, those that keep their connections.
+KEEPING = 16
+HTTP2_WORKERS = 6
 # What the contract has for a request that is in order.
 STATUSES = {200, 429, 502, 503, 504}
 # Files that come and go by themselves: kept upstream connections, the log, a reload under way.
 SPARE_FILES = 8
+# KiB that may be added to what is resident after a third of the time.
+MOST_GROWTH = 4 * 1024
+# How an upstream's stream may die, each with what it says before.
+DEATHS = {
+    "reset": b"",
+    "end": b"",
+    "cut": b"data: {\"choices\":[{\"ind",
+    "garbage": b"data: <html>\n\n",
+    "error": b"event: error\ndata: {\"message\":\"overloaded\"}\n\n",
+    "code": b"data: {\"code\":500,\"message\":\"internal\"}\n\ndata: [DONE]\n\n",
+}
 
 
-def config(upstreams, round_number):
+def config(upstreams, mortal, round_number):
     providers = "".join(
         f'[providers.p{i}]\nbase_url = "{url}"\napi_key = "k"\nproxy_url = "none"\nmax_concurrent_requests = 24\n'
+        f'http_version = "{"h2c" if i == 0 else "http1"}"\n'
         for i, url in enumerate(upstreams)
     )
     backends = ", ".join(f'{{ provider = "p{i}", model = "m" }}' for i in range(len(upstreams)))
@@ -44,6 +66,13 @@ stream_keepalive_seconds = {1 + round_number % 3}
 name = "m"
 strategy = "weighted_failover"
 backends = [{backends}]
+[providers.mortal]
+base_url = "{mortal}"
+api_key = "k"
+proxy_url = "none"
+[models.mortal]
+name = "mortal"
+backends = [{{ provider = "mortal", model = "m" }}]
 {"".join(f'[users.{user}]{chr(10)}token = "{token(user)}"{chr(10)}' for user in USERS)}
 [usage]
 database = "usage.db"
@@ -54,24 +83,80 @@ def token(user):
     return f"token-of-{user}-0123456789"
 
 
-def request(user, body, path="/v1/chat/completions", method="POST"):
+def request(user, body, path="/v1/chat/completions", method="POST", keep=False):
     return (
         f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token(user)}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n{body}"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
+        f"connection: {'keep-alive' if keep else 'close'}\r\n\r\n{body}"
     ).encode()
 
 
-def body_of(answer):
-    """Returns an answer's body, out of its chunks."""
-    head, body = answer.split("\r\n\r\n", 1)
-    if "transfer-encoding: chunked" not in head.lower():
-        return body
-    pieces, left = [], body.encode()
-    while left:
-        size, left = left.split(b"\r\n", 1)
-        pieces.append(left[: int(size, 16)])
-        left = left[int(size, 16) + 2 :]
-    return b"".join(pieces).decode()
+async def read_answer(reader):
+    """Reads one answer; returns its status, its body, and whether the connection stays."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    status = re.match(r"http/1\.1 (\d+) ", head).group(1)
+    if "transfer-encoding: chunked" not in head:
+        body = await reader.readexactly(int(re.search(r"content-length: (\d+)", head).group(1)))
+        return status, body.decode(), "connection: close" not in head
+    pieces = []
+    while True:
+        size = int(await reader.readline(), 16)
+        pieces.append((await reader.readexactly(size + 2))[:-2])
+        if size == 0:
+            return status, b"".join(pieces).decode(), "connection: close" not in head
+
+
+class Mortal:
+    """An upstream that says in its content whether the stream will die, and then keeps its word."""
+
+    def __init__(self):
+        self.rng = random.Random(1)
+
+    async def serve(self, reader, writer):
+        try:
+            while await self.answer(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def answer(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = re.search(r"content-length: (\d+)", head)
+        asked = await reader.readexactly(int(length.group(1))) if length else b"{}"
+        if not json.loads(asked).get("stream"):
+            choice = {"index": 0, "message": {"role": "assistant", "content": "alive"}, "finish_reason": "stop"}
+            body = json.dumps({"object": "list", "data": [], "choices": [choice]}).encode()
+            kind = b"content-type: application/json\r\ncontent-length: "
+            writer.write(b"HTTP/1.1 200 OK\r\n%b%d\r\n\r\n%b" % (kind, len(body), body))
+            return True
+        death = self.rng.choice(list(DEATHS)) if self.rng.random() < 0.3 else None
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(self.rng.randint(1, 10)):
+            self.write(writer, event({"content": "dies " if death else "lives "}))
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        if death is None:
+            self.write(writer, event({}, "stop") + b"data: [DONE]\n\n")
+        elif DEATHS[death]:
+            self.write(writer, DEATHS[death])
+        if death == "reset":
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if death in ("reset", "cut"):
+            return False
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+    @staticmethod
+    def write(writer, data):
+        writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+
+def event(delta, finish=None):
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    return f"data: {json.dumps({'id': 'x', 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n".encode()
 
 
 def usage_of(kind, body):
@@ -89,49 +174,105 @@ class Soak:
         # What the ledger must have of each user: requests, those that failed, tokens in, tokens out.
         self.books = {user: [0, 0, 0, 0] for user in USERS}
 
-    async def ask(self, payload, leave_after=None):
-        """Sends a request and returns all of its answer, or leaves after so many bytes."""
+    async def ask(self, payload):
+        """Sends a request on a connection of its own and returns its answer, which must be the only one."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(payload)
-            if leave_after is not None:
-                await asyncio.wait_for(reader.read(leave_after), 20)
-                return None
-            return (await asyncio.wait_for(reader.read(-1), 60)).decode(errors="replace")
+            async with asyncio.timeout(60):
+                status, body, _ = await read_answer(reader)
+                if more := await reader.read(-1):
+                    self.violations.append(f"more than an answer: {more[:100]}")
+            return status, body
         finally:
             writer.close()
 
+    async def leave(self, payload, after):
+        """Sends a request and leaves after so many bytes of the answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(payload)
+        await asyncio.wait_for(reader.read(after), 20)
+        writer.close()
+
+    async def ask_on(self, kept, payload):
+        """Sends a request on the kept connection, if there is one, and keeps it if it stays."""
+        reader, writer = kept.pop() if kept else await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(payload)
+        async with asyncio.timeout(60):
+            status, body, stays = await read_answer(reader)
+        if stays:
+            kept.append((reader, writer))
+        else:
+            writer.close()
+        return status, body
+
     async def work(self, seed):
+        rng, keeps, kept = random.Random(seed), seed < KEEPING, []
+        while time.monotonic() < self.ends:
+            kind = rng.choices(USERS[:6], [5, 3, 2, 3, 2, 1])[0]
+            payload = request(kind, "{" if kind == "bad" else self.message(kind, rng), keep=keeps)
+            try:
+                if kind == "abort":
+                    await self.leave(payload, rng.choice([1, 400]))
+                else:
+                    answer = await (self.ask_on(kept, payload) if keeps else self.ask(payload))
+            except (OSError, EOFError, asyncio.TimeoutError) as error:
+                self.violations.append(f"{kind}, kept {keeps}: {error!r}")
+                kept.clear()
+                continue
+            self.count(kind)
+            if kind != "abort":
+                self.check(kind, *answer)
+        for _, writer in kept:
+            writer.close()
+
+    async def work_http2(self, seed):
+        """Sends requests over HTTP/2, each on a connection of its own."""
         rng = random.Random(seed)
         while time.monotonic() < self.ends:
-            kind = rng.choices(USERS, [5, 3, 2, 2, 1])[0]
-            message = {"model": "m", "messages": [{"role": "user", "content": "hello " * rng.randint(1, 40)}]}
-            if kind != "json":
-                message["stream"] = True
-            if kind == "stream":
-                message["stream_options"] = {"include_usage": True}
-            payload = request(kind, "{" if kind == "bad" else json.dumps(message))
-            try:
-                answer = await self.ask(payload, rng.choice([1, 400]) if kind == "abort" else None)
-            except (OSError, asyncio.TimeoutError) as error:
-                self.violations.append(f"{kind}: {error!r}")
-                continue
-            self.counts[kind] += 1
-            self.books[kind][0] += 1
-            if answer is not None:
-                self.check(kind, answer)
+            curl = await asyncio.create_subprocess_exec(
+                "curl", "-sN", "--http2-prior-knowledge", "--max-time", "60",
+                "-H", f"authorization: Bearer {token('http2')}", "-H", "content-type: application/json",
+                "-d", self.message("http2", rng), "-w", "\n%{http_code} %{http_version} %{exitcode}",
+                f"http://127.0.0.1:{self.port}/v1/chat/completions",
+                stdout=asyncio.subprocess.PIPE,
+            )  # fmt: skip
+            body, _, end = (await curl.communicate())[0].decode().rpartition("\n")
+            status, version, code = end.split(" ")
+            self.count("http2")
+            if (version, code) != ("2", "0"):
+                self.violations.append(f"http2: {end}")
+            self.check("http2", status, body)
 
-    def check(self, kind, answer):
-        heads = re.findall(r"^HTTP/1\.1 (\d+) ", answer, re.M)
-        self.counts[f"{kind} {''.join(heads)}"] += 1
+    @staticmethod
+    def message(kind, rng):
+        """Returns the body of a request."""
+        model = "mortal" if kind == "mortal" else "m"
+        message = {"model": model, "messages": [{"role": "user", "content": "hello " * rng.randint(1, 40)}]}
+        if kind != "json":
+            message["stream"] = True
+        if kind == "stream":
+            message["stream_options"] = {"include_usage": True}
+        return json.dumps(message)
+
+    def count(self, kind):
+        self.counts[kind] += 1
+        self.books[kind][0] += 1
+
+    def check(self, kind, status, body):
+        self.counts[f"{kind} {status}"] += 1
         allowed = {400} if kind == "bad" else STATUSES
-        if len(heads) != 1 or int(heads[0]) not in allowed:
-            self.violations.append(f"{kind}: answered by {heads}: {answer[:300]}")
+        if int(status) not in allowed:
+            self.violations.append(f"{kind}: answered by {status}: {body[:300]}")
             return
-        body = body_of(answer)
-        failed = heads[0] != "200" or '"error"' in body
-        if kind in ("stream", "silent") and ("[DONE]" in body) == failed:
-            self.violations.append(f"{kind}: neither or both of an end and an error: {answer[-300:]}")
+        failed = status != "200" or '"error"' in body
+        if kind not in ("json", "bad") and ("[DONE]" in body) == failed:
+            self.violations.append(f"{kind}: neither or both of an end and an error: {body[-300:]}")
+        if kind == "mortal" and status == "200":
+            dies = "dies" in body
+            self.counts["mortal broken" if dies else "mortal whole"] += 1
+            if failed != dies:
+                self.violations.append(f"mortal: dies {dies}, told {failed}: {body[-300:]}")
         tokens = usage_of(kind, body)
         if kind in ("json", "stream") and failed != (tokens == (0, 0)):
             self.violations.append(f"{kind}: usage {tokens}: {answer[-300:]}")
@@ -152,7 +293,7 @@ class Soak:
             )
             totals = {user: sums for user, *sums in totals}
         # Which tokens an abandoned answer has cost, and what a silent one, only the gateway knows.
-        known = {"json": 4, "stream": 4, "silent": 2, "abort": 1}
+        known = {"json": 4, "stream": 4, "silent": 2, "mortal": 2, "http2": 2, "abort": 1}
         for user, columns in known.items():
             books, sums = self.books[user], totals.get(user, [0] * 4)
             if rows.get(user, 0) != books[0] or sums[:columns] != books[:columns]:
@@ -170,7 +311,7 @@ def files(pid):
 
 
 async def in_flight(soak):
-    text = await soak.ask(request("json", "", "/prometheus", "GET"))
+    _, text = await soak.ask(request("json", "", "/prometheus", "GET"))
     # The question itself is one of them.
     return sum(float(n) for n in re.findall(r"^http_requests_in_flight(?:\{.*\})? (\S+)", text, re.M)) - 1
 
@@ -185,14 +326,14 @@ async def settled(soak, pid, files_before):
     soak.violations.append(f"in flight {left}, open files {opened} after {files_before}")
 
 
-async def disturb(soak, process, file, upstreams):
+async def disturb(soak, process, file, upstreams, mortal):
     """Reloads every second, every fifth time with a file that is refused; returns what memory was taken."""
     taken = []
     for round_number in range(10**9):
         await asyncio.sleep(1)
         if time.monotonic() >= soak.ends:
             return taken
-        file.write_text("[setting]" if round_number % 5 == 4 else config(upstreams, round_number))
+        file.write_text("[setting]" if round_number % 5 == 4 else config(upstreams, mortal, round_number))
         taken.append((time.monotonic(), resident(process.pid)))
 
 
@@ -220,11 +361,13 @@ async def run(options):
     with tempfile.TemporaryDirectory() as folder:
         try:
             mock = ["mock-upstream", "--chunk-interval", "10ms", "--chunks", "20"]
-            faults = [["--error-rate", "0.2"], ["--reset-rate", "0.2"], ["--latency", "200ms"]]
+            faults = [[], ["--error-rate", "0.2"], ["--reset-rate", "0.2"], ["--latency", "200ms"]]
             mocks = [start("berry-cli", *mock, *fault, "--seed", str(i)) for i, fault in enumerate(faults)]
             upstreams = [re.search(r"http://\S+", mock.stdout.readline()).group(0) for mock in mocks]
+            dying = await asyncio.start_server(Mortal().serve, "127.0.0.1", 0)
+            mortal = "http://{}:{}/v1".format(*dying.sockets[0].getsockname())
             file = Path(folder, "config.toml")
-            file.write_text(config(upstreams, 0))
+            file.write_text(config(upstreams, mortal, 0))
             environment = {"BIND_ADDRESS": "127.0.0.1:0", "RUST_LOG": "berry_api=info", "LOG_FORMAT": "json"}
             process = start("berry-api", cwd=folder, env=environment)
             line = next(line for line in process.stdout if "Starting Berry API" in line)
@@ -232,11 +375,18 @@ async def run(options):
             asyncio.get_running_loop().run_in_executor(None, lambda: [None for _ in process.stdout])
             soak = Soak(port, options.seconds)
             files_before = files(process.pid)
-            disturbing = disturb(soak, process, file, upstreams)
-            taken, *_ = await asyncio.gather(disturbing, *(soak.work(seed) for seed in range(WORKERS)))
+            disturbing = disturb(soak, process, file, upstreams, mortal)
+            working = [soak.work(seed) for seed in range(WORKERS)] + [soak.work_http2(seed) for seed in range(HTTP2_WORKERS)]
+            taken, *_ = await asyncio.gather(disturbing, *working)
             await settled(soak, process.pid, files_before)
-            metrics = await soak.ask(request("json", "", "/prometheus", "GET"))
-            growth = slope(taken)
+            _, metrics = await soak.ask(request("json", "", "/prometheus", "GET"))
+            growth, sizes = slope(taken), [size for _, size in taken]
+            warm = max(sizes[: len(sizes) // 3 + 1], default=0)
+            if max(sizes, default=0) > warm + MOST_GROWTH:
+                soak.violations.append(f"memory grows from {warm} to {max(sizes)} KiB")
+            for kind in ("mortal broken", "mortal whole", "http2 200"):
+                if not soak.counts[kind]:
+                    soak.violations.append(f"nothing was {kind}")
             if options.seconds >= 300 and growth > 1024:
                 soak.violations.append(f"memory grows by {growth:.0f} KiB in ten minutes")
             process.terminate()
@@ -248,7 +398,8 @@ async def run(options):
                 if program.poll() is None:
                     program.kill()
                     program.wait()
-    print(json.dumps({"counts": dict(sorted(soak.counts.items())), "kib_in_ten_minutes": round(growth)}, indent=2))
+    memory = {"warm_kib": warm, "most_kib": max(sizes, default=0), "kib_in_ten_minutes": round(growth)}
+    print(json.dumps({"counts": dict(sorted(soak.counts.items())), **memory}, indent=2))
     for violation in soak.violations[:20]:
         print(f"violated: {violation}", file=sys.stderr)
     return 1 if soak.violations else 0
@@ -260,6 +411,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     options.bin_dir = options.bin_dir.resolve()
+    if shutil.which("curl") is None:
+        sys.exit("curl is not installed: nothing else here speaks HTTP/2")
     sys.exit(asyncio.run(run(options)))
 
 

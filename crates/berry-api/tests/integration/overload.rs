@@ -132,22 +132,27 @@ async fn without_file_descriptors_the_process_waits_without_spinning_and_recover
         .start()
         .await;
     let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
-    let mut process = Process::start_after("ulimit -n 96", folder.path()).await;
+    let mut process = Process::start_after("ulimit -n 128", folder.path()).await;
     let warned = process.prelude.iter().any(|line| {
         let message = line["message"].as_str().unwrap_or_default();
         message.starts_with("the hard limit of open files is below twice `MAX_CONNECTIONS`")
     });
-    // Each request takes two: one of its client, one of its upstream.
+    // Each request takes two, one of its client and one of its upstream; the rest is taken by silence.
     let mut open = Vec::new();
     let body = hello().to_string();
     let length = body.len();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {length}\r\n\r\n{body}"
     );
-    for _ in 0..60 {
+    for asking in [true; 50].into_iter().chain([false; 20]) {
         let mut client = TcpStream::connect(process.address()).await.unwrap();
-        client.write_all(request.as_bytes()).await.unwrap();
+        if asking {
+            client.write_all(request.as_bytes()).await.unwrap();
+        }
         open.push(client);
+        if open.len() == 50 {
+            within(upstream.wait_for_requests(50)).await;
+        }
     }
     process.logged("connection not accepted").await;
     let (before, began) = (ticks(&process), Instant::now());
