@@ -17,8 +17,9 @@ use tokio::time::timeout;
 
 use crate::abridge::{Abridged, NotWhole};
 use crate::classify::Failure;
+use crate::patience::Patience;
 use crate::pins::Pinning;
-use crate::quiet::Quiet;
+
 use crate::source::Source;
 use crate::sse::{MAX_EVENT, Splitter};
 use crate::tap::{StreamFailure, Tap, Usage};
@@ -26,9 +27,6 @@ use crate::upstream::Scrub;
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
-/// How long a stream that has said all may keep its body open: an upstream that ends it in this time
-/// keeps its connection.
-pub(crate) const LINGER: Duration = Duration::from_millis(100);
 /// What must come of a body without events to count as a sign of life: it could be sent for years
 /// otherwise.
 const LIFE: usize = 4 * 1024;
@@ -78,11 +76,7 @@ pub struct Answer {
     tap: Tap,
     /// What reports an error passes through it.
     scrub: Arc<Scrub>,
-    idle: Quiet,
-    /// The silence that is allowed from the first content on.
-    idle_within: Option<Duration>,
-    /// What has come since the last sign of life.
-    since_life: usize,
+    patience: Patience,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
@@ -102,9 +96,7 @@ impl Answer {
         idle: Option<Duration>,
     ) -> Self {
         let shape = Shape::Events(Splitter::default());
-        let mut answer = Self::new(upstream, shape, tap, scrub, idle);
-        answer.idle = Quiet::new(None);
-        answer
+        Self::new(upstream, shape, tap, scrub, Patience::new(None, idle))
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
@@ -114,12 +106,14 @@ impl Answer {
         scrub: &Arc<Scrub>,
         idle: Option<Duration>,
     ) -> Self {
-        Self::new(upstream, Shape::Whole(None), tap, scrub, idle)
+        let patience = Patience::new(idle, idle);
+        Self::new(upstream, Shape::Whole(None), tap, scrub, patience)
     }
 
     /// Begins to read an answer that is no JSON. `idle` bounds silence.
     pub(crate) fn bytes(upstream: Source, scrub: &Arc<Scrub>, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Bytes, Tap::default(), scrub, idle)
+        let patience = Patience::new(idle, idle);
+        Self::new(upstream, Shape::Bytes, Tap::default(), scrub, patience)
     }
 
     fn new(
@@ -127,16 +121,14 @@ impl Answer {
         shape: Shape,
         tap: Tap,
         scrub: &Arc<Scrub>,
-        idle: Option<Duration>,
+        patience: Patience,
     ) -> Self {
         Self {
             upstream: Some(upstream),
             shape,
             tap,
             scrub: Arc::clone(scrub),
-            idle: Quiet::new(idle),
-            idle_within: idle,
-            since_life: 0,
+            patience,
             held: VecDeque::new(),
             held_bytes: 0,
             ending: None,
@@ -163,7 +155,7 @@ impl Answer {
     pub(crate) fn take_over(&mut self, mut lease: Lease) {
         lease.answered();
         self.lease = Some(lease);
-        self.idle = Quiet::new(self.idle_within);
+        self.patience.forward();
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unanswered>> {
@@ -332,7 +324,7 @@ impl Answer {
             let frame = match upstream.poll(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
-                    ready!(self.idle.poll(cx));
+                    ready!(self.patience.poll(cx));
                     return self.end(FailureKind::Timeout);
                 }
             };
@@ -343,7 +335,9 @@ impl Answer {
                 Some(Ok(data)) => {
                     let (events, length) = (self.tap.events(), data.len());
                     let chunk = self.pass(data);
-                    if !self.notes_life(events, length) && self.idle.has_lasted() {
+                    let enough = if self.is_events() { MAX_EVENT } else { LIFE };
+                    let event = self.tap.events() != events;
+                    if !self.patience.goes_on(length, event, enough) {
                         return self.end(FailureKind::Timeout);
                     }
                     chunk
@@ -372,26 +366,6 @@ impl Answer {
         matches!(&self.shape, Shape::Events(splitter) if splitter.is_over())
     }
 
-    /// Notes whether what has come puts off the end of patience: before content anything, because that
-    /// wait has an end of its own; then an event, or as much as an event may be.
-    fn notes_life(&mut self, events_before: u64, length: usize) -> bool {
-        if self.tap.done() {
-            return false;
-        }
-        self.since_life += length;
-        let enough = match self.shape {
-            Shape::Events(_) => MAX_EVENT,
-            Shape::Whole(_) | Shape::Bytes => LIFE,
-        };
-        let lives =
-            self.lease.is_none() || self.tap.events() != events_before || self.since_life >= enough;
-        if lives {
-            self.since_life = 0;
-            self.idle.broken();
-        }
-        lives
-    }
-
     /// Shows the bytes to the tap and returns what may go on of them.
     fn pass(&mut self, data: Bytes) -> Bytes {
         let splitter = match &mut self.shape {
@@ -407,11 +381,10 @@ impl Answer {
             }
             Shape::Whole(None) | Shape::Bytes => return data,
         };
-        let was_done = self.tap.done();
         let split = splitter.push(&data, |name, data| self.tap.observe(name, data));
         let complete = self.scrub.clean_parts(split.complete, &split.unclean);
-        if self.tap.done() && !was_done {
-            self.idle = Quiet::new(Some(LINGER));
+        if self.tap.done() {
+            self.patience.linger();
         }
         let Some(stopped_by) = split.stopped_by else {
             self.note_response();

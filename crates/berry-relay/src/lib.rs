@@ -24,6 +24,7 @@ mod expected;
 pub mod fuzz;
 mod json;
 mod multipart;
+mod patience;
 mod pins;
 mod prober;
 mod quiet;

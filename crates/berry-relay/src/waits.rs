@@ -11,7 +11,7 @@ use berry_core::Config;
 use berry_core::config::{Backend, Provider, ServerSettings, Settings};
 use http::uri::Scheme;
 
-use crate::answer::LINGER;
+use crate::patience::LINGER;
 use crate::relay::{ERROR_BODY_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE};
 use crate::upstream::{PING_EVERY, PING_WITHIN};
 
@@ -77,7 +77,7 @@ pub fn of_clients(config: &Config) -> Vec<Wait> {
             "the connection is closed",
         ),
         Wait::new(
-            "a client to take bytes",
+            "a client to take 4 KiB, where as much waits, or else all of it",
             server.client_write_timeout,
             "server.client_write_timeout_seconds",
             "the connection is closed, the upstream cancelled",
@@ -141,7 +141,7 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
             "the next attempt",
         ),
         Wait::new(
-            "the next event of a stream, or more of an answer",
+            "the next event of a stream, or 4 KiB of another answer",
             settings.stream_idle_timeout,
             "settings.stream_idle_timeout_seconds",
             "an error event, or a reset",

@@ -5,7 +5,7 @@
 //!
 //! - a request's head, from its first byte (on a new connection, from the start);
 //! - an idle connection, from the end of its last answer;
-//! - bytes of an answer that the client does not take.
+//! - bytes of an answer that the client does not take, or takes one by one.
 //!
 //! A client that leaves is noticed here as well where hyper does not look: HTTP/1.1 clients may send
 //! what they like behind a request, and the end of the connection comes behind that.
@@ -32,6 +32,9 @@ use crate::server::transport::{Transport, Unread};
 /// How often a socket is looked at whose bytes hyper does not want yet: a client that has left must
 /// be noticed within a quarter of a second.
 const GLANCE: Duration = Duration::from_millis(100);
+/// What a client must take of what waits for it to be given as much time again: it could take its
+/// answer byte by byte for years otherwise.
+const TAKEN: usize = 4 * 1024;
 /// How HTTP/2 with prior knowledge begins (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
 
@@ -64,6 +67,8 @@ pub(super) struct Socket<T: Transport> {
     http2: bool,
     reading: Deadline,
     writing: Deadline,
+    /// What the client has taken since then.
+    taken: usize,
     /// hyper has seen that nothing is to be read, and is woken when there is.
     drained: bool,
     /// When to look again whether the client has left, while there are bytes that nobody reads.
@@ -86,6 +91,7 @@ impl<T: Transport> Socket<T> {
             http2: false,
             reading,
             writing: Deadline::default(),
+            taken: 0,
             drained: false,
             glance: Deadline::default(),
             mid_write: false,
@@ -121,10 +127,11 @@ impl<T: Transport> Socket<T> {
         self.reading.poll(cx).map(|()| ErrorKind::TimedOut.into())
     }
 
-    /// Fails when the client has not taken a byte for too long.
+    /// Fails when the client has not taken enough for too long.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if !self.writing.is_set() {
             self.writing.set(self.waits.write);
+            self.taken = 0;
         }
         self.writing.poll(cx).map(|()| ErrorKind::TimedOut.into())
     }
@@ -148,19 +155,38 @@ impl<T: Transport> Socket<T> {
         }
     }
 
-    fn written<R>(
+    /// Notes what came of writing so many bytes.
+    fn written(
         &mut self,
         cx: &mut Context<'_>,
-        poll: Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
+        poll: Poll<io::Result<usize>>,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(left) = self.poll_left(cx) {
             return Poll::Ready(Err(left));
         }
-        if poll.is_pending() {
-            return self.poll_stall(cx).map(Err);
+        let Poll::Ready(Ok(written)) = poll else {
+            return if poll.is_pending() {
+                self.poll_stall(cx).map(Err)
+            } else {
+                poll
+            };
+        };
+        self.mid_write = written < length;
+        self.taken += written;
+        if !self.mid_write || self.taken >= TAKEN {
+            self.writing.clear();
         }
-        self.writing.clear();
         poll
+    }
+
+    /// Notes what came of handing all on that was written.
+    fn flushed(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        self.written(cx, poll.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 }
 
@@ -182,7 +208,7 @@ impl<T: Transport + AsyncWrite + Unpin> Socket<T> {
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.refusal.is_empty() {
             let poll = Pin::new(&mut self.io).poll_write(cx, &self.refusal);
-            let written = ready!(self.written(cx, poll))?;
+            let written = ready!(self.written(cx, poll, self.refusal.len()))?;
             if written == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
@@ -221,8 +247,7 @@ impl<T: Transport + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.mid_write = !matches!(poll, Poll::Ready(Ok(written)) if written == bytes.len());
-        self.written(cx, poll)
+        self.written(cx, poll, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -235,8 +260,7 @@ impl<T: Transport + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
             return Poll::Ready(Ok(length));
         }
         let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.mid_write = !matches!(poll, Poll::Ready(Ok(written)) if written == length);
-        self.written(cx, poll)
+        self.written(cx, poll, length)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -246,13 +270,13 @@ impl<T: Transport + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_refusal(cx))?;
         let poll = Pin::new(&mut self.io).poll_flush(cx);
-        self.written(cx, poll)
+        self.flushed(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_refusal(cx))?;
         let poll = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.written(cx, poll)
+        self.flushed(cx, poll)
     }
 }
 
@@ -384,5 +408,26 @@ mod tests {
             (error.kind(), start.elapsed().as_secs()),
             (ErrorKind::TimedOut, 60)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_its_answer_byte_by_byte_is_given_up() {
+        let (mut socket, mut client, _) = socket(64);
+        let start = Instant::now();
+        let reading = async {
+            loop {
+                advance(SECOND).await;
+                client.read_u8().await.unwrap();
+            }
+        };
+
+        let error = tokio::select! {
+            written = socket.write_all(&[b'x'; 3 * TAKEN]) => written.unwrap_err(),
+            () = reading => unreachable!("it reads for ever"),
+        };
+
+        let waited = start.elapsed().as_secs();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!((60..=62).contains(&waited), "{waited}");
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
+use tokio::time::Instant;
 
 use crate::support::{Gateway, Script, Setup, Then, error_event, hello, hello_stream, within};
 
@@ -155,11 +156,15 @@ async fn nothing_is_forwarded_after_done() {
 async fn a_stream_ends_with_its_done_although_the_upstream_keeps_its_body_open() {
     for held_open in [
         stream([HELLO, STOP, DONE]).hang_after(3),
+        stream([&*[HELLO, STOP, DONE].concat()]).hang_after(1),
         endless(&[HELLO, STOP, DONE].concat(), PING),
     ] {
-        let (gateway, _upstreams) = serve(held_open, "stream_idle_timeout_seconds = 0").await;
-
+        let (gateway, _upstreams) = serve(held_open, "stream_idle_timeout_seconds = 4").await;
+        let begun = Instant::now();
         assert_eq!(seen(&gateway).await, [HELLO, STOP, DONE].concat());
+
+        let waited = begun.elapsed();
+        assert!(waited < Duration::from_secs(2), "{waited:?}");
         assert_eq!(counted(&gateway).await, [1, 0]);
     }
 }

@@ -98,7 +98,7 @@ fn the_key_is_named_that_a_wait_comes_from() {
         let table: Value = serde_json::from_str(&printed.stdout).unwrap();
         let waits = table["backends"][0]["waits"].as_array().unwrap();
         let key = |what: &str| &waits.iter().find(|wait| wait["for"] == what).unwrap()["setting"];
-        let silence = "any byte before a stream's first content";
+        let silence = "a stream's first content, after its head";
         assert_eq!(key("a stream's head"), streamed, "{settings}{far}");
         assert_eq!(key("a whole answer's head"), whole, "{settings}{far}");
         assert_eq!(key(silence), whole, "{settings}{far}");

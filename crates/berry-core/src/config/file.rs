@@ -76,9 +76,9 @@ table! {
         mask_api_keys: bool,
         /// Seconds for TCP and TLS to an upstream together.
         connect_timeout_seconds: Seconds<1, 300>,
-        /// Seconds from a stream's headers to its first content; 0 = off.
+        /// Seconds from a stream's headers to its first content; 0 = as long as a whole answer may take.
         first_token_timeout_seconds: SecondsOrOff<DAY>,
-        /// Seconds of silence after a stream's content began, or within a JSON body; 0 = off.
+        /// Seconds without an event after content began, or of silence in a JSON body; 0 = off.
         stream_idle_timeout_seconds: SecondsOrOff<DAY>,
         /// Seconds of silence after which a streaming client gets a `: keep-alive` comment; 0 = off.
         stream_keepalive_seconds: SecondsOrOff<DAY>,
