@@ -22,7 +22,7 @@ use crate::quiet::Quiet;
 use crate::source::Source;
 use crate::sse::Splitter;
 use crate::tap::{StreamFailure, Tap, Usage};
-use crate::upstream::Scrub;
+use crate::upstream::{Cleaner, Scrub};
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
@@ -59,7 +59,7 @@ pub struct Answer {
     shape: Shape,
     tap: Tap,
     /// What reports an error passes through it.
-    scrub: Arc<Scrub>,
+    cleaner: Cleaner,
     idle: Quiet,
     /// The silence that is allowed from the first content on.
     idle_within: Option<Duration>,
@@ -116,7 +116,7 @@ impl Answer {
             upstream: Some(upstream),
             shape,
             tap,
-            scrub: Arc::clone(scrub),
+            cleaner: Cleaner::new(scrub),
             idle: Quiet::new(idle),
             idle_within: idle,
             held: VecDeque::new(),
@@ -186,9 +186,11 @@ impl Answer {
     fn begin_to_forward(&mut self) {
         if let Shape::Whole(abridged) = &mut self.shape {
             let abridged = abridged.get_or_insert_default();
-            for chunk in &self.held {
+            for chunk in &mut self.held {
                 abridged.push(chunk);
+                *chunk = self.cleaner.pass_part(std::mem::take(chunk));
             }
+            self.held.retain(|chunk| !chunk.is_empty());
         }
     }
 
@@ -209,7 +211,7 @@ impl Answer {
         if self.tap.reports_error()
             && let Some(body) = self.held.front_mut()
         {
-            *body = self.scrub.clean(std::mem::take(body));
+            *body = self.cleaner.clean(std::mem::take(body));
         }
         Ok(())
     }
@@ -332,15 +334,14 @@ impl Answer {
             Shape::Events(splitter) => splitter,
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
-                return data;
+                return self.cleaner.pass_part(data);
             }
             Shape::Whole(None) | Shape::Bytes => return data,
         };
-        let split = splitter.push(&data, |event| self.tap.observe(event));
-        let complete = self.scrub.clean_parts(split.complete, &split.unclean);
-        let Some(stopped_by) = split.stopped_by else {
+        let mut split = splitter.push(&data, |event| self.tap.observe(event));
+        let Some(stopped_by) = split.stopped_by.take() else {
             self.note_response();
-            return complete;
+            return self.cleaner.pass(split);
         };
         self.upstream = None;
         let told = self.tap.failure() == Some(StreamFailure::Error);
@@ -349,12 +350,11 @@ impl Answer {
             told,
             torn: false,
         });
-        if !told {
-            return complete;
+        if told {
+            split.append_unclean(&stopped_by);
+            self.note_response();
         }
-        let told = [complete, self.scrub.clean(stopped_by)].concat().into();
-        self.note_response();
-        told
+        self.cleaner.pass(split)
     }
 
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
@@ -362,13 +362,14 @@ impl Answer {
         let rest = match &mut self.shape {
             Shape::Events(splitter) => {
                 let split = splitter.finish(|event| self.tap.observe(event));
-                self.scrub.clean_parts(split.complete, &split.unclean)
+                self.cleaner.pass(split)
             }
             Shape::Whole(abridged) => {
                 if let Some(copy) = abridged.take().and_then(|abridged| abridged.finish()) {
                     self.tap.observe_forwarded(&copy);
                 }
-                Bytes::new()
+                self.note_response();
+                return self.cleaner.pass_rest();
             }
             Shape::Bytes => Bytes::new(),
         };

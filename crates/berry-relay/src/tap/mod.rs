@@ -310,7 +310,7 @@ impl<'a> Parts<'a> {
 
 /// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
 /// an item. Inside a JSON string its quotes would be escaped.
-fn tells_of_error(text: &[u8]) -> bool {
+pub(crate) fn tells_of_error(text: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
     KEY.find_iter(text).any(|at| {
         let rest = text.get(at + KEY.needle().len()..).unwrap_or_default();
