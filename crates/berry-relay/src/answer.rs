@@ -16,12 +16,13 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::abridge::Abridged;
+use crate::beginning::Beginning;
 use crate::classify::Failure;
 use crate::pins::Pinning;
 use crate::quiet::Quiet;
 use crate::source::Source;
 use crate::sse::Splitter;
-use crate::tap::{StreamFailure, Tap, Usage};
+use crate::tap::{Grammar, StreamFailure, Tap, Unwanted, Usage};
 use crate::upstream::{Cleaner, Scrub};
 
 /// The most that is held of a stream before its content.
@@ -48,7 +49,7 @@ enum Shape {
     Events(Splitter),
     /// One object; once it is too long to be held, a copy of what is to be known of it.
     Whole(Option<Box<Abridged>>),
-    /// Sound, or text: the first of it is content.
+    /// Sound, or text: the first of it is content, unless it looks like something else.
     Bytes,
 }
 
@@ -102,7 +103,8 @@ impl Answer {
 
     /// Begins to read an answer that is no JSON. `idle` bounds silence.
     pub(crate) fn bytes(upstream: Source, scrub: &Arc<Scrub>, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Bytes, Tap::default(), scrub, idle)
+        let tap = Tap::new(Grammar::Bytes, Unwanted::default());
+        Self::new(upstream, Shape::Bytes, tap, scrub, idle)
     }
 
     fn new(
@@ -153,7 +155,18 @@ impl Answer {
             let enough = match self.shape {
                 Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole(_) => self.held_bytes > HELD_WHOLE && !self.is_all_here(),
-                Shape::Bytes => self.held_bytes > 0,
+                Shape::Bytes => match Beginning::of(&self.held) {
+                    Beginning::Unknown => false,
+                    Beginning::Bytes => true,
+                    Beginning::Object => {
+                        self.shape = Shape::Whole(None);
+                        continue;
+                    }
+                    Beginning::Page => {
+                        self.tap.observe_page();
+                        return Poll::Ready(Err(FailureKind::Protocol));
+                    }
+                },
             };
             if enough {
                 self.begin_to_forward();
@@ -171,6 +184,9 @@ impl Answer {
                 Some(Err(broken)) => return Poll::Ready(Err(broken.kind)),
                 None if matches!(self.shape, Shape::Whole(_)) => {
                     return Poll::Ready(self.check_whole());
+                }
+                None if matches!(self.shape, Shape::Bytes) && self.held_bytes > 0 => {
+                    return Poll::Ready(Ok(()));
                 }
                 None => return Poll::Ready(Err(FailureKind::Protocol)),
             }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::gauge::Gauge;
 use super::label::{self, METHODS, PathLabel, STATUSES};
+use super::refusals::Refusals;
 use super::stopwatch::Stopwatch;
 
 /// From a few microseconds, which is what a request costs, to what nobody should see.
@@ -45,6 +46,8 @@ pub(crate) struct Traffic {
     pub(crate) in_flight: Gauge,
     /// Open connections of clients.
     pub(crate) connections: Gauge,
+    /// Heads that became no request.
+    pub(crate) refusals: Refusals,
 }
 
 impl Default for Traffic {
@@ -59,6 +62,7 @@ impl Default for Traffic {
             rate_limited: AtomicU64::new(0),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            refusals: Refusals::default(),
         }
     }
 }

@@ -29,6 +29,9 @@ pub(crate) enum Grammar {
     Other,
     /// What is stored: it has an id, and may well describe an error.
     Stored,
+    /// Sound or text, of which only what looks like an object is ever watched: it may be an error, and
+    /// need not be an object.
+    Bytes,
 }
 
 impl Grammar {
@@ -113,7 +116,7 @@ impl Tap {
         let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
-            Grammar::Other => {
+            Grammar::Other | Grammar::Bytes => {
                 self.content = true;
                 Fate::Pass
             }
@@ -128,7 +131,10 @@ impl Tap {
     pub(crate) fn observe_whole(&mut self, body: &[u8]) {
         let mut parts = Parts::default();
         let scanned = std::str::from_utf8(body).is_ok() && parts.scan(body).is_ok();
-        if !scanned {
+        if !scanned && self.grammar == Grammar::Bytes {
+            self.content = true;
+            self.done = true;
+        } else if !scanned {
             self.failure = Some(StreamFailure::Garbage);
         } else if parts.error.is_some() && !(self.grammar == Grammar::Stored && parts.id.is_some())
         {
@@ -140,6 +146,11 @@ impl Tap {
             self.done = true;
             self.note(&parts);
         }
+    }
+
+    /// Takes note that what came is a web page.
+    pub(crate) fn observe_page(&mut self) {
+        self.failure = Some(StreamFailure::Garbage);
     }
 
     /// Takes the end of a whole answer that has been forwarded: what it cost, and its id.
@@ -171,7 +182,7 @@ impl Tap {
     pub(crate) fn finished(&self) -> bool {
         match self.grammar {
             Grammar::Choices => self.done || (self.begun != 0 && self.begun == self.ended),
-            Grammar::Responses => self.done,
+            Grammar::Responses | Grammar::Bytes => self.done,
             Grammar::Other | Grammar::Stored => self.content,
         }
     }
