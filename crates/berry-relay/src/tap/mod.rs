@@ -122,7 +122,7 @@ impl Tap {
             }
         };
         match fate {
-            Fate::Pass if tells_of_error(data) => Fate::Clean,
+            Fate::Pass if parts.tells_of_error => Fate::Clean,
             fate => fate,
         }
     }
@@ -141,7 +141,8 @@ impl Tap {
             self.failure = Some(StreamFailure::Error);
         } else {
             let is_other = self.grammar == Grammar::Choices && parts.choices.is_none();
-            self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
+            let of_itself = parts.error.is_some() || parts.incomplete.is_some();
+            self.reports = is_other || of_itself || parts.tells_of_error;
             self.content = true;
             self.done = true;
             self.note(&parts);
@@ -298,11 +299,13 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
+    /// A member `error` has a value, however deep it is: of a choice, of an item.
+    tells_of_error: bool,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        json::members(text, |member| {
+        self.tells_of_error = json::members_and_errors(text, |member| {
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
                 b"error" => &mut self.error,
@@ -315,12 +318,13 @@ impl<'a> Parts<'a> {
             };
             let value = &text[member.value];
             *place = (value != b"null").then_some(value);
-        })
+        })?;
+        Ok(())
     }
 }
 
-/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
-/// an item. Inside a JSON string its quotes would be escaped.
+/// Recognises, in a part of a text, that a member `error` has a value, however deep it is. Inside a
+/// JSON string its quotes would be escaped.
 pub(crate) fn tells_of_error(text: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
     KEY.find_iter(text).any(|at| {
