@@ -156,10 +156,12 @@ impl Scanner<'_> {
     }
 
     /// Passes the key of a nested object, and what is before its value.
+    #[inline]
     fn key(&mut self) -> Result<(), Malformed> {
         let start = self.at;
         let escaped = self.string()?;
-        let is_error = self.text.get(start..self.at) == Some(b"\"error\"");
+        let key = self.text.get(start..self.at).unwrap_or_default();
+        let is_error = matches!(key, [_, b'e', b'r', b'r', b'o', b'r', _]);
         self.colon()?;
         // Of values only null begins so.
         self.tells_of_error |= (escaped || is_error) && self.peek() != Some(b'n');

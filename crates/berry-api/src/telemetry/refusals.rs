@@ -77,11 +77,10 @@ impl Client {
     /// Notes that a head was refused.
     pub(crate) fn refused(&self, status: StatusCode, id: &RequestId) {
         let (peer, status_code, request_id) = (self.address, status.as_u16(), id.as_str());
-        match self.traffic.refusals.count(status) {
-            Some(refused) => {
-                warn!(%peer, status = status_code, request_id, refused, "request refused unread");
-            }
-            None => debug!(%peer, status = status_code, request_id, "request refused unread"),
+        if let Some(refused) = self.traffic.refusals.count(status) {
+            warn!(%peer, status = status_code, request_id, refused, "request refused unread");
+        } else {
+            debug!(%peer, status = status_code, request_id, "request refused unread");
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Splitter {
     pending: BytesMut,
     /// The longest tail that is held.
     longest: usize,
+    /// The line being read is too long and has no data: the rest of it is left out.
+    muted: bool,
     event: Event,
 }
 
@@ -80,8 +82,6 @@ struct Event {
     /// The stream's first line has been read.
     begun: bool,
     cut: Cut,
-    /// The line being read is too long and has no data: the rest of it is left out.
-    muted: bool,
     /// What the tap gets to see of an event that is cut.
     abridged: Option<Box<Abridged>>,
 }
@@ -139,6 +139,7 @@ impl Splitter {
         Self {
             pending: BytesMut::new(),
             longest,
+            muted: false,
             event: Event::default(),
         }
     }
@@ -146,11 +147,11 @@ impl Splitter {
     /// Takes a frame, shows the data of each event it completes to `observe`, and returns what may
     /// be forwarded. An observer that stops ends the stream with the event it has just seen.
     pub(crate) fn push(&mut self, frame: &Bytes, mut observe: impl FnMut(&[u8]) -> Fate) -> Split {
-        if self.event.muted {
+        if self.muted {
             let Some(end) = memchr2(b'\n', b'\r', frame) else {
                 return Split::default();
             };
-            self.event.muted = false;
+            self.muted = false;
             return self.push_rest(&frame.slice(end..), &mut observe);
         }
         self.push_rest(frame, &mut observe)
@@ -201,7 +202,7 @@ impl Splitter {
             self.pending.clear();
             self.event = Event::default();
         } else if self.pending.len() > self.longest {
-            self.event.mute(&mut self.pending, self.longest / 2);
+            self.muted = self.event.mute(&mut self.pending, self.longest / 2);
             if self.pending.len() > self.longest {
                 self.relieve(&mut split);
             }
@@ -431,16 +432,16 @@ impl Event {
         }
     }
 
-    /// Makes a line being read that has no data, and is too long to be held, an empty comment.
-    fn mute(&mut self, pending: &mut BytesMut, longest: usize) {
+    /// Makes a line being read an empty comment, where it has no data and is too long to be held.
+    fn mute(&mut self, pending: &mut BytesMut, longest: usize) -> bool {
         let line = pending.get(self.line..).unwrap_or_default();
         if line.len() <= longest || self.is_data(line) {
-            return;
+            return false;
         }
         pending.truncate(self.line);
         pending.extend_from_slice(b":");
         self.searched = pending.len();
-        self.muted = true;
+        true
     }
 
     /// Forgets the event's bytes, which are forwarded, but for a line that may have no data; only the
