@@ -16,14 +16,16 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::abridge::{Abridged, NotWhole};
+use crate::beginning::Beginning;
+use crate::broken::Break;
 use crate::classify::Failure;
 use crate::patience::Patience;
 use crate::pins::Pinning;
 
 use crate::source::Source;
 use crate::sse::{MAX_EVENT, Splitter};
-use crate::tap::{StreamFailure, Tap, Usage};
-use crate::upstream::Scrub;
+use crate::tap::{Grammar, StreamFailure, Tap, Unwanted, Usage};
+use crate::upstream::{Cleaner, Scrub};
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
@@ -32,27 +34,6 @@ const HELD_EVENTS: usize = 64 * 1024;
 const LIFE: usize = 4 * 1024;
 /// The most that is held of a whole answer; beyond it the head goes out.
 const HELD_WHOLE: usize = 1024 * 1024;
-
-/// Why an answer broke off after content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the upstream's answer broke off ({kind})")]
-pub struct Break {
-    /// The class of the failure.
-    pub kind: FailureKind,
-    /// The client has been sent the upstream's own error event.
-    pub told: bool,
-    /// The client is in the middle of an event, which must be ended before anything else is said.
-    pub torn: bool,
-}
-
-impl Break {
-    /// What came was no answer, or told of an error.
-    const GARBAGE: Self = Self {
-        kind: FailureKind::Protocol,
-        told: false,
-        torn: false,
-    };
-}
 
 /// Why an answer never had content.
 type Unanswered = (FailureKind, &'static str);
@@ -64,7 +45,7 @@ enum Shape {
     Events(Splitter),
     /// One object; once it is too long to be held, a copy of what is to be known of it.
     Whole(Option<Box<Abridged>>),
-    /// Sound, or text: the first of it is content.
+    /// Sound, or text: the first of it is content, unless it looks like something else.
     Bytes,
 }
 
@@ -75,8 +56,10 @@ pub struct Answer {
     shape: Shape,
     tap: Tap,
     /// What reports an error passes through it.
-    scrub: Arc<Scrub>,
+    cleaner: Cleaner,
     patience: Patience,
+    /// What has come before any event.
+    noise: usize,
     held: VecDeque<Bytes>,
     held_bytes: usize,
     /// How the body ended, where that is to be said after what is held.
@@ -112,8 +95,9 @@ impl Answer {
 
     /// Begins to read an answer that is no JSON. `idle` bounds silence.
     pub(crate) fn bytes(upstream: Source, scrub: &Arc<Scrub>, idle: Option<Duration>) -> Self {
+        let tap = Tap::new(Grammar::Bytes, Unwanted::default());
         let patience = Patience::new(idle, idle);
-        Self::new(upstream, Shape::Bytes, Tap::default(), scrub, patience)
+        Self::new(upstream, Shape::Bytes, tap, scrub, patience)
     }
 
     fn new(
@@ -127,8 +111,9 @@ impl Answer {
             upstream: Some(upstream),
             shape,
             tap,
-            scrub: Arc::clone(scrub),
+            cleaner: Cleaner::new(scrub),
             patience,
+            noise: 0,
             held: VecDeque::new(),
             held_bytes: 0,
             ending: None,
@@ -163,7 +148,18 @@ impl Answer {
             let enough = match self.shape {
                 Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole(_) => self.held_bytes > HELD_WHOLE && !self.is_all_here(),
-                Shape::Bytes => self.held_bytes > 0,
+                Shape::Bytes => match Beginning::of(&self.held) {
+                    Beginning::Unknown => false,
+                    Beginning::Bytes => true,
+                    Beginning::Object => {
+                        self.shape = Shape::Whole(None);
+                        continue;
+                    }
+                    Beginning::Page => {
+                        self.tap.observe_garbage();
+                        return Poll::Ready(Err(self.describe(FailureKind::Protocol)));
+                    }
+                },
             };
             if enough {
                 return Poll::Ready(self.begin_to_forward());
@@ -180,6 +176,9 @@ impl Answer {
                 Some(Err(broken)) => return Poll::Ready(Err(self.describe(broken.kind))),
                 None if matches!(self.shape, Shape::Whole(_)) => {
                     return Poll::Ready(self.check_whole());
+                }
+                None if matches!(self.shape, Shape::Bytes) && self.held_bytes > 0 => {
+                    return Poll::Ready(Ok(()));
                 }
                 None => return Poll::Ready(Err(self.describe(FailureKind::Protocol))),
             }
@@ -200,10 +199,12 @@ impl Answer {
             }
             Shape::Whole(abridged) => {
                 let abridged = abridged.get_or_insert_default();
-                for chunk in &self.held {
+                for chunk in &mut self.held {
                     abridged.push(chunk);
+                    *chunk = self.cleaner.pass_part(std::mem::take(chunk));
                 }
-                !abridged.is_broken()
+                self.held.retain(|chunk| !chunk.is_empty());
+                !abridged.is_broken() || !self.tap.wants_object()
             }
             Shape::Bytes => true,
         };
@@ -233,7 +234,7 @@ impl Answer {
         if self.tap.reports_error()
             && let Some(body) = self.held.front_mut()
         {
-            *body = self.scrub.clean(std::mem::take(body));
+            *body = self.cleaner.clean(std::mem::take(body));
         }
         Ok(())
     }
@@ -340,6 +341,9 @@ impl Answer {
                     if !self.patience.goes_on(length, event, enough) {
                         return self.end(FailureKind::Timeout);
                     }
+                    if self.is_noise(length) {
+                        return self.end(FailureKind::Protocol);
+                    }
                     chunk
                 }
                 Some(Err(_)) => return self.end(FailureKind::Protocol),
@@ -361,6 +365,18 @@ impl Answer {
         }
     }
 
+    /// Returns whether so much has come that the first event must be among it, and was not.
+    fn is_noise(&mut self, length: usize) -> bool {
+        let Shape::Events(splitter) = &self.shape else {
+            return false;
+        };
+        if self.lease.is_some() || self.tap.spoken() {
+            return false;
+        }
+        self.noise += length;
+        self.noise > MAX_EVENT + HELD_EVENTS && !splitter.is_in_long_data()
+    }
+
     /// Returns whether nothing that comes may go on.
     fn is_over(&self) -> bool {
         matches!(&self.shape, Shape::Events(splitter) if splitter.is_over())
@@ -372,23 +388,22 @@ impl Answer {
             Shape::Events(splitter) => splitter,
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
-                if abridged.is_broken() {
+                if abridged.is_broken() && self.tap.wants_object() {
                     self.upstream = None;
                     self.ending = Some(Break::GARBAGE);
                     return Bytes::new();
                 }
-                return data;
+                return self.cleaner.pass_part(data);
             }
             Shape::Whole(None) | Shape::Bytes => return data,
         };
-        let split = splitter.push(&data, |name, data| self.tap.observe(name, data));
-        let complete = self.scrub.clean_parts(split.complete, &split.unclean);
+        let mut split = splitter.push(&data, |name, data| self.tap.observe(name, data));
         if self.tap.done() {
             self.patience.linger();
         }
-        let Some(stopped_by) = split.stopped_by else {
+        let Some(stopped_by) = split.stopped_by.take() else {
             self.note_response();
-            return complete;
+            return self.cleaner.pass(split);
         };
         self.upstream = None;
         let told = self.tap.failure() == Some(StreamFailure::Told);
@@ -396,12 +411,11 @@ impl Answer {
             told,
             ..Break::GARBAGE
         });
-        if !told {
-            return complete;
+        if told {
+            split.append_unclean(&stopped_by);
+            self.note_response();
         }
-        let told = [complete, self.scrub.clean(stopped_by)].concat().into();
-        self.note_response();
-        told
+        self.cleaner.pass(split)
     }
 
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it, and
@@ -410,15 +424,20 @@ impl Answer {
         let mut rest = match &mut self.shape {
             Shape::Events(splitter) => {
                 let split = splitter.finish(|name, data| self.tap.observe(name, data));
-                self.scrub.clean_parts(split.complete, &split.unclean)
+                self.cleaner.pass(split)
             }
             Shape::Whole(abridged) => {
                 match abridged.take().map(|abridged| abridged.finish()) {
                     Some(Ok(Some(copy))) => self.tap.observe_whole(&copy),
-                    Some(Ok(None)) | None => {}
-                    Some(Err(NotWhole)) => self.ending = Some(Break::GARBAGE),
+                    Some(Err(NotWhole)) if self.tap.wants_object() => self.tap.observe_garbage(),
+                    Some(Ok(None) | Err(NotWhole)) | None => {}
                 }
-                Bytes::new()
+                self.note_response();
+                if self.tap.failure().is_some() {
+                    self.ending = Some(Break::GARBAGE);
+                    return Bytes::new();
+                }
+                return self.cleaner.pass_rest();
             }
             Shape::Bytes => Bytes::new(),
         };
@@ -442,8 +461,7 @@ impl Answer {
             Shape::Events(_) if self.tap.failure().is_some() => false,
             Shape::Events(_) if at_end => self.tap.finished(),
             Shape::Events(_) => self.tap.done(),
-            Shape::Whole(_) => at_end && self.tap.failure().is_none(),
-            Shape::Bytes => at_end,
+            Shape::Whole(_) | Shape::Bytes => at_end,
         };
         if finished {
             return Poll::Ready(None);

@@ -12,8 +12,10 @@
 mod abridge;
 mod adapter;
 mod answer;
+mod beginning;
 #[doc(hidden)]
 pub mod bench;
+mod broken;
 mod chance;
 mod classify;
 mod envelope;
@@ -42,7 +44,8 @@ mod upstream;
 pub mod waits;
 
 pub use adapter::{PROTOCOLS, Protocol};
-pub use answer::{Answer, Break};
+pub use answer::Answer;
+pub use broken::Break;
 pub use chance::Chance;
 pub use envelope::{Envelope, EnvelopeError};
 pub use error::{Failed, RelayError};

@@ -41,7 +41,7 @@ pub(super) fn reported(grammar: Grammar, name: Name, parts: &Parts<'_>) -> Optio
     let is_foreign = match grammar {
         Grammar::Choices => parts.choices.is_none(),
         Grammar::Responses => parts.kind.is_none() && parts.id.is_none(),
-        Grammar::Other | Grammar::Stored => false,
+        Grammar::Other | Grammar::Stored | Grammar::Bytes => false,
     };
     let is_error = name == Name::Error
         || calls_itself(parts.kind)

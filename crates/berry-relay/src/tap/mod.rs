@@ -31,6 +31,9 @@ pub(crate) enum Grammar {
     Other,
     /// What is stored: it has an id, and may well describe an error.
     Stored,
+    /// Sound or text, of which only what looks like an object is ever watched: it may be an error, and
+    /// need not be an object.
+    Bytes,
 }
 
 impl Grammar {
@@ -118,13 +121,13 @@ impl Tap {
         let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
-            Grammar::Other => {
+            Grammar::Other | Grammar::Bytes => {
                 self.come = Come::Content;
                 Fate::Pass
             }
         };
         match fate {
-            Fate::Pass if name == Name::Error || tells_of_error(data) => Fate::Clean,
+            Fate::Pass if name == Name::Error || parts.tells_of_error => Fate::Clean,
             fate => fate,
         }
     }
@@ -133,7 +136,11 @@ impl Tap {
     pub(crate) fn observe_whole(&mut self, body: &[u8]) {
         let mut parts = Parts::default();
         if std::str::from_utf8(body).is_err() || parts.scan(body).is_err() {
-            self.failure = Some(StreamFailure::Garbage);
+            if self.wants_object() {
+                self.failure = Some(StreamFailure::Garbage);
+            } else {
+                (self.come, self.done) = (Come::Content, true);
+            }
             return;
         }
         self.failure = match self.reported(Name::Other, &parts) {
@@ -146,13 +153,24 @@ impl Tap {
         if self.failure.is_some() {
             return;
         }
-        self.reports = parts.incomplete.is_some() || tells_of_error(body);
+        let of_itself = parts.error.is_some() || parts.incomplete.is_some();
+        self.reports = of_itself || parts.tells_of_error;
         self.come = Come::Content;
         self.done = true;
         self.usage = parts.usage.and_then(Usage::read);
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
         }
+    }
+
+    /// Takes note that what came is nothing of this kind: a web page, half an object.
+    pub(crate) fn observe_garbage(&mut self) {
+        self.failure = Some(StreamFailure::Garbage);
+    }
+
+    /// Returns whether a whole answer must be an object.
+    pub(crate) fn wants_object(&self) -> bool {
+        self.grammar != Grammar::Bytes
     }
 
     /// Returns how an event or an answer reports a failure. What is stored may tell of one.
@@ -191,7 +209,7 @@ impl Tap {
     pub(crate) fn finished(&self) -> bool {
         match self.grammar {
             Grammar::Choices => self.done || (self.begun != 0 && self.begun == self.ended),
-            Grammar::Responses => self.done,
+            Grammar::Responses | Grammar::Bytes => self.done,
             Grammar::Other | Grammar::Stored => self.content(),
         }
     }
@@ -322,11 +340,13 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
+    /// A member `error` has a value, however deep it is: of a choice, of an item.
+    tells_of_error: bool,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        json::members(text, |member| {
+        self.tells_of_error = json::members_and_errors(text, |member| {
             let value = &text[member.value];
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
@@ -344,13 +364,14 @@ impl<'a> Parts<'a> {
                 _ => return,
             };
             *place = (value != b"null").then_some(value);
-        })
+        })?;
+        Ok(())
     }
 }
 
-/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
-/// an item. Inside a JSON string its quotes would be escaped.
-fn tells_of_error(text: &[u8]) -> bool {
+/// Recognises, in a part of a text, that a member `error` has a value, however deep it is. Inside a
+/// JSON string its quotes would be escaped.
+pub(crate) fn tells_of_error(text: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
     KEY.find_iter(text).any(|at| {
         let rest = text.get(at + KEY.needle().len()..).unwrap_or_default();

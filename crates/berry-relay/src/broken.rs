@@ -1,0 +1,24 @@
+//! How an answer ends that does not come to its end.
+
+use berry_loadbalance::FailureKind;
+
+/// Why an answer broke off after content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream's answer broke off ({kind})")]
+pub struct Break {
+    /// The class of the failure.
+    pub kind: FailureKind,
+    /// The client has been sent the upstream's own error event.
+    pub told: bool,
+    /// The client is in the middle of an event, which must be ended before anything else is said.
+    pub torn: bool,
+}
+
+impl Break {
+    /// What came was no answer, or told of an error.
+    pub(crate) const GARBAGE: Self = Self {
+        kind: FailureKind::Protocol,
+        told: false,
+        torn: false,
+    };
+}
