@@ -14,7 +14,7 @@ use memchr::memmem::Finder;
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::Fate;
-use choices::{Choice, is_middle_of_first};
+use choices::{Choice, is_middle_of_first, is_text_of_first};
 pub use usage::Usage;
 
 /// What an answer is made of.
@@ -113,7 +113,12 @@ impl Tap {
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
+        let is_text = parts.nested == 1 && parts.choices.is_some_and(is_text_of_first);
         let fate = match self.grammar {
+            Grammar::Choices if is_text && self.content && !self.unwanted.reports => {
+                self.begun |= 1;
+                return Fate::Pass;
+            }
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
             Grammar::Other | Grammar::Bytes => {
@@ -122,7 +127,7 @@ impl Tap {
             }
         };
         match fate {
-            Fate::Pass if parts.tells_of_error => Fate::Clean,
+            Fate::Pass if tells_of_error(data) => Fate::Clean,
             fate => fate,
         }
     }
@@ -141,8 +146,7 @@ impl Tap {
             self.failure = Some(StreamFailure::Error);
         } else {
             let is_other = self.grammar == Grammar::Choices && parts.choices.is_none();
-            let of_itself = parts.error.is_some() || parts.incomplete.is_some();
-            self.reports = is_other || of_itself || parts.tells_of_error;
+            self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
             self.content = true;
             self.done = true;
             self.note(&parts);
@@ -299,13 +303,15 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
-    /// A member `error` has a value, however deep it is: of a choice, of an item.
-    tells_of_error: bool,
+    /// How many members have members themselves.
+    nested: usize,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        self.tells_of_error = json::members_and_errors(text, |member| {
+        json::members(text, |member| {
+            let begin = text.get(member.value.start);
+            self.nested += usize::from(matches!(begin, Some(b'{' | b'[')));
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
                 b"error" => &mut self.error,
@@ -318,13 +324,12 @@ impl<'a> Parts<'a> {
             };
             let value = &text[member.value];
             *place = (value != b"null").then_some(value);
-        })?;
-        Ok(())
+        })
     }
 }
 
-/// Recognises, in a part of a text, that a member `error` has a value, however deep it is. Inside a
-/// JSON string its quotes would be escaped.
+/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
+/// an item. Inside a JSON string its quotes would be escaped.
 pub(crate) fn tells_of_error(text: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
     KEY.find_iter(text).any(|at| {

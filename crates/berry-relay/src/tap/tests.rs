@@ -343,13 +343,23 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
         ),
         (
             Grammar::Choices,
-            r#"{"choices":[{"index":0,"delta":{"err\u006fr":"x"},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"x":{"error":"x"}}"#,
             Fate::Clean,
         ),
         (
             Grammar::Choices,
-            r#"{"choices":[{"index":0,"finish_reason":null}],"\u0065rror":"x"}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a","error":"x"},"finish_reason":null}]}"#,
             Fate::Clean,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"},"error":{"a":"b"},"finish_reason":null}]}"#,
+            Fate::Clean,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"delta":{"content":"\"error\":1"},"logprobs":null,"finish_reason":null}]}"#,
+            Fate::Pass,
         ),
         (Grammar::Choices, r#"{"detail":"x"}"#, Fate::Clean),
         (
