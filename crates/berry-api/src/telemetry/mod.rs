@@ -10,9 +10,10 @@ pub(crate) mod loss;
 mod moment;
 mod queue;
 pub(crate) mod refusals;
-pub(crate) mod stopwatch;
+mod stopwatch;
 pub(crate) mod trace;
 pub(crate) mod traffic;
+pub(crate) mod visit;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
