@@ -41,7 +41,8 @@ impl Checked {
     /// # Errors
     /// The configuration cannot be served.
     pub(crate) fn report(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let Loaded { config, warnings } = self.loaded.linted(&self.source, Timestamp::now());
+        let Loaded { config, warnings } =
+            Names::collect().lint(self.loaded, &self.source, Timestamp::now());
         let rendered = warnings.render(&self.source, is_colored());
         unless_gone(io::stderr().write_all(rendered.as_bytes()))?;
         let registry = Registry::new(Events::to(|_| {}));

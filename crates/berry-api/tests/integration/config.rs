@@ -278,7 +278,7 @@ async fn a_variable_that_a_file_names_is_read_and_must_be_there() {
 async fn what_a_configuration_cannot_be_compiled_to_is_one_clear_line() {
     let (toml, _upstream) = valid().await;
     let toml = format!(
-        "{toml}[providers.x]\nbase_url = \"https://host\"\napi_key = \"k\"\nca_file = \"empty.pem\"\n\
+        "{toml}[providers.x]\nbase_url = \"https://host\"\napi_key = \"sk-8f3kq0smw7x2\"\nca_file = \"empty.pem\"\n\
          [[models.chat.backends]]\nprovider = \"x\"\nmodel = \"x\"\n"
     );
     let folder = scratch(&[("config.toml", &toml), ("empty.pem", "")]);

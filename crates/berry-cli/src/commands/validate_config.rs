@@ -1,6 +1,7 @@
 //! `validate-config`: everything that is wrong or odd about a file, at once.
 
 use berry_core::config::Config;
+use berry_relay::Names;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -26,7 +27,7 @@ pub(crate) struct Options {
 /// Checks the file.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let Read { source, result } = opened::read(&options.file.config)?;
-    let result = result.map(|loaded| loaded.linted(&source, Timestamp::now()));
+    let result = result.map(|loaded| Names::collect().lint(loaded, &source, Timestamp::now()));
     let findings = match &result {
         Ok(loaded) => loaded.warnings.clone(),
         Err(findings) => findings.clone(),

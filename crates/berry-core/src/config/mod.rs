@@ -7,6 +7,7 @@
 //!
 //! Compiling it into what runs is not done here.
 
+mod complaint;
 mod conceal;
 mod diagnostic;
 mod diff;

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Flag,
     /// A whole number from the first to the second.
     Whole(u32, u32),
+    /// A time in whole seconds, from the first to the second.
+    Seconds(u32, u32),
     /// A number from the first to the second.
     Decimal(u32, u32),
     /// A number greater than 0 and not above this.

@@ -115,7 +115,7 @@ impl<const MAX: u32> Value for CountOrOff<MAX> {
 impl<const MIN: u32, const MAX: u32> Value for Seconds<MIN, MAX> {
     type Output = Duration;
 
-    const KIND: Kind = Kind::Whole(MIN, MAX);
+    const KIND: Kind = Kind::Seconds(MIN, MAX);
 
     fn expected() -> Cow<'static, str> {
         format!("a whole number of seconds from {MIN} to {MAX}").into()
@@ -130,7 +130,7 @@ impl<const MIN: u32, const MAX: u32> Value for Seconds<MIN, MAX> {
 impl<const MAX: u32> Value for SecondsOrOff<MAX> {
     type Output = Option<Duration>;
 
-    const KIND: Kind = Kind::Whole(0, MAX);
+    const KIND: Kind = Kind::Seconds(0, MAX);
 
     fn expected() -> Cow<'static, str> {
         format!("a whole number of seconds up to {MAX}, or 0 for off").into()

@@ -82,7 +82,9 @@ impl<'a> Reference<'a> {
         match kind {
             Kind::Text => json!({ "type": "string" }),
             Kind::Flag => json!({ "type": "boolean" }),
-            Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+            Kind::Whole(min, max) | Kind::Seconds(min, max) => {
+                json!({ "type": "integer", "minimum": min, "maximum": max })
+            }
             Kind::Decimal(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
             Kind::Share(max) => {
                 json!({ "type": "number", "exclusiveMinimum": 0, "maximum": max })

@@ -301,14 +301,16 @@ fn what_other_languages_allow_is_said_in_toml() {
       |
     4 | connect_timeout_seconds = **
       |                           ^^
+      |
+      = help: a number stands alone, without its unit
 
-    error: invalid boolean
+    error: this is neither `true` nor `false`
      --> config.toml:5:18
       |
     5 | public_details = ****
       |                  ^^^^
       |
-      = help: expected `true`
+      = help: they are written so, in lower case and without quotes
 
     error: `\` begins an escape in a string in `"`
      --> config.toml:6:17

@@ -138,21 +138,17 @@ fn after_an_unclosed_array_nothing_is_called_missing() {
     );
 
     assert_snapshot!(shown, @r#"
-    error: missing comma between array elements
+    error: a comma is missing before this
      --> config.toml:4:1
       |
     4 | [models.*****]
       | ^
-      |
-      = help: expected `,`
 
-    error: missing comma between array elements
+    error: a comma is missing before this
      --> config.toml:5:1
       |
     5 | name = "*****"
       | ^
-      |
-      = help: expected `,`
 
     warning: only the syntax of the file was checked
     --> config.toml:1:1

@@ -208,6 +208,8 @@ fn a_number_out_of_range_is_told_the_range() {
       |
     7 | request_timeout_seconds = 2.5
       |                           ^^^
+      |
+      = help: write whole seconds: `3`
 
     error: `settings.max_inflight_requests` must be a whole number up to 1000000, or 0 for off, not `10000000`
      --> config.toml:8:25
