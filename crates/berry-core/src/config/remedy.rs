@@ -22,6 +22,18 @@ pub(super) fn of<T: Value>(path: &str, written: &Written<'_>) -> Option<String> 
         (Kind::Named(_), DeValue::Array(items)) if are_tables(items) => Some(format!(
             "each has a name of its own, in single brackets: `[{path}.<name>]`"
         )),
+        (Kind::Table(_), DeValue::String(_)) if path.ends_with(']') => {
+            Some("write it as `{ provider = \"…\", model = \"…\" }`".to_owned())
+        }
+        (Kind::Named(Kind::Text), DeValue::String(_) | DeValue::Array(_)) => {
+            Some("write it as `{ Name = \"value\" }`".to_owned())
+        }
+        (Kind::Table(_), DeValue::Integer(number)) if path.ends_with(".rate_limit") => Some(
+            format!("write it as `{{ requests_per_minute = {number} }}`"),
+        ),
+        (Kind::Whole(1, u32::MAX), DeValue::Integer(number)) if number.as_str() == "0" => {
+            Some("without the key there is no limit".to_owned())
+        }
         (Kind::Flag, DeValue::String(text)) => {
             flag(text).map(|flag| format!("write it without quotes: `{flag}`"))
         }

@@ -288,7 +288,10 @@ impl Value for SocketAddr {
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self> {
-        parsed(written, reader, str::parse)
+        parsed(written, reader, |text| {
+            text.parse()
+                .map_err(|_| "an IP address and a port are needed; `0.0.0.0` is every address")
+        })
     }
 }
 

@@ -86,6 +86,10 @@ impl Lint<'_> {
                     "has `backend_type = \"gemini\"` and an address where OpenAI's protocol is spoken",
                     "leave `/openai` out of `base_url`, or write `backend_type = \"openai\"`",
                 ),
+                _ if path.ends_with("/chat") || path.ends_with("/completion") => (
+                    "has half of an operation's address: the rest is added behind it",
+                    "write it up to the version, as in `https://api.openai.com/v1`",
+                ),
                 "openai" if path.ends_with("/messages") => (
                     "has an address where Anthropic's protocol is spoken, and another `backend_type`",
                     "write `backend_type = \"claude\"`",

@@ -202,7 +202,11 @@ impl Resolver<'_> {
             let called = models.0.get(text.as_str());
             if called.is_none() {
                 let message = format!("user `{id}` is allowed `{text}`, which is not a model");
-                let help = suggest::help(text, models.0.keys().copied());
+                let help = if ["*", "all"].contains(&text.as_str()) {
+                    Some("without `allowed_models` the user may use all".to_owned())
+                } else {
+                    suggest::help(text, models.0.keys().copied())
+                };
                 self.findings
                     .push(Diagnostic::warning(message).at(name.span()).help_if(help));
             }

@@ -296,13 +296,13 @@ fn what_other_languages_allow_is_said_in_toml() {
     3 | max_internal_retries = 03
       |                        ^
 
-    error: string values must be quoted
+    error: a number stands alone
      --> config.toml:4:27
       |
     4 | connect_timeout_seconds = **
       |                           ^^
       |
-      = help: a number stands alone, without its unit
+      = help: leave its unit out
 
     error: this is neither `true` nor `false`
      --> config.toml:5:18

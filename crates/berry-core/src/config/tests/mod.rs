@@ -2,7 +2,7 @@
 //!
 //! `syntax`, `mistyped`, `misplaced`, `values`, `providers`, `models` and `users` show findings as a
 //! terminal does; `lint` and `odd` do so with what is legal and odd, and `secrets` with keys and tokens that
-//! are none. `resolved` looks at the configuration
+//! are none; `plausible` has one mistake after the other. `resolved` looks at the configuration
 //! that comes out, `reference` at what describes it, `alive` at what other tests make of it;
 //! `mutation` breaks a good file in every way it can think of.
 
@@ -13,6 +13,7 @@ mod mistyped;
 mod models;
 mod mutation;
 mod odd;
+mod plausible;
 mod providers;
 mod reference;
 mod resolved;

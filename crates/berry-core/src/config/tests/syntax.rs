@@ -210,13 +210,11 @@ fn a_header_without_its_bracket_is_one_mistake() {
     );
 
     assert_snapshot!(shown, @r"
-    error: unclosed table
+    error: the closing `]` is missing
      --> config.toml:1:10
       |
     1 | [settings
       |          ^
-      |
-      = help: expected `]`
 
     warning: only the syntax of the file was checked
     --> config.toml:1:1

@@ -328,7 +328,7 @@ fn an_address_and_a_time_must_be_complete() {
     );
 
     assert_snapshot!(shown, @r#"
-    error: `server.bind_address` is not an address and port such as `127.0.0.1:3000`: invalid socket address syntax
+    error: `server.bind_address` is not an address and port such as `127.0.0.1:3000`: an IP address and a port are needed; `0.0.0.0` is every address
      --> config.toml:2:16
       |
     2 | bind_address = "localhost"
