@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
-use berry_api::{env, tls};
+use berry_api::env;
 use berry_core::{Loaded, Source, color};
 use berry_loadbalance::{Events, Registry};
-use berry_relay::{Names, Snapshot};
+use berry_relay::{Names, Snapshot, files};
 use jiff::Timestamp;
 
 /// A configuration without errors.
@@ -25,12 +25,10 @@ impl Checked {
     /// The file cannot be read.
     pub(crate) fn load(file: &ConfigFile) -> anyhow::Result<Result<Self, String>> {
         let source = Source::read(&file.path).context("the configuration cannot be loaded")?;
-        let loaded = match Names::collect().parse(&source, &|name| env::read(name)) {
-            Ok(loaded) => loaded,
-            Err(diagnostics) => return Ok(Err(diagnostics.render(&source, is_colored()))),
-        };
-        Ok(match tls::load(&loaded.config, &source) {
-            Ok(_) => Ok(Self { loaded, source }),
+        let parsed = Names::collect().parse(&source, &env::read);
+        let checked = parsed.and_then(|loaded| files::check(loaded, &source, &env::read));
+        Ok(match checked {
+            Ok(loaded) => Ok(Self { loaded, source }),
             Err(diagnostics) => Err(diagnostics.render(&source, is_colored())),
         })
     }

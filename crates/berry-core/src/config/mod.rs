@@ -86,6 +86,21 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
+impl Loaded {
+    /// Adds findings that the surroundings of the configuration brought to light.
+    ///
+    /// # Errors
+    /// Every finding, when one of them is an error.
+    pub fn with(mut self, findings: Diagnostics) -> Result<Self, Diagnostics> {
+        self.warnings.extend(findings, |_| true);
+        self.warnings.sort();
+        if self.warnings.has_errors() {
+            return Err(self.warnings);
+        }
+        Ok(self)
+    }
+}
+
 impl Config {
     /// Checks a file's text and resolves it.
     ///

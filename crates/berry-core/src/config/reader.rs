@@ -24,6 +24,10 @@ pub(super) type Written<'i> = Spanned<DeValue<'i>>;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,
+    /// A text of which all matches this, in the syntax that JSON Schema has for it.
+    Pattern(&'static str),
+    /// A moment, as RFC 3339 has it.
+    Moment,
     Flag,
     /// A whole number from the first to the second.
     Whole(u32, u32),

@@ -55,7 +55,10 @@ pub(super) fn of<T: Value>(path: &str, written: &Written<'_>) -> Option<String> 
         (Kind::Whole(..) | Kind::Decimal(..) | Kind::Share(_), DeValue::String(text)) => {
             number(text).map(|number| format!("write it without quotes: `{number}`"))
         }
-        (Kind::Text, DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_)) => {
+        (
+            Kind::Text | Kind::Pattern(_),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_),
+        ) => {
             let is_any_text = T::expected() == String::expected();
             is_any_text.then(|| "write it in quotes".to_owned())
         }

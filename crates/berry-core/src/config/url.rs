@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
 use super::provider::ProxyChoice;
-use super::reader::{Reader, Value, Written};
+use super::reader::{Kind, Reader, Value, Written};
 
 /// The base URL of a provider or another service.
 pub(super) struct BaseUrl;
@@ -179,6 +179,10 @@ fn read<T: Value, V>(
 impl Value for BaseUrl {
     type Output = http::Uri;
 
+    const KIND: Kind = Kind::Pattern(
+        "^[Hh][Tt][Tt][Pp][Ss]?://[^\\x00-\\x20/?#@:{][^\\x00-\\x20/?#@{]*(/[^\\x00-\\x20?#]*)?$",
+    );
+
     fn expected() -> Cow<'static, str> {
         "a URL".into()
     }
@@ -190,6 +194,10 @@ impl Value for BaseUrl {
 
 impl Value for UrlOrOff {
     type Output = Option<http::Uri>;
+
+    const KIND: Kind = Kind::Pattern(
+        "^([Hh][Tt][Tt][Pp][Ss]?://[^\\x00-\\x20/?#@:{][^\\x00-\\x20/?#@{]*(/[^\\x00-\\x20?#]*)?)?$",
+    );
 
     fn expected() -> Cow<'static, str> {
         "a URL".into()
@@ -208,6 +216,9 @@ impl Value for UrlOrOff {
 
 impl Value for ProxyUrl {
     type Output = ProxyChoice;
+
+    const KIND: Kind =
+        Kind::Pattern("^([Nn][Oo][Nn][Ee]|[Hh][Tt][Tt][Pp]://[^\\x00-\\x20/?#:][^\\x00-\\x20]*)$");
 
     fn expected() -> Cow<'static, str> {
         "a URL or `none`".into()

@@ -3,7 +3,7 @@
 //! `syntax`, `mistyped`, `misplaced`, `values`, `providers`, `models` and `users` show findings as a
 //! terminal does; `lint` and `odd` do so with what is legal and odd, and `secrets` with keys and tokens that
 //! are none; `plausible` has one mistake after the other. `resolved` looks at the configuration
-//! that comes out, `reference` at what describes it, `alive` at what other tests make of it;
+//! that comes out, `reference` and `schema` at what describes it, `alive` at what other tests make of it;
 //! `mutation` breaks a good file in every way it can think of.
 
 mod alive;
@@ -17,6 +17,7 @@ mod plausible;
 mod providers;
 mod reference;
 mod resolved;
+mod schema;
 mod secrets;
 mod syntax;
 mod users;
