@@ -21,6 +21,7 @@ mod envelope;
 mod error;
 mod exchange;
 mod expected;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod json;

@@ -1,10 +1,12 @@
 //! `validate-config`: everything that is wrong or odd about a file, at once.
 
 use berry_core::config::Config;
+use berry_relay::{Names, files};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args::{ConfigArg, Format};
+use crate::env;
 use crate::failure::Told;
 use crate::opened::{self, Read};
 use crate::output;
@@ -26,7 +28,8 @@ pub(crate) struct Options {
 /// Checks the file.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let Read { source, result } = opened::read(&options.file.config)?;
-    let result = result.map(|loaded| loaded.linted(&source, Timestamp::now()));
+    let result = result.and_then(|loaded| files::check(loaded, &source, &env::read));
+    let result = result.map(|loaded| Names::collect().lint(loaded, &source, Timestamp::now()));
     let findings = match &result {
         Ok(loaded) => loaded.warnings.clone(),
         Err(findings) => findings.clone(),

@@ -57,6 +57,35 @@ fn findings_go_to_stderr_and_errors_fail() {
 }
 
 #[test]
+fn files_that_the_gateway_could_not_start_with_are_refused() {
+    for (file, key) in [
+        (
+            "[settings]\naudit_log = \"/proc/no-such-file\"",
+            "`audit_log`",
+        ),
+        (
+            "[telemetry]\nlog_file = \"/proc/no-such-file\"",
+            "`log_file`",
+        ),
+        (
+            "[server]\ntls_cert = \"no-such.pem\"\ntls_key = \"no-such.key\"",
+            "`tls_cert`",
+        ),
+    ] {
+        let refused = Desk::with(file).run(&["validate-config"]);
+
+        let found = format!("error: {key} ");
+        assert!(refused.stderr.contains(&found), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("config.toml:2:1"),
+            "{}",
+            refused.stderr
+        );
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""));
+    }
+}
+
+#[test]
 fn programs_get_the_findings_as_json() {
     let desk = Desk::with("[settings]\nmax_retries = 99");
 

@@ -138,13 +138,21 @@ impl Config {
                 let message = format!("`{section}.{key}` cannot {change} while the gateway runs");
                 let finding = Diagnostic::error(message)
                     .help("restart the gateway, or write what was there before");
-                findings.push(match source.place(section, key) {
-                    Some(span) => finding.at(span),
-                    None => finding,
-                });
+                findings.push(finding.at_key(source, section, key));
             }
         }
         findings
+    }
+}
+
+impl Diagnostic {
+    /// Says that it is about a key of a section, which the file may leave at its default.
+    #[must_use]
+    pub fn at_key(self, source: &Source, section: &str, key: &str) -> Self {
+        match source.place(section, key) {
+            Some(span) => self.at(span),
+            None => self,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Compiling it into what runs is not done here.
 
+mod complaint;
 mod conceal;
 mod diagnostic;
 mod diff;
@@ -83,6 +84,21 @@ pub struct Loaded {
     pub config: Config,
     /// Findings, none of which is an error.
     pub warnings: Diagnostics,
+}
+
+impl Loaded {
+    /// Adds findings that the surroundings of the configuration brought to light.
+    ///
+    /// # Errors
+    /// Every finding, when one of them is an error.
+    pub fn with(mut self, findings: Diagnostics) -> Result<Self, Diagnostics> {
+        self.warnings.extend(findings, |_| true);
+        self.warnings.sort();
+        if self.warnings.has_errors() {
+            return Err(self.warnings);
+        }
+        Ok(self)
+    }
 }
 
 impl Config {
