@@ -41,15 +41,17 @@ mod tests;
 use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use diff::ConfigDiff;
+pub use diff::{ConfigDiff, Listening};
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
+pub use reader::variable;
 pub use reference::Reference;
 pub use render::Report;
 pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
 pub use source::{Source, SourceError};
+pub use suggest::help as suggestion;
 pub use user::{AllowedModels, RateLimit, User};
 pub use vocabulary::{Term, Vocabulary};
 
