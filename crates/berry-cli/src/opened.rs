@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
-use berry_core::{Config, Diagnostics, Loaded, Source};
+use anyhow::{Context, anyhow, bail};
+use berry_core::config::suggestion;
+use berry_core::{Config, Diagnostics, Loaded, Provider, Source};
 use berry_loadbalance::{Events, Registry};
 use berry_relay::{Names, Snapshot};
 
@@ -49,4 +50,32 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Opened> {
 pub(crate) fn compile(config: Config) -> anyhow::Result<Snapshot> {
     let registry = Registry::new(Events::to(|_| {}));
     Ok(Snapshot::compile(Arc::new(config), &registry, None)?)
+}
+
+/// Returns the provider of this id, which must be enabled.
+///
+/// # Errors
+/// There is none, or it is off.
+pub(crate) fn enabled<'a>(config: &'a Config, id: &str) -> anyhow::Result<&'a Arc<Provider>> {
+    let mut providers = config.providers.iter();
+    match providers.find(|provider| provider.id.as_str() == id) {
+        None => {
+            let known = config.providers.iter().map(|provider| provider.id.as_str());
+            Err(unknown(&format!("there is no provider `{id}`"), id, known))
+        }
+        Some(provider) if !provider.enabled => bail!("provider `{id}` is disabled"),
+        Some(provider) => Ok(provider),
+    }
+}
+
+/// Returns what is wrong with a name that is none of the known ones, and which of them may be meant.
+pub(crate) fn unknown<'a>(
+    wrong: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> anyhow::Error {
+    match suggestion(name, known) {
+        Some(help) => anyhow!("{wrong}: {help}"),
+        None => anyhow!("{wrong}"),
+    }
 }

@@ -5,6 +5,7 @@
 //! stream is a request as a client would send it, timed to its first content and read to its end.
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -396,6 +397,23 @@ pub(crate) fn report_one(
         output::line(if any_failed { failed } else { passed })?;
     }
     fail_if_any(outcomes)
+}
+
+/// Prints what all of it comes to, the last line of the checks of several providers.
+pub(crate) fn conclude(outcomes: &[Outcome]) -> io::Result<()> {
+    let groups = || outcomes.chunk_by(|a, b| a.provider == b.provider);
+    let is_asked = |group: &&[Outcome]| group.iter().any(|one| one.result != SKIPPED);
+    let failed = groups().filter(|group| group.iter().any(Outcome::is_failure));
+    let failed = failed.flat_map(<[Outcome]>::first);
+    let failed: Vec<&str> = failed.map(|one| &*one.provider).collect();
+    match (failed.len(), groups().filter(is_asked).count()) {
+        (_, 0) => Ok(()),
+        (0, _) => output::line("✅ Health check completed"),
+        (count, all) => output::line(&format!(
+            "❌ Health check failed: {count} of {all} unhealthy: {}",
+            failed.join(", ")
+        )),
+    }
 }
 
 /// Fails a command of which a check failed, as its output has said.

@@ -3,7 +3,7 @@
 //! The short one has what a first request needs, with a token of its own; the long one is the
 //! example that the project ships, with every option.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -50,18 +50,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (path, force) = (&options.output, options.force);
     let schema = path.with_file_name(SCHEMA);
     write(path, &format!("#:schema ./{SCHEMA}\n\n{text}"), force)?;
-    let is_new = force || !schema.exists();
-    if is_new {
-        write(&schema, &berry_relay::reference::schema(), force)?;
+    let text = berry_relay::reference::schema();
+    let there = fs::read(&schema).ok().filter(|_| !force);
+    if there.is_none() {
+        write(&schema, &text, force)?;
     }
     let path = path.display();
     output::line("✅ Configuration file generated successfully")?;
     output::line(&format!("  - written to {path}"))?;
-    if is_new {
-        output::line(&format!(
-            "  - its schema, for editors: {}",
-            schema.display()
-        ))?;
+    let schema = schema.display();
+    match there {
+        Some(there) if there != text.as_bytes() => output::aside(&format!(
+            "warning: `{schema}` is not this version's and stays, so that editors may be wrong \
+             about keys; `--force` writes both files anew\n"
+        )),
+        _ => output::line(&format!("  - its schema, for editors: {schema}"))?,
     }
     Ok(output::line(&format!(
         "  - next: put your keys in, then berry-cli validate-config -c {path}"

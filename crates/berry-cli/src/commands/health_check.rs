@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use crate::args::{ConfigArg, Format};
+use crate::args::{ConfigArg, Format, text};
 use crate::opened;
 use crate::output;
 use crate::probing;
@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// Only this provider, by its id
-    #[arg(short, long, value_name = "ID")]
+    #[arg(short, long, value_name = "ID", value_parser = text)]
     provider: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
@@ -24,12 +24,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let config = opened::open(&options.file.config)?.config;
     if let Some(id) = &options.provider {
-        let provider = config.providers.iter().find(|p| p.id.as_str() == id);
-        match provider {
-            None => bail!("there is no provider `{id}`"),
-            Some(provider) if !provider.enabled => bail!("provider `{id}` is disabled"),
-            Some(_) => {}
-        }
+        opened::enabled(&config, id)?;
     }
     let plan = probing::of_all(&config, options.provider.as_deref());
     let is_idle = plan.tasks.is_empty();
@@ -42,9 +37,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         let path = options.file.config.display();
         bail!("nobody was asked: `{path}` has no enabled provider");
     }
-    probing::fail_if_any(&results)?;
     if options.format == Format::Text {
-        output::line("✅ Health check completed")?;
+        probing::conclude(&results)?;
     }
-    Ok(())
+    probing::fail_if_any(&results)
 }

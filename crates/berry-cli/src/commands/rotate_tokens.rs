@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 use berry_core::TokenDigest;
 
-use crate::args::ConfigArg;
+use crate::args::{ConfigArg, text};
 use crate::commands::generate_token;
-use crate::output;
 use crate::rewrite::{File, Text};
+use crate::{opened, output};
 
 /// Whose tokens to replace.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// The users; all of them where none is named
-    #[arg(value_name = "USER")]
+    #[arg(value_name = "USER", value_parser = text)]
     users: Vec<String>,
 }
 
@@ -35,7 +35,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .iter()
         .find(|&&user| texts.iter().all(|text| text.id != user))
     {
-        bail!("the file has no `token` or `token_sha256` of a user `{unknown}`");
+        let wrong = format!("the file has no `token` or `token_sha256` of a user `{unknown}`");
+        let known = texts.iter().map(|text| &*text.id);
+        return Err(opened::unknown(&wrong, unknown, known));
     }
     let texts = texts.into_iter();
     let texts = texts.filter(|text| wanted.is_empty() || wanted.contains(&*text.id));

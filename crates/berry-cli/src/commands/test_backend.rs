@@ -1,8 +1,6 @@
 //! `test-backend`: whether one model of one provider answers, whether a public model uses it or not.
 
-use anyhow::{anyhow, bail};
-
-use crate::args::{ConfigArg, Format};
+use crate::args::{ConfigArg, Format, text};
 use crate::opened;
 use crate::probing::{self, Check, Task};
 
@@ -12,10 +10,10 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// The provider's id
-    #[arg(short, long, value_name = "ID")]
+    #[arg(short, long, value_name = "ID", value_parser = text)]
     provider: String,
     /// The model, as the provider calls it
-    #[arg(short, long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL", value_parser = text)]
     model: String,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
@@ -26,11 +24,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let config = opened::open(&options.file.config)?.config;
     let (id, model) = (&options.provider, &options.model);
-    let provider = config.providers.iter().find(|p| p.id.as_str() == id);
-    let provider = provider.ok_or_else(|| anyhow!("there is no provider `{id}`"))?;
-    if !provider.enabled {
-        bail!("provider `{id}` is disabled");
-    }
+    let provider = opened::enabled(&config, id)?;
     let backend = probing::backend_of(provider, model);
     let checks = [vec![Check::Models], Check::of(model)].concat();
     let results = probing::ask(&config, vec![Task { backend, checks }]).await?;

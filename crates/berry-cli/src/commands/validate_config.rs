@@ -54,7 +54,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             let diagnostics = findings.reports(&source);
             output::json(&json!({ "diagnostics": diagnostics, "checks": checks }))?;
         }
-        (Format::Text, _) => probing::print(&checks)?,
+        (Format::Text, _) => {
+            probing::print(&checks)?;
+            probing::conclude(&checks)?;
+        }
     }
     if config.is_none() {
         return Err(Told.into());

@@ -117,6 +117,32 @@ fn a_file_that_is_there_is_overwritten_only_by_force() {
 }
 
 #[test]
+fn a_schema_of_another_version_stays_and_that_is_said() {
+    let desk = Desk::with("");
+    let generate = |file: &str, more: &[&str]| {
+        let generated = desk.run(&[&["generate-config", "-o", file], more].concat());
+        assert_eq!(generated.code, Some(0), "{generated:?}");
+        (generated.stdout.contains("its schema"), generated.stderr)
+    };
+    let quiet = (true, String::new());
+    assert_eq!(generate("one.toml", &[]), quiet);
+    let schema = desk.read("berry.schema.json");
+
+    assert_eq!(generate("two.toml", &[]), quiet);
+    desk.write("berry.schema.json", "{}");
+    let (is_named, told) = generate("three.toml", &[]);
+
+    assert!(!is_named);
+    assert!(
+        told.starts_with("warning: `berry.schema.json` is not this version's"),
+        "{told}"
+    );
+    assert_eq!(desk.read("berry.schema.json"), "{}");
+    assert_eq!(generate("three.toml", &["--force"]), quiet);
+    assert_eq!(desk.read("berry.schema.json"), schema);
+}
+
+#[test]
 fn shells_get_their_completions() {
     let desk = Desk::with("");
 
