@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use berry_core::TokenDigest;
 
 use crate::args::{ConfigArg, text};
@@ -26,7 +26,7 @@ pub(crate) struct Options {
     users: Vec<String>,
 }
 
-/// Writes new tokens into the file, and prints them once: user, tabulator, token.
+/// Prints new tokens once, as user, tabulator, token, and writes them into the file.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let file = File::read(&options.file.config)?;
     let texts = file.texts("users", &["token", "token_sha256"])?;
@@ -64,12 +64,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         };
         changes.push((text, written));
     }
-    file.put(changes)?;
+    // Before they count: a token that nobody has seen would shut its user out.
+    output::read_line(&said.join("\n"))
+        .context("the new tokens cannot be printed; the file is as it was")?;
+    file.put(changes)
+        .context("the tokens that were printed are not in the file")?;
     for text in variables {
         output::aside(&format!(
             "the token of user `{}` is in a variable: it stays as it is\n",
             text.id
         ));
     }
-    Ok(output::line(&said.join("\n"))?)
+    Ok(())
 }

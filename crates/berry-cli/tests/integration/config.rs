@@ -1,5 +1,7 @@
 //! Files: checked, written, never overwritten unasked.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::support::Desk;
@@ -146,11 +148,50 @@ fn a_schema_of_another_version_stays_and_that_is_said() {
 fn shells_get_their_completions() {
     let desk = Desk::with("");
 
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = desk.run(&["completions", shell]);
 
         assert_eq!(script.code, Some(0));
         assert!(script.stdout.contains("validate-config"), "{shell}");
+    }
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let desk = Desk::with("");
+    desk.write("script", &desk.run(&["completions", "bash"]).stdout);
+    let completed = |words: &[&str]| {
+        // What bash itself does at a tabulator.
+        let complete = r#"
+            source ./script
+            function=$(complete -p berry-cli | sed 's/.* -F \([^ ]*\) .*/\1/')
+            COMP_WORDS=(berry-cli "$@")
+            COMP_CWORD=$#
+            "$function" berry-cli "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+            echo "${COMPREPLY[*]}"
+        "#;
+        let output = Command::new("bash")
+            .args(["--norc", "-c", complete, "bash"])
+            .args(words)
+            .current_dir(desk.0.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.stderr, b"");
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .trim_end()
+            .to_owned()
+    };
+
+    for (words, expected) in [
+        (&["val"][..], "validate-config"),
+        (&["usage", "--gr"], "--group-by"),
+        (&["usage", "--group-by", ""], "user model provider day"),
+        (&["validate-config", "--conn"], "--connect"),
+        (&["encrypt-key", "--in"], "--in-place"),
+        (&["completions", "f"], "fish"),
+    ] {
+        assert_eq!(completed(words), expected, "{words:?}");
     }
 }
 

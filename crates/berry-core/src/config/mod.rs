@@ -47,6 +47,7 @@ pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
 pub use reader::variable;
 pub use reference::Reference;
 pub use render::Report;
+pub use resolve::weakness;
 pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
