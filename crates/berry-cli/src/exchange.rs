@@ -3,6 +3,7 @@
 //! On a connection of its own, in clear text or under TLS as the address says, and never through a
 //! proxy nor to wherever an answer points: who is asked is whom the command names.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,11 +56,24 @@ async fn answer(
         return send(socket, request).await;
     };
     let name = ServerName::try_from(host.to_owned())?;
-    send(
-        TlsConnector::from(tls).connect(name, socket).await?,
-        request,
-    )
-    .await
+    let socket = TlsConnector::from(tls).connect(name, socket).await;
+    send(socket.map_err(explained)?, request).await
+}
+
+/// Returns what a handshake failed of, and what to do.
+fn explained(error: io::Error) -> anyhow::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::General(ours)) => anyhow!("{ours}"),
+        Some(rustls::Error::InvalidMessage(_)) => {
+            anyhow!("what answers does not speak TLS: try `http://`")
+        }
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            let help = "name its own, or that of its authority, with `--ca-file`";
+            anyhow!("its certificate is not trusted, {help}: {error}")
+        }
+        _ => error.into(),
+    }
 }
 
 fn request(uri: &Uri, token: Option<&Secret>) -> anyhow::Result<Request<Empty<Bytes>>> {
@@ -81,7 +95,8 @@ async fn send(
 ) -> anyhow::Result<(StatusCode, Bytes)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
     let asking = async {
-        let (head, body) = sender.send_request(request).await?.into_parts();
+        let answer = sender.send_request(request).await;
+        let (head, body) = answer.map_err(unspoken)?.into_parts();
         let body = Limited::new(body, LONGEST_ANSWER).collect().await;
         let body = body.map_err(anyhow::Error::from_boxed)?;
         anyhow::Ok((head.status, body.to_bytes()))
@@ -91,5 +106,14 @@ async fn send(
         answered = &mut asking => answered,
         // What ended it is what the request says.
         _ = connection => asking.await,
+    }
+}
+
+/// Returns why there is no answer in HTTP.
+fn unspoken(error: hyper::Error) -> anyhow::Error {
+    if error.is_parse() {
+        anyhow!("what answers does not speak HTTP in clear text: try `https://`")
+    } else {
+        error.into()
     }
 }

@@ -12,16 +12,18 @@ use berry_relay::{Names, Snapshot};
 use crate::env;
 use crate::failure::Faulty;
 
-/// A configuration without errors.
-pub(crate) struct Opened {
-    pub(crate) source: Source,
-    pub(crate) config: Config,
-}
-
 /// A file that can be read, and what it is.
 pub(crate) struct Read {
     pub(crate) source: Source,
     pub(crate) result: Result<Loaded, Diagnostics>,
+}
+
+/// Reads a file.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn source(path: &Path) -> anyhow::Result<Source> {
+    Source::read(path).context("the configuration cannot be loaded")
 }
 
 /// Reads and checks a file.
@@ -29,7 +31,7 @@ pub(crate) struct Read {
 /// # Errors
 /// It cannot be read.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Read> {
-    let source = Source::read(path).context("the configuration cannot be loaded")?;
+    let source = source(path)?;
     let result = Names::collect().parse(&source, &|name| env::read(name));
     Ok(Read { source, result })
 }
@@ -38,10 +40,10 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Read> {
 ///
 /// # Errors
 /// It cannot be read, or has errors.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Opened> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Config> {
     let Read { source, result } = read(path)?;
     match result {
-        Ok(Loaded { config, .. }) => Ok(Opened { source, config }),
+        Ok(Loaded { config, .. }) => Ok(config),
         Err(findings) => Err(Faulty { source, findings }.into()),
     }
 }

@@ -404,7 +404,7 @@ pub(crate) fn conclude(outcomes: &[Outcome]) -> io::Result<()> {
     let groups = || outcomes.chunk_by(|a, b| a.provider == b.provider);
     let is_asked = |group: &&[Outcome]| group.iter().any(|one| one.result != SKIPPED);
     let failed = groups().filter(|group| group.iter().any(Outcome::is_failure));
-    let failed = failed.flat_map(<[Outcome]>::first);
+    let failed = failed.filter_map(<[Outcome]>::first);
     let failed: Vec<&str> = failed.map(|one| &*one.provider).collect();
     match (failed.len(), groups().filter(is_asked).count()) {
         (_, 0) => Ok(()),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use berry_core::config::variable;
 use berry_core::{Authenticator, Config, Secret, Source};
+use berry_relay::Names;
 use bytes::Bytes;
 use http::{StatusCode, Uri};
 use jiff::Timestamp;
@@ -19,8 +20,7 @@ use serde_json::Value;
 use toml::Table as TomlTable;
 
 use crate::args::{ConfigArg, text};
-use crate::opened::{self, Opened};
-use crate::{env, exchange, trust};
+use crate::{env, exchange, opened, trust};
 
 /// Which gateway to ask, and as whom.
 #[derive(Debug, clap::Args)]
@@ -95,11 +95,19 @@ impl Running {
 
     /// Finds the gateway that serves a configuration.
     fn configured(file: &ConfigArg) -> anyhow::Result<Self> {
-        let Opened { source, config } = opened::open(&file.config)?;
+        let source = opened::source(&file.config)?;
+        let config = match essentials(&source) {
+            Some(config) => config,
+            None => opened::open(&file.config)?,
+        };
         let address = address(&config)?;
         let (scheme, tls) = match &config.server.tls {
             None => ("http", None),
-            Some(files) => ("https", Some(trust::in_served(&files.cert)?)),
+            Some(files) => {
+                let tls = trust::in_served(&files.cert);
+                let tls = tls.context("the gateway's certificate is not known")?;
+                ("https", Some(tls))
+            }
         };
         Ok(Self {
             base: format!("{scheme}://{address}"),
@@ -170,6 +178,19 @@ fn reason(body: &[u8]) -> String {
         .as_ref()
         .and_then(|body| body["error"]["message"].as_str());
     message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
+/// Returns what is said of the gateway's address and of its users, if that is valid.
+///
+/// All else may be faulty, or want keys that only the gateway has: it runs all the same.
+fn essentials(source: &Source) -> Option<Config> {
+    let mut file: TomlTable = source.text().parse().ok()?;
+    file.retain(|section, _| section == "server" || section == "users");
+    let essentials = Source::new(source.path(), toml::to_string(&file).ok()?);
+    // No token that is sent: each must be there, and differ from the others.
+    let value = |name: &str| env::read(name).or_else(|| Some(format!("unset:{name}")));
+    let loaded = Names::collect().parse(&essentials, &value).ok()?;
+    Some(loaded.config)
 }
 
 /// Returns where a gateway with this configuration is reached from here.

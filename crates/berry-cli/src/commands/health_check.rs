@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 /// Asks, and fails where one of them fails.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let config = opened::open(&options.file.config)?.config;
+    let config = opened::open(&options.file.config)?;
     if let Some(id) = &options.provider {
         opened::enabled(&config, id)?;
     }

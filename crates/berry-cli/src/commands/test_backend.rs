@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 /// Tries it: models list, and a chat, whole and streamed, or what else it does.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let config = opened::open(&options.file.config)?.config;
+    let config = opened::open(&options.file.config)?;
     let (id, model) = (&options.provider, &options.model);
     let provider = opened::enabled(&config, id)?;
     let backend = probing::backend_of(provider, model);

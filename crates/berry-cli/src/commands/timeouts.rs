@@ -7,7 +7,7 @@ use berry_relay::waits::{Wait, of_backend, of_clients};
 use serde_json::{Value, json};
 
 use crate::args::{ConfigArg, Format, text};
-use crate::opened::{self, Opened};
+use crate::opened;
 use crate::output::{self, Table};
 
 /// Which waits.
@@ -25,7 +25,7 @@ pub(crate) struct Options {
 
 /// Prints them.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let Opened { config, .. } = opened::open(&options.file.config)?;
+    let config = opened::open(&options.file.config)?;
     let asked = |model: &&Model| match &options.model {
         Some(name) => model.name.as_str() == name || model.key.as_str() == name,
         None => model.enabled,

@@ -235,3 +235,48 @@ fn what_is_no_gateway_has_no_numbers() {
         assert!(finished.stderr.contains("is no Berry API"), "{finished:?}");
     }
 }
+
+#[tokio::test]
+async fn a_gateway_is_found_though_its_configuration_cannot_be_loaded_here() {
+    let toml = config(&admin(), "");
+    let keys = r#"
+        [providers.a]
+        base_url = "http://localhost:1"
+        api_key = "${KEY_THAT_ONLY_THE_GATEWAY_HAS}"
+        [providers.b]
+        base_url = "http://localhost:2"
+        api_key = "enc:v1:AAAAAA:AAAA"
+        timout_seconds = 3
+        [users.ada]
+        token = "${TOKEN_THAT_ONLY_THE_GATEWAY_HAS}"
+    "#;
+    within(async {
+        let address = serve(&toml);
+
+        let found = beside(&(toml + keys), &["metrics", "--detailed"], address).await;
+
+        assert_eq!(found.code, Some(0), "{found:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_mistakes_the_scheme_is_told_the_other() {
+    let served = Served::with(&Identity::generate());
+    within(async {
+        let (clear, encrypted) = (serve(&config("", "")), serve(&served.toml));
+        for (url, told) in [
+            (
+                format!("https://{clear}"),
+                "does not speak TLS: try `http://`",
+            ),
+            (format!("http://{encrypted}"), "try `https://`"),
+        ] {
+            let failed = beside("", &["metrics", "--url", &url], clear).await;
+
+            assert_eq!(failed.code, Some(1));
+            assert!(failed.stderr.contains(told), "{failed:?}");
+        }
+    })
+    .await;
+}

@@ -62,7 +62,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let strategies = strategies(&options.strategies)?;
     let config = options.config.as_deref().map(opened::open).transpose()?;
-    let config = config.map(|opened| opened.config);
     let mut played = Vec::new();
     for read in scenarios(&options.scenario)? {
         for (model, fleet) in fleets(config.as_ref(), options.model.as_deref(), &read)? {
