@@ -44,8 +44,13 @@ fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
 
 fn write(text: fmt::Arguments<'_>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_fmt(text)?;
-    stdout.flush()
+    let written = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    written.map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("the output cannot be written: {error}"),
+        )
+    })
 }
 
 /// Rows whose cells stand below each other: numbers to the right, all else to the left.

@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{anyhow, ensure};
 
-use crate::{chance, output};
+use crate::{chance, output, rewrite};
 
 /// A file with keys in it is for its owner only.
 const MODE: u32 = 0o600;
@@ -49,6 +49,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let (path, force) = (&options.output, options.force);
     let schema = path.with_file_name(SCHEMA);
+    ensure!(
+        *path != schema,
+        "`{}` is what the schema beside the configuration is called",
+        path.display()
+    );
     write(path, &format!("#:schema ./{SCHEMA}\n\n{text}"), force)?;
     let text = berry_relay::reference::schema();
     let there = fs::read(&schema).ok().filter(|_| !force);
@@ -71,12 +76,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ))?)
 }
 
-/// Writes a file, which must not be there unless it is to be overwritten.
+/// Writes a file, which must not be there unless it is to be overwritten. One that is there is replaced
+/// as a whole or not at all: a gateway may be watching it.
 fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let there = fs::canonicalize(path).ok().filter(|path| path.is_file());
+    if let Some(path) = there.filter(|_| force) {
+        return rewrite::replace(&path, text);
+    }
     let mut file = OpenOptions::new();
     file.write(true).mode(MODE);
     if force {
-        file.create(true).truncate(true);
+        file.create(true);
     } else {
         file.create_new(true);
     }
@@ -84,14 +94,12 @@ fn write(path: &Path, text: &str, force: bool) -> anyhow::Result<()> {
     let written = file
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()));
-    written
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                anyhow!("`{shown}` is there already; overwrite it with `--force`")
-            }
-            _ => anyhow!(error),
-        })
-        .with_context(|| format!("`{shown}` cannot be written"))
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            anyhow!("`{shown}` is there already; overwrite it with `--force`")
+        }
+        _ => anyhow!(error).context(format!("`{shown}` cannot be written")),
+    })
 }
 
 fn basic(token: &str) -> String {

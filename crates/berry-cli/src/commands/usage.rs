@@ -162,7 +162,18 @@ fn cells(name: &str, sums: &Value) -> [String; 10] {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_was_estimated_has_a_column_of_its_own() {
+        let sums = json!({ "requests": 5, "failed": 1, "estimated": 2, "cost_usd": 0.5 });
+
+        let row = cells("ada", &sums);
+
+        assert_eq!(row[..4], ["ada", "5", "1", "2"]);
+    }
 
     #[test]
     fn a_value_stays_one_value() {

@@ -116,6 +116,27 @@ fn a_file_that_is_there_is_overwritten_only_by_force() {
     let forced = desk.run(&["generate-config", "--force"]);
     assert_eq!(forced.code, Some(0), "{}", forced.stderr);
     assert!(desk.read("config.toml").contains("[providers.openai]"));
+    let its_schema = desk.run(&["generate-config", "--force", "-o", "berry.schema.json"]);
+    assert_eq!(its_schema.code, Some(1), "{its_schema:?}");
+    assert!(desk.read("berry.schema.json").contains("$schema"));
+}
+
+#[test]
+fn a_file_is_replaced_as_a_whole_and_a_link_to_it_stays_one() {
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    let desk = Desk::with("# mine");
+    let path = |name: &str| desk.0.path().join(name);
+    symlink("config.toml", path("link.toml")).unwrap();
+    let before = path("config.toml").metadata().unwrap().ino();
+
+    let forced = desk.run(&["generate-config", "--force", "-o", "link.toml"]);
+
+    assert_eq!(forced.code, Some(0), "{forced:?}");
+    assert!(path("link.toml").is_symlink());
+    let after = path("config.toml").metadata().unwrap();
+    assert_ne!(after.ino(), before);
+    assert_eq!(after.mode() & 0o777, 0o600);
 }
 
 #[test]
@@ -223,4 +244,38 @@ fn a_reader_that_is_gone_does_not_change_the_verdict() {
     assert!(!said.contains("error"), "{said}");
     assert_eq!(good.run_unread(&json), (Some(0), String::new()));
     assert_eq!(bad.run_unread(&json), (Some(1), String::new()));
+}
+
+#[test]
+fn an_output_that_is_full_fails_the_command_with_the_reason() {
+    let desk = Desk::with("");
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+
+    for arguments in [
+        &["validate-config"][..],
+        &["validate-config", "--format", "json"],
+        &["timeouts"],
+        &["generate-token"],
+        &["generate-config", "-o", "-"],
+        &["completions", "bash"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_berry-cli"))
+            .args(arguments)
+            .current_dir(desk.0.path())
+            .stdout(full())
+            .output()
+            .unwrap();
+
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            said.contains("the output cannot be written: No space"),
+            "{said}"
+        );
+    }
 }
