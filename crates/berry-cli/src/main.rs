@@ -12,6 +12,7 @@ mod failure;
 mod opened;
 mod output;
 mod probing;
+mod report;
 mod rewrite;
 mod running;
 mod trust;

@@ -6,6 +6,7 @@ use crate::args::{ConfigArg, Format, text};
 use crate::opened;
 use crate::output;
 use crate::probing;
+use crate::report;
 
 /// Whom to ask.
 #[derive(Debug, clap::Args)]
@@ -31,14 +32,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let results = probing::run(&config, plan).await?;
     match options.format {
         Format::Json => output::json(&results)?,
-        Format::Text => probing::print(&results)?,
+        Format::Text => report::print(&results)?,
     }
     if is_idle {
         let path = options.file.config.display();
         bail!("nobody was asked: `{path}` has no enabled provider");
     }
     if options.format == Format::Text {
-        probing::conclude(&results)?;
+        report::conclude(&results)?;
     }
-    probing::fail_if_any(&results)
+    report::fail_if_any(&results)
 }

@@ -3,6 +3,7 @@
 use crate::args::{ConfigArg, Format, text};
 use crate::opened;
 use crate::probing::{self, Check, Task};
+use crate::report;
 
 /// What to try.
 #[derive(Debug, clap::Args)]
@@ -30,5 +31,5 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let results = probing::ask(&config, vec![Task { backend, checks }]).await?;
     let passed = format!("✅ Backend {id}:{model} connectivity test passed");
     let failed = format!("❌ Backend {id}:{model} connectivity test failed");
-    probing::report_one(&results, options.format, &passed, &failed)
+    report::report_one(&results, options.format, &passed, &failed)
 }

@@ -9,6 +9,7 @@ use crate::failure::Told;
 use crate::opened::{self, Read};
 use crate::output;
 use crate::probing;
+use crate::report;
 
 /// What to check, and how far.
 #[derive(Debug, clap::Args)]
@@ -55,14 +56,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             output::json(&json!({ "diagnostics": diagnostics, "checks": checks }))?;
         }
         (Format::Text, _) => {
-            probing::print(&checks)?;
-            probing::conclude(&checks)?;
+            report::print(&checks)?;
+            report::conclude(&checks)?;
         }
     }
     if config.is_none() {
         return Err(Told.into());
     }
-    probing::fail_if_any(&checks)
+    report::fail_if_any(&checks)
 }
 
 fn approve(config: &Config) -> anyhow::Result<()> {
