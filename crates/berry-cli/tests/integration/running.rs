@@ -246,7 +246,7 @@ async fn a_gateway_is_found_though_its_configuration_cannot_be_loaded_here() {
         [providers.b]
         base_url = "http://localhost:2"
         api_key = "enc:v1:AAAAAA:AAAA"
-        timout_seconds = 3
+        max_retriez = 3
         [users.ada]
         token = "${TOKEN_THAT_ONLY_THE_GATEWAY_HAS}"
     "#;
