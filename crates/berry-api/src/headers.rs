@@ -20,17 +20,17 @@ static TO_UPSTREAM: [HeaderName; 6] = [
     HeaderName::from_static("tracestate"),
 ];
 
+/// Room for the headers of an answer: the upstream's, the user's limits and our own.
+const USUAL: usize = 12;
 /// The beginning of the names by which Anthropic tells its limits; they are nobody else's.
 const ANTHROPIC_LIMITS: &str = "anthropic-ratelimit-";
 
 /// Returns the client's headers that go on.
 pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for name in &TO_UPSTREAM {
-        for value in client.get_all(name) {
-            if !ends_here(client, name) {
-                headers.append(name.clone(), value.clone());
-            }
+    for (name, value) in client {
+        if TO_UPSTREAM.contains(name) && !ends_here(client, name) {
+            headers.append(name.clone(), value.clone());
         }
     }
     headers
@@ -38,7 +38,7 @@ pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
 
 /// Returns the upstream's headers that go on.
 pub(crate) fn to_client(upstream: &HeaderMap, scrub: &Scrub) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in upstream {
         if let Some(shown) = name_for_client(name)
             && !ends_here(upstream, name)

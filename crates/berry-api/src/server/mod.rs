@@ -248,13 +248,13 @@ impl Connection {
         } = self;
         let seat = slot.taken.seat;
         let socket = Socket::new(stream, waits, activity.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(seat);
+        let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = activity.begin();
             let frame = Arc::clone(&frame);
             let version = request.version();
             async move {
-                let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
+                let response: Response<Body> =
+                    frame.serve(request.map(Body::new), peer, seat).await;
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight, version)))
             }
         });
