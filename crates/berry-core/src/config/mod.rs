@@ -52,13 +52,21 @@ pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
 pub use source::{Source, SourceError};
-pub use suggest::help as suggestion;
 pub use user::{AllowedModels, RateLimit, User};
 pub use vocabulary::{Term, Vocabulary};
 
 use file::ConfigFile;
 use reader::Reader;
 use resolve::Resolver;
+
+/// Returns the help for a name that is none of the known ones: which of them may be meant, or all of
+/// them where they are few.
+pub fn suggestion<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    suggest::help(name, known)
+}
 
 /// A valid configuration. Lists are in file order, and disabled entries are among them.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -10,7 +10,10 @@ const SHORTEST_PART: usize = 3;
 
 /// Returns the help for an unknown `word`: the nearest of the known ones, or all of them when none
 /// is near and they are few.
-pub fn help<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+pub(super) fn help<'a>(
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
     match nearest(word, known.clone()).or_else(|| longer(word, known.clone())) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None => list(known).map(|list| format!("expected {list}")),
