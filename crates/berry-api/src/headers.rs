@@ -22,8 +22,11 @@ static TO_UPSTREAM: [HeaderName; 6] = [
 
 /// Room for the headers of an answer: the upstream's, the user's limits and our own.
 const USUAL: usize = 12;
-/// The beginning of the names by which Anthropic tells its limits; they are nobody else's.
+/// How the names begin by which Anthropic tells its limits, which are nobody else's; and what follows:
+/// of what, and what is told of it. A name may quote a secret as well as a value.
 const ANTHROPIC_LIMITS: &str = "anthropic-ratelimit-";
+const LIMITED: [&str; 4] = ["requests", "tokens", "input-tokens", "output-tokens"];
+const OF_LIMITS: [&str; 3] = ["limit", "remaining", "reset"];
 
 /// Returns the client's headers that go on.
 pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
@@ -72,9 +75,16 @@ fn name_for_client(name: &HeaderName) -> Option<HeaderName> {
             HeaderName::from_static("x-upstream-ratelimit-reset-requests")
         }
         "x-ratelimit-reset-tokens" => HeaderName::from_static("x-upstream-ratelimit-reset-tokens"),
-        text if text.starts_with(ANTHROPIC_LIMITS) => name.clone(),
+        text if is_anthropic_limit(text) => name.clone(),
         _ => return None,
     })
+}
+
+/// Returns whether a header is one of Anthropic's limits.
+fn is_anthropic_limit(name: &str) -> bool {
+    let rest = name.strip_prefix(ANTHROPIC_LIMITS);
+    let parts = rest.and_then(|rest| rest.rsplit_once('-'));
+    parts.is_some_and(|(of, what)| LIMITED.contains(&of) && OF_LIMITS.contains(&what))
 }
 
 /// Returns whether a `Retry-After` has one of its two forms: seconds, or a date.
@@ -127,6 +137,23 @@ mod tests {
             ("anthropic-ratelimit-tokens-remaining", "8"),
             ("x-upstream-request-id", "req_1"),
         ]);
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_name_is_known_to_its_end() {
+        let told = headers(&[
+            ("anthropic-ratelimit-sk-live-0123456789", "1"),
+            ("anthropic-ratelimit-tokens-sk-live-0123456789", "1"),
+            ("anthropic-ratelimit-sk-live-0123456789-reset", "1"),
+            ("x-ratelimit-limit-requests-sk-live-0123456789", "1"),
+            ("anthropic-ratelimit-", "1"),
+            ("anthropic-ratelimit-output-tokens-reset", "1"),
+        ]);
+
+        let shown = to_client(&told, &Scrub::default());
+
+        let expected = headers(&[("anthropic-ratelimit-output-tokens-reset", "1")]);
         assert_eq!(shown, expected);
     }
 

@@ -207,6 +207,11 @@ impl Out {
         let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         *response.headers_mut() = headers::to_client(&reply.headers, &reply.scrub);
+        if !reply.status.is_success() {
+            // Whatever it was called, it was read as JSON.
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+        }
         if events {
             set_event_stream(response.headers_mut());
         }

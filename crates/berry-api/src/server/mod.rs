@@ -49,6 +49,7 @@ use crate::server::transport::Transport;
 use crate::supervisor;
 use crate::tasks::{Grace, Tasks};
 use crate::telemetry::gauge::Held;
+use crate::telemetry::refusals::Client;
 
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
@@ -147,6 +148,7 @@ impl Server {
             failing = false;
             let connection = Connection {
                 peer,
+                client: Client::new(&gateway.traffic, peer.ip()),
                 frame: Arc::clone(&frame),
                 waits: taken
                     .seat
@@ -201,6 +203,7 @@ struct Slot {
 /// A client's connection, apart from its bytes.
 struct Connection {
     peer: SocketAddr,
+    client: Client,
     frame: Arc<Frame>,
     waits: ClientWaits,
     watcher: Watcher,
@@ -239,6 +242,7 @@ impl Connection {
     {
         let Self {
             peer,
+            client,
             frame,
             waits,
             watcher,
@@ -247,7 +251,7 @@ impl Connection {
             slot,
         } = self;
         let seat = slot.taken.seat;
-        let socket = Socket::new(stream, waits, activity.clone());
+        let socket = Socket::new(stream, waits, activity.clone(), client);
         let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = activity.begin();
             let frame = Arc::clone(&frame);

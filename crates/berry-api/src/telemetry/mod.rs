@@ -9,6 +9,7 @@ mod log_file;
 pub(crate) mod loss;
 mod moment;
 mod queue;
+pub(crate) mod refusals;
 mod stopwatch;
 pub(crate) mod trace;
 pub(crate) mod traffic;

@@ -12,6 +12,7 @@ use http::Method;
 
 use super::gauge::Gauge;
 use super::label::{self, METHODS, PathLabel, STATUSES};
+use super::refusals::Refusals;
 
 /// From a few microseconds, which is what a request costs, to what nobody should see.
 const OVERHEADS: &[Duration] = &[
@@ -42,6 +43,8 @@ pub(crate) struct Traffic {
     pub(crate) in_flight: Gauge,
     /// Open connections of clients.
     pub(crate) connections: Gauge,
+    /// Heads that became no request.
+    pub(crate) refusals: Refusals,
 }
 
 impl Default for Traffic {
@@ -56,6 +59,7 @@ impl Default for Traffic {
             rate_limited: AtomicU64::new(0),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            refusals: Refusals::default(),
         }
     }
 }
