@@ -55,4 +55,6 @@ pub use receipt::Receipt;
 pub use relay::{Relay, Reply, ReplyBody};
 pub use snapshot::{CompileError, Names, Route, Snapshot};
 pub use tap::Usage;
-pub use upstream::{Acknowledged, Outlet, Scrub, TlsError, Unreached, Upstream, UpstreamError};
+pub use upstream::{
+    Acknowledged, Outlet, Roots, Scrub, TlsError, Unreached, Upstream, UpstreamError,
+};

@@ -11,6 +11,7 @@ use crate::failure::Told;
 use crate::opened::{self, Read};
 use crate::output;
 use crate::probing;
+use crate::report;
 
 /// What to check, and how far.
 #[derive(Debug, clap::Args)]
@@ -57,12 +58,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             let diagnostics = findings.reports(&source);
             output::json(&json!({ "diagnostics": diagnostics, "checks": checks }))?;
         }
-        (Format::Text, _) => probing::print(&checks)?,
+        (Format::Text, _) => {
+            report::print(&checks)?;
+            report::conclude(&checks)?;
+        }
     }
     if config.is_none() {
         return Err(Told.into());
     }
-    probing::fail_if_any(&checks)
+    report::fail_if_any(&checks)
 }
 
 fn approve(config: &Config) -> anyhow::Result<()> {

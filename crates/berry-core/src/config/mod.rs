@@ -42,11 +42,13 @@ mod tests;
 use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use diff::ConfigDiff;
+pub use diff::{ConfigDiff, Listening};
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
+pub use reader::variable;
 pub use reference::Reference;
 pub use render::Report;
+pub use resolve::weakness;
 pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
@@ -57,6 +59,15 @@ pub use vocabulary::{Term, Vocabulary};
 use file::ConfigFile;
 use reader::Reader;
 use resolve::Resolver;
+
+/// Returns the help for a name that is none of the known ones: which of them may be meant, or all of
+/// them where they are few.
+pub fn suggestion<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    suggest::help(name, known)
+}
 
 /// A valid configuration. Lists are in file order, and disabled entries are among them.
 #[derive(Debug, Clone, PartialEq, Default)]

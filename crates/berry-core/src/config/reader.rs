@@ -240,7 +240,7 @@ impl Reader {
 
 /// Returns the name in a value that is exactly `${NAME}`: a secret kept elsewhere, which may itself
 /// be shown.
-pub(super) fn variable(text: &str) -> Option<&str> {
+pub fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_name.then_some(name)

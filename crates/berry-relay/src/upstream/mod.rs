@@ -46,8 +46,7 @@ pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
 pub use scrub::Scrub;
-pub(crate) use tls::Roots;
-pub use tls::TlsError;
+pub use tls::{Roots, TlsError};
 pub(crate) use transport_error::TransportError;
 
 /// What the gateway calls itself.

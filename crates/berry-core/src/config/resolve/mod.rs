@@ -11,6 +11,8 @@ mod server;
 mod settings;
 mod user;
 
+pub use user::weakness;
+
 use std::ops::Range;
 
 use toml::Spanned;

@@ -25,6 +25,20 @@ const SHORTEST_GOOD_TOKEN: usize = 16;
 /// A token of fewer different characters is a pattern.
 const FEWEST_GOOD_CHARACTERS: usize = 6;
 
+/// Returns why a token could be found by trying, if it could, as in "the token is shorter than …".
+pub fn weakness(token: &str) -> Option<String> {
+    let characters: BTreeSet<u8> = token.bytes().collect();
+    if token.len() < SHORTEST_GOOD_TOKEN {
+        Some(format!("is shorter than {SHORTEST_GOOD_TOKEN} characters"))
+    } else if characters.len() < FEWEST_GOOD_CHARACTERS {
+        Some(format!("is made of {} characters only", characters.len()))
+    } else if is_counting(token) {
+        Some("is a sequence that anybody would try".to_owned())
+    } else {
+        None
+    }
+}
+
 impl Resolver<'_> {
     /// Resolves every user.
     pub(super) fn users(
@@ -169,17 +183,7 @@ impl Resolver<'_> {
 
     /// Warns about a token that could be found by trying.
     fn warn_if_weak(&mut self, role: Role<'_>, written: &Spanned<Secret>, text: &str) {
-        let characters: BTreeSet<u8> = text.bytes().collect();
-        let weakness = if text.len() < SHORTEST_GOOD_TOKEN {
-            Some(format!("is shorter than {SHORTEST_GOOD_TOKEN} characters"))
-        } else if characters.len() < FEWEST_GOOD_CHARACTERS {
-            Some(format!("is made of {} characters only", characters.len()))
-        } else if is_counting(text) {
-            Some("is a sequence that anybody would try".to_owned())
-        } else {
-            None
-        };
-        if let Some(weakness) = weakness {
+        if let Some(weakness) = weakness(text) {
             let message = format!("{role} {weakness}");
             let help = "use a long random one, such as `berry-cli generate-token` prints";
             self.findings
