@@ -1,17 +1,17 @@
 //! A provider, ready to be called.
 
 mod body;
+mod connection;
 mod connections;
 mod connector;
 mod gate;
-mod listening;
+pub(crate) mod http1;
 mod opening;
 mod outlet;
 mod prepared;
 mod reach;
 mod request;
 mod scrub;
-mod session;
 mod tls;
 mod transport_error;
 
