@@ -18,7 +18,7 @@ use crate::caller::Permit;
 use crate::gateway::Gateway;
 use crate::ledger::{Row, nanodollars};
 use crate::telemetry::label::CLIENT_LEFT;
-use crate::telemetry::traffic::Visit;
+use crate::telemetry::visit::Visit;
 
 /// Writes the line of a request that no endpoint was asked for.
 pub(crate) fn finished(
@@ -209,8 +209,12 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
-        if self.status.is_none() && self.gateway.grace.is_over() {
-            self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+        if self.status.is_none() {
+            if std::thread::panicking() {
+                self.failed(StatusCode::INTERNAL_SERVER_ERROR);
+            } else if self.gateway.grace.is_over() {
+                self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+            }
         }
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);

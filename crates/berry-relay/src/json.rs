@@ -37,8 +37,21 @@ pub(crate) enum Malformed {
 }
 
 /// Scans `text`, which must be one object, and hands each of its members to `visit` in order.
-pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), Malformed> {
-    let mut scanner = Scanner { text, at: 0 };
+pub(crate) fn members(text: &[u8], visit: impl FnMut(Member)) -> Result<(), Malformed> {
+    members_and_errors(text, visit).map(|_| ())
+}
+
+/// The same; returns whether a member within one of them is called `error` and has a value, or any may
+/// be called so behind escapes.
+pub(crate) fn members_and_errors(
+    text: &[u8],
+    mut visit: impl FnMut(Member),
+) -> Result<bool, Malformed> {
+    let mut scanner = Scanner {
+        text,
+        at: 0,
+        tells_of_error: false,
+    };
     scanner.white_space();
     if !scanner.eat(b'{') {
         scanner.value()?;
@@ -52,6 +65,7 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
             let escaped = scanner.string()?;
             let key = start..scanner.at - 1;
             scanner.colon()?;
+            scanner.tells_of_error |= escaped;
             let start = scanner.at;
             scanner.value()?;
             visit(Member {
@@ -67,12 +81,15 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
             scanner.white_space();
         }
     }
-    scanner.end()
+    scanner.end()?;
+    Ok(scanner.tells_of_error)
 }
 
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// A key of a nested object says so.
+    tells_of_error: bool,
 }
 
 impl Scanner<'_> {
@@ -89,8 +106,7 @@ impl Scanner<'_> {
                     self.white_space();
                     open.push(Container::Object)?;
                     if self.peek() != Some(b'}') {
-                        self.string()?;
-                        self.colon()?;
+                        self.key()?;
                         continue;
                     }
                 }
@@ -123,8 +139,7 @@ impl Scanner<'_> {
                 Container::Object if more => {
                     self.at += 1;
                     self.white_space();
-                    self.string()?;
-                    self.colon()?;
+                    self.key()?;
                     return Ok(true);
                 }
                 Container::Array if more => {
@@ -138,6 +153,19 @@ impl Scanner<'_> {
             open.pop();
         }
         Ok(false)
+    }
+
+    /// Passes the key of a nested object, and what is before its value.
+    #[inline]
+    fn key(&mut self) -> Result<(), Malformed> {
+        let start = self.at;
+        let escaped = self.string()?;
+        let key = self.text.get(start..self.at).unwrap_or_default();
+        let is_error = matches!(key, [_, b'e', b'r', b'r', b'o', b'r', _]);
+        self.colon()?;
+        // Of values only null begins so.
+        self.tells_of_error |= (escaped || is_error) && self.peek() != Some(b'n');
+        Ok(())
     }
 
     /// Passes a string, quotes included; returns whether it contains an escape.
