@@ -290,7 +290,7 @@ const LANES: usize = 32;
 ///
 /// Most strings are short; of a long one the compiler looks at [`LANES`] bytes with a few instructions.
 #[inline]
-fn plain_run(text: &[u8]) -> usize {
+pub(crate) fn plain_run(text: &[u8]) -> usize {
     let (words, _) = text.as_chunks::<WORD>();
     let begin = words.get(..WORDS).unwrap_or(words);
     for (count, &word) in begin.iter().enumerate() {
