@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -80,17 +79,7 @@ fn carries(value: &RawValue) -> bool {
     !matches!(text.as_ref(), "\"\"" | "[]" | "{}")
 }
 
-/// Recognises, to its last byte, what nearly every chunk is: a text of the first choice, and nothing
-/// else said of it. Of a text with a quote it does not know; what it is given must be JSON.
-pub(super) fn is_text_of_first(choices: &[u8]) -> bool {
-    let text = choices.strip_prefix(b"[{\"index\":0,\"delta\":{\"content\":\"");
-    let text = text.and_then(|text| text.strip_suffix(b",\"finish_reason\":null}]"));
-    let text = text.map(|text| text.strip_suffix(b",\"logprobs\":null").unwrap_or(text));
-    let text = text.and_then(|text| text.strip_suffix(b"\"}"));
-    text.is_some_and(|text| memchr(b'"', text).is_none())
-}
-
-/// Recognises, without parsing it, what most others are: one choice, the first, not ended.
+/// Recognises, without parsing it, what nearly every chunk is: one choice, the first, not ended.
 ///
 /// A quoted `finish_reason` before a colon can only be a key: inside a JSON string its quotes would
 /// be escaped. So a text that begins with the first index and has one such key, and that null, is

@@ -6,6 +6,7 @@
 
 mod choices;
 mod usage;
+mod usual;
 
 use std::sync::LazyLock;
 
@@ -14,8 +15,9 @@ use memchr::memmem::Finder;
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::Fate;
-use choices::{Choice, is_middle_of_first, is_text_of_first};
+use choices::{Choice, is_middle_of_first};
 pub use usage::Usage;
+use usual::Usual;
 
 /// What an answer is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,6 +77,8 @@ pub(crate) struct Tap {
     events: u64,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
+    /// An event in the middle of the first choice: most are like it.
+    usual: Option<Box<Usual>>,
 }
 
 /// Why an answer is none, as its own events say.
@@ -99,6 +103,9 @@ impl Tap {
     /// Takes the data of one event and says what becomes of it.
     pub(crate) fn observe(&mut self, data: &[u8]) -> Fate {
         self.events += 1;
+        if self.usual.as_ref().is_some_and(|usual| usual.is_like(data)) {
+            return Fate::Pass;
+        }
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Fate::Pass;
@@ -113,13 +120,8 @@ impl Tap {
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
-        let is_text = parts.nested == 1 && parts.choices.is_some_and(is_text_of_first);
         let fate = match self.grammar {
-            Grammar::Choices if is_text && self.content && !self.unwanted.reports => {
-                self.begun |= 1;
-                return Fate::Pass;
-            }
-            Grammar::Choices => self.observe_choices(&parts),
+            Grammar::Choices => self.observe_choices(data, &parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
             Grammar::Other | Grammar::Bytes => {
                 self.content = true;
@@ -220,13 +222,16 @@ impl Tap {
         }
     }
 
-    fn observe_choices(&mut self, parts: &Parts<'_>) -> Fate {
+    fn observe_choices(&mut self, event: &[u8], parts: &Parts<'_>) -> Fate {
         let Some(choices) = parts.choices else {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
         };
         if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
+            if parts.usage.is_none() && !tells_of_error(event) {
+                self.usual.get_or_insert_default().learn(event);
+            }
             return Fate::Pass;
         }
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
@@ -303,15 +308,11 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
-    /// How many members have members themselves.
-    nested: usize,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
         json::members(text, |member| {
-            let begin = text.get(member.value.start);
-            self.nested += usize::from(matches!(begin, Some(b'{' | b'[')));
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
                 b"error" => &mut self.error,

@@ -2,17 +2,17 @@
 
 mod body;
 mod cleaner;
+mod connection;
 mod connections;
 mod connector;
 mod gate;
-mod listening;
+pub(crate) mod http1;
 mod opening;
 mod outlet;
 mod prepared;
 mod reach;
 mod request;
 mod scrub;
-mod session;
 mod tls;
 mod transport_error;
 
