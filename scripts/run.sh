@@ -75,16 +75,21 @@ strategy = "smart_ai"
 backends = [{ provider = "good", model = "demo-model", input_price = 0.15, output_price = 0.6 }]
 
 [users.demo]
-token = "$TOKEN"
+$(hashed "$TOKEN")
 
 [users.restricted]
-token = "$RESTRICTED_TOKEN"
+$(hashed "$RESTRICTED_TOKEN")
 allowed_models = ["demo-fast"]
 
 [users.disabled]
-token = "$DISABLED_TOKEN"
+$(hashed "$DISABLED_TOKEN")
 enabled = false
 TOML
+}
+
+# The digest of a token: the demo's own tokens are warned about where a file has them in clear text.
+hashed() {
+    printf %s "$1" | "$bin/berry-cli" hash-token
 }
 
 # The address a client can use, from the line the gateway logs (text or JSON) when it is ready.

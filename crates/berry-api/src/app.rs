@@ -115,7 +115,7 @@ impl App {
         let registry = Arc::new(Registry::new(Events::to(log_transition)));
         let snapshot = Snapshot::compile(Arc::new(config), &registry, None)?;
         let failed = |source| StartError::Listen { address, source };
-        let listener = server::bind(address).map_err(failed)?;
+        let (listener, listening) = server::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
 
         let ledger = Ledger::start(&snapshot.config.usage).map_err(StartError::Thread)?;
@@ -155,6 +155,7 @@ impl App {
                 registry,
                 plans: planner,
                 log_file: logs.file().clone(),
+                listening,
             },
         );
         let (shared, tracked) = (Arc::clone(&gateway), tasks.clone());

@@ -7,8 +7,6 @@ use anyhow::{Context, bail};
 use berry_api::env;
 use berry_core::config::ServerSettings;
 
-/// Where the gateway listens unless told otherwise: on this machine only.
-const BIND_ADDRESS: &str = "127.0.0.1:3000";
 /// The most open client connections unless told otherwise.
 const MAX_CONNECTIONS: usize = 10_000;
 
@@ -26,15 +24,13 @@ pub(crate) struct Arguments {
 
 /// Returns where to listen: the environment wins over the file.
 pub(crate) fn bind_address(settings: &ServerSettings) -> anyhow::Result<SocketAddr> {
-    let (name, address) = match (env::read(env::BIND_ADDRESS), settings.bind_address) {
-        (Some(text), _) => (env::BIND_ADDRESS, text),
-        (None, Some(address)) => return Ok(address),
-        (None, None) => ("default", BIND_ADDRESS.to_owned()),
+    let Some(text) = env::read(env::BIND_ADDRESS) else {
+        return Ok(settings.address());
     };
-    let wrong = || {
-        format!("`{name}` is `{address}`; it must be an address and a port, like `0.0.0.0:3000`")
-    };
-    address.parse().with_context(wrong)
+    let name = env::BIND_ADDRESS;
+    let wrong =
+        || format!("`{name}` is `{text}`; it must be an address and a port, like `0.0.0.0:3000`");
+    text.parse().with_context(wrong)
 }
 
 /// Returns the most open client connections.

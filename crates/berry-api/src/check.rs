@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
-use berry_api::{env, tls};
+use berry_api::env;
 use berry_core::{Loaded, Source, color};
 use berry_loadbalance::{Events, Registry};
-use berry_relay::{Names, Snapshot};
+use berry_relay::{Names, Snapshot, files};
 use jiff::Timestamp;
 
 /// A configuration without errors.
@@ -25,12 +25,10 @@ impl Checked {
     /// The file cannot be read.
     pub(crate) fn load(file: &ConfigFile) -> anyhow::Result<Result<Self, String>> {
         let source = Source::read(&file.path).context("the configuration cannot be loaded")?;
-        let loaded = match Names::collect().parse(&source, &|name| env::read(name)) {
-            Ok(loaded) => loaded,
-            Err(diagnostics) => return Ok(Err(diagnostics.render(&source, is_colored()))),
-        };
-        Ok(match tls::load(&loaded.config, &source) {
-            Ok(_) => Ok(Self { loaded, source }),
+        let parsed = Names::collect().parse(&source, &env::read);
+        let checked = parsed.and_then(|loaded| files::check(loaded, &source, &env::read));
+        Ok(match checked {
+            Ok(loaded) => Ok(Self { loaded, source }),
             Err(diagnostics) => Err(diagnostics.render(&source, is_colored())),
         })
     }
@@ -41,7 +39,8 @@ impl Checked {
     /// # Errors
     /// The configuration cannot be served.
     pub(crate) fn report(self, out: &mut impl Write) -> anyhow::Result<()> {
-        let Loaded { config, warnings } = self.loaded.linted(&self.source, Timestamp::now());
+        let Loaded { config, warnings } =
+            Names::collect().lint(self.loaded, &self.source, Timestamp::now());
         let rendered = warnings.render(&self.source, is_colored());
         unless_gone(io::stderr().write_all(rendered.as_bytes()))?;
         let registry = Registry::new(Events::to(|_| {}));

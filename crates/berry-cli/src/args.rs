@@ -97,6 +97,14 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Takes a text that has something in it.
+pub(crate) fn text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("expected a text that is not empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Parses `50ms`, `2s` or `1.5s`; a plain number is milliseconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = if let Some(number) = text.strip_suffix("ms") {

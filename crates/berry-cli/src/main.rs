@@ -7,12 +7,15 @@ mod args;
 mod chance;
 mod commands;
 mod env;
+mod exchange;
 mod failure;
 mod opened;
 mod output;
 mod probing;
+mod report;
 mod rewrite;
 mod running;
+mod trust;
 
 use std::process::ExitCode;
 

@@ -27,12 +27,30 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
     print(format_args!("{text}"))
 }
 
+/// Prints a line that somebody must read, for it is said only once.
+///
+/// # Errors
+/// It cannot be printed, or the reader is gone.
+pub(crate) fn read_line(text: &str) -> io::Result<()> {
+    write(format_args!("{text}\n"))
+}
+
 fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_fmt(text).and_then(|()| stdout.flush()) {
+    match write(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+fn write(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_fmt(text).and_then(|()| stdout.flush());
+    written.map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("the output cannot be written: {error}"),
+        )
+    })
 }
 
 /// Rows whose cells stand below each other: numbers to the right, all else to the left.

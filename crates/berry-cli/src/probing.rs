@@ -4,6 +4,7 @@
 //! answers is what was asked. The models list and the chat are the gateway's own probes; the
 //! stream is a request as a client would send it, timed to its first content and read to its end.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +19,19 @@ use berry_relay::{
 use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::args::Format;
-use crate::failure::Told;
 use crate::opened;
-use crate::output::{self, Table};
+use crate::output;
+use crate::report::{FAILED, Outcome, PASSED, UNKNOWN};
 
 /// The most providers that are asked at once.
 const AT_ONCE: usize = 16;
+
+/// The most characters of what a provider says of a refusal.
+const LONGEST_MESSAGE: usize = 300;
 
 /// One thing to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,7 +44,7 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Models => "models list",
             Self::Chat => "chat",
@@ -73,42 +76,6 @@ pub(crate) struct Plan {
     pub(crate) tasks: Vec<Task>,
     skipped: Vec<Outcome>,
 }
-
-/// What came of one check.
-#[derive(Debug, Serialize)]
-pub(crate) struct Outcome {
-    provider: String,
-    /// None where the provider as a whole was asked.
-    model: Option<String>,
-    /// None where nothing was asked.
-    check: Option<Check>,
-    result: &'static str,
-    latency_ms: Option<u128>,
-    /// Why it failed or was skipped.
-    cause: Option<String>,
-}
-
-impl Outcome {
-    fn is_failure(&self) -> bool {
-        self.result == FAILED
-    }
-
-    fn skipped(provider: &Provider, model: Option<&str>, cause: &str) -> Self {
-        Self {
-            provider: provider.id.to_string(),
-            model: model.map(str::to_owned),
-            check: None,
-            result: SKIPPED,
-            latency_ms: None,
-            cause: Some(cause.to_owned()),
-        }
-    }
-}
-
-const PASSED: &str = "passed";
-const FAILED: &str = "failed";
-const UNKNOWN: &str = "unknown";
-const SKIPPED: &str = "skipped";
 
 /// Returns what there is to ask of the providers: each for its models, and each of its upstream models
 /// for an answer. What is off is skipped, and so is what bills by request: it would cost.
@@ -346,9 +313,9 @@ impl Asker {
         match reply.body {
             ReplyBody::Complete(_) => Ok(()),
             ReplyBody::Refusal(body) => {
-                let said = body.unwrap_or_default();
+                let said = message(&body.unwrap_or_default());
                 let status = reply.status.as_u16();
-                anyhow::bail!("refused with {status}: {}", String::from_utf8_lossy(&said));
+                anyhow::bail!("refused with {status}{said}");
             }
             ReplyBody::Coming(mut answer) => {
                 while let Some(chunk) = poll_fn(|cx| answer.poll_chunk(cx)).await {
@@ -361,63 +328,47 @@ impl Asker {
     }
 }
 
-/// Prints what came of the checks, by provider.
-pub(crate) fn print(outcomes: &[Outcome]) -> anyhow::Result<()> {
-    for group in outcomes.chunk_by(|a, b| a.provider == b.provider) {
-        let [first, ..] = group else { continue };
-        let id = &first.provider;
-        if group.iter().any(Outcome::is_failure) {
-            output::line(&format!("❌ Provider {id} is unhealthy"))?;
-        } else if group.iter().all(|outcome| outcome.result == SKIPPED) {
-            output::line(&format!("➖ Provider {id} is not asked"))?;
-        } else {
-            output::line(&format!("✅ Provider {id} is healthy"))?;
+/// Returns what a refusal says, to be put behind its status: on one line, and no more than a line is for.
+fn message(body: &[u8]) -> String {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let said = json
+        .as_ref()
+        .and_then(|body| body["error"]["message"].as_str());
+    let said = said.map_or_else(|| String::from_utf8_lossy(body), Cow::Borrowed);
+    let mut shown: String = said
+        .split(|character: char| character.is_control() || character.is_whitespace())
+        .filter(|word| !word.is_empty())
+        .flat_map(|word| [" ", word])
+        .flat_map(str::chars)
+        .take(LONGEST_MESSAGE)
+        .collect();
+    if !shown.is_empty() {
+        shown.insert(0, ':');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_its_message_on_one_line() {
+        let long = "x".repeat(9_000);
+        for (body, expected) in [
+            (
+                r#"{"error": {"message": "no such\nmodel"}}"#,
+                ": no such model",
+            ),
+            (
+                "{\n  \"detail\": \"wrong\"\n}",
+                ": { \"detail\": \"wrong\" }",
+            ),
+            ("oops\u{1b}[2J\r\n", ": oops [2J"),
+            ("", ""),
+        ] {
+            assert_eq!(message(body.as_bytes()), expected, "{body}");
         }
-        output::text(&table(group).to_string())?;
+        assert_eq!(message(long.as_bytes()).len(), LONGEST_MESSAGE + 1);
     }
-    Ok(())
-}
-
-/// Prints what came of the checks of one backend.
-///
-/// # Errors
-/// A check failed.
-pub(crate) fn report_one(
-    outcomes: &[Outcome],
-    format: Format,
-    passed: &str,
-    failed: &str,
-) -> anyhow::Result<()> {
-    if format == Format::Json {
-        output::json(&outcomes)?;
-    } else {
-        let any_failed = outcomes.iter().any(Outcome::is_failure);
-        output::text(&table(outcomes).to_string())?;
-        output::line(if any_failed { failed } else { passed })?;
-    }
-    fail_if_any(outcomes)
-}
-
-/// Fails a command of which a check failed, as its output has said.
-pub(crate) fn fail_if_any(outcomes: &[Outcome]) -> anyhow::Result<()> {
-    if outcomes.iter().any(Outcome::is_failure) {
-        return Err(Told.into());
-    }
-    Ok(())
-}
-
-fn table(outcomes: &[Outcome]) -> Table {
-    let mut table = Table::indented();
-    for outcome in outcomes {
-        table.row([
-            outcome.model.clone().unwrap_or_default(),
-            outcome.check.map_or("-", Check::as_str).to_owned(),
-            outcome.result.to_owned(),
-            outcome
-                .latency_ms
-                .map_or("-".to_owned(), |latency| format!("{latency} ms")),
-            outcome.cause.clone().unwrap_or_default(),
-        ]);
-    }
-    table
 }

@@ -110,7 +110,7 @@ fn tables<'t, 'i>(
 }
 
 /// Puts this text in a file's place, for the same owner and readers.
-fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
     let wrong = || format!("`{}` cannot be rewritten", path.display());
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut beside = NamedTempFile::new_in(folder).with_context(wrong)?;

@@ -1,86 +1,142 @@
 //! A gateway that runs, as it is found through its configuration and asked over HTTP.
+//!
+//! The admin's token in a file is for the gateway that the file configures. To any other address goes a
+//! token only that was given for it.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
-use berry_core::config::SourceError;
-use berry_core::{Config, Source, TokenDigest};
+use anyhow::{Context, bail, ensure};
+use berry_core::config::variable;
+use berry_core::{Authenticator, Config, Secret, Source};
+use berry_relay::Names;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
-use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
-use tokio::time::timeout;
+use http::{StatusCode, Uri};
+use jiff::Timestamp;
+use rustls::ClientConfig;
+use serde_json::Value;
 use toml::Table as TomlTable;
 
-use crate::env;
-use crate::opened::{self, Opened};
+use crate::args::{ConfigArg, text};
+use crate::{env, exchange, opened, trust};
 
-/// Where the gateway listens unless told otherwise.
-const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000);
-/// A gateway answers at once or not at all.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Which gateway to ask, and as whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GatewayArg {
+    #[command(flatten)]
+    file: ConfigArg,
+    /// Where the gateway is, if not where the configuration says; it gets no token of the file
+    #[arg(long, value_name = "URL", value_parser = text)]
+    url: Option<String>,
+    /// The token to send in place of the file's; `-` reads it from stdin, where nobody else sees it
+    #[arg(long, value_name = "TOKEN", value_parser = text)]
+    token: Option<String>,
+    /// Certificates to trust besides the system's, for an `https://` URL: an authority's, or the
+    /// gateway's own
+    #[arg(long, value_name = "FILE", requires = "url")]
+    ca_file: Option<PathBuf>,
+}
 
 /// See the module's documentation.
 pub(crate) struct Running {
+    /// Without a `/` at its end.
     base: String,
-    token: Option<String>,
+    tls: Option<Arc<ClientConfig>>,
+    token: Option<Secret>,
+    /// What to do where a token is missing.
+    advice: String,
 }
 
 impl Running {
-    /// Finds the gateway that serves this configuration, or takes it to be at `url`.
-    pub(crate) fn find(file: &Path, url: Option<&str>) -> anyhow::Result<Self> {
-        let Some(url) = url else {
-            let Opened { source, config } = opened::open(file)?;
-            return Ok(Self {
-                base: format!("http://{}", address(&config)?),
-                token: admin_token(&source, &config),
-            });
+    /// Finds the gateway that is meant.
+    pub(crate) fn find(arguments: &GatewayArg) -> anyhow::Result<Self> {
+        let GatewayArg {
+            file,
+            url,
+            token,
+            ca_file,
+        } = arguments;
+        let mut found = match url {
+            None => Self::configured(file)?,
+            Some(url) => {
+                let base = base(url)?;
+                let is_configured = |found: &Self| found.base == base && ca_file.is_none();
+                match Self::configured(file).ok().filter(is_configured) {
+                    Some(configured) => configured,
+                    None => Self {
+                        tls: base
+                            .starts_with("https:")
+                            .then(|| trust::in_roots(ca_file.as_deref()))
+                            .transpose()?,
+                        base,
+                        token: None,
+                        advice: format!(
+                            "give it with `--token`: the one in `{}` is sent only to the gateway \
+                             that this configures",
+                            file.config.display()
+                        ),
+                    },
+                }
+            }
         };
-        // Whoever knows the address needs no file, but for the token of an admin.
-        let opened = match Source::read(file) {
-            Err(SourceError::Missing(_)) => None,
-            _ => Some(opened::open(file)?),
+        match token.as_deref() {
+            None => {}
+            Some("-") => {
+                let token = Secret::new(io::read_to_string(io::stdin())?.trim());
+                ensure!(!token.is_empty(), "a token is expected on stdin");
+                found.token = Some(token);
+            }
+            Some(token) => found.token = Some(Secret::new(token)),
+        }
+        Ok(found)
+    }
+
+    /// Finds the gateway that serves a configuration.
+    fn configured(file: &ConfigArg) -> anyhow::Result<Self> {
+        let source = opened::source(&file.config)?;
+        let config = match essentials(&source) {
+            Some(config) => config,
+            None => opened::open(&file.config)?,
+        };
+        let address = address(&config)?;
+        let (scheme, tls) = match &config.server.tls {
+            None => ("http", None),
+            Some(files) => {
+                let tls = trust::in_served(&files.cert);
+                let tls = tls.context("the gateway's certificate is not known")?;
+                ("https", Some(tls))
+            }
         };
         Ok(Self {
-            base: url.trim_end_matches('/').to_owned(),
-            token: opened.and_then(|Opened { source, config }| admin_token(&source, &config)),
+            base: format!("{scheme}://{address}"),
+            tls,
+            token: admin_token(&source, &config, address.ip()),
+            advice: format!(
+                "`{}` has no admin whose `token` is in it and is accepted here and now; give one \
+                 with `--token`",
+                file.config.display()
+            ),
         })
     }
 
-    /// Checks that the configuration has a token for what is for admins.
-    pub(crate) fn require_admin(&self, file: &Path) -> anyhow::Result<()> {
-        self.token.as_ref().map(|_| ()).with_context(|| {
-            let path = file.display();
-            format!("there is no `{path}` with an enabled admin whose `token` is in it")
-        })
+    /// Checks that there is a token for what is for admins.
+    pub(crate) fn require_admin(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.token.is_some(),
+            "`{}` wants an admin's token: {}",
+            self.base,
+            self.advice
+        );
+        Ok(())
     }
 
     /// Asks for a path, with the admin's token where there is one.
     pub(crate) async fn ask(&self, path: &str) -> anyhow::Result<Bytes> {
         let url = format!("{}{path}", self.base);
         let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
-        if uri.scheme_str() != Some("http") {
-            bail!("`{url}` is not reached by `http://`, which is what a gateway speaks");
-        }
-        let mut request = Request::get(uri);
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request.body(Empty::<Bytes>::new())?;
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let answered = timeout(PATIENCE, async {
-            let response = client.request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok((status, body))
-        });
-        let answered = answered
-            .await
-            .map_err(|_| anyhow!("no answer within {PATIENCE:?}"))?;
+        let answered = exchange::get(&uri, self.tls.clone(), self.token.as_ref()).await;
         let (status, body) = answered.with_context(|| format!("no gateway answers at `{url}`"))?;
         if status != StatusCode::OK {
             bail!("`{url}` answers with {status}{}", reason(&body));
@@ -88,24 +144,53 @@ impl Running {
         Ok(body)
     }
 
-    /// The same, of a path that answers with JSON.
-    pub(crate) async fn ask_json<T: serde::de::DeserializeOwned>(
-        &self,
-        path: &str,
-    ) -> anyhow::Result<T> {
+    /// The same, of a path that answers with JSON in which these members are.
+    pub(crate) async fn ask_json(&self, path: &str, members: &[&str]) -> anyhow::Result<Value> {
         let body = self.ask(path).await?;
-        let wrong = || format!("`{}{path}` does not answer with JSON", self.base);
-        serde_json::from_slice(&body).with_context(wrong)
+        let answer: Option<Value> = serde_json::from_slice(&body).ok();
+        let answer = answer.filter(|answer| members.iter().all(|name| answer.get(name).is_some()));
+        answer.with_context(|| self.stranger(path))
     }
+
+    /// Returns what is to be said of an answer that no gateway gives.
+    pub(crate) fn stranger(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.base);
+        format!("what answers at `{url}` is no Berry API")
+    }
+}
+
+/// Returns a URL without what follows its path, if a gateway may be there.
+fn base(url: &str) -> anyhow::Result<String> {
+    let expected = "expected `http://HOST:PORT` or `https://HOST:PORT`";
+    // Who writes a password there does not want to read it.
+    ensure!(!url.contains('@'), "`--url` has a user in it: {expected}");
+    let uri: Option<Uri> = url.parse().ok();
+    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let uri = uri.filter(|uri| uri.query().is_none());
+    ensure!(uri.is_some(), "`--url` is `{url}`: {expected}");
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// Returns what the gateway says about its refusal, to be put behind the status.
 fn reason(body: &[u8]) -> String {
-    let error: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let error: Option<Value> = serde_json::from_slice(body).ok();
     let message = error
         .as_ref()
         .and_then(|body| body["error"]["message"].as_str());
     message.map_or_else(String::new, |message| format!(": {message}"))
+}
+
+/// Returns what is said of the gateway's address and of its users, if that is valid.
+///
+/// All else may be faulty, or want keys that only the gateway has: it runs all the same.
+fn essentials(source: &Source) -> Option<Config> {
+    let mut file: TomlTable = source.text().parse().ok()?;
+    file.retain(|section, _| section == "server" || section == "users");
+    let essentials = Source::new(source.path(), toml::to_string(&file).ok()?);
+    // No token that is sent: each must be there, and differ from the others.
+    let value = |name: &str| env::read(name).or_else(|| Some(format!("unset:{name}")));
+    let loaded = Names::collect().parse(&essentials, &value).ok()?;
+    Some(loaded.config)
 }
 
 /// Returns where a gateway with this configuration is reached from here.
@@ -115,7 +200,7 @@ fn address(config: &Config) -> anyhow::Result<SocketAddr> {
             let wrong = || format!("`{}` is `{text}`, which is no address", env::BIND_ADDRESS);
             text.parse().with_context(wrong)?
         }
-        None => config.server.bind_address.unwrap_or(DEFAULT_ADDRESS),
+        None => config.server.address(),
     };
     if address.ip().is_unspecified() {
         address.set_ip(match address {
@@ -126,18 +211,42 @@ fn address(config: &Config) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Returns the token of the first enabled admin whose token is in the file. What the configuration
-/// keeps is only its digest.
-fn admin_token(source: &Source, config: &Config) -> Option<String> {
+/// Returns the token of the first admin whom the gateway lets in from `peer`, and whose token is in the
+/// file or in the variable that it names. What the configuration keeps is only its digest.
+fn admin_token(source: &Source, config: &Config, peer: IpAddr) -> Option<Secret> {
     let file: TomlTable = source.text().parse().ok()?;
-    let admins = config
-        .users
-        .iter()
-        .filter(|user| user.enabled && user.is_admin());
+    let authenticator = Authenticator::new(&config.users);
+    let admins = config.users.iter().filter(|user| user.is_admin());
     let mut tokens = admins.filter_map(|user| {
         let written = file.get("users")?.get(user.id.as_str())?;
-        let token = written.get("token")?.as_str()?;
-        (TokenDigest::of(token) == user.token).then(|| token.to_owned())
+        let written = written.get("token")?.as_str()?;
+        let token = match variable(written) {
+            Some(name) => Secret::new(env::read(name)?.trim()),
+            None => Secret::new(written),
+        };
+        let owner = authenticator.authenticate(token.expose(), peer, Timestamp::now());
+        (owner.ok()?.id == user.id).then_some(token)
     });
     tokens.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_where_a_url_without_a_query_says() {
+        for (url, expected) in [
+            ("http://a:1", "http://a:1"),
+            ("https://[::1]:2/", "https://[::1]:2"),
+            ("https://a/berry/", "https://a/berry"),
+        ] {
+            assert_eq!(base(url).unwrap(), expected);
+        }
+        for url in ["", "a:1", "/x", "ftp://a", "http://a/?x=1", "unix:/run/x"] {
+            assert!(base(url).is_err(), "{url}");
+        }
+        let told = base("http://me:secret@a").unwrap_err().to_string();
+        assert!(!told.contains("secret"), "{told}");
+    }
 }

@@ -1,4 +1,4 @@
-//! What must hold for any bytes: of a stream, of a provider's events, of a form.
+//! What must hold for any bytes: of an answer, of a stream, of a provider's events, of a form.
 //!
 //! The same checks run as property tests here and under cargo-fuzz from `fuzz/`, which needs a
 //! nightly compiler and finds what random bytes do not.
@@ -16,6 +16,7 @@ use crate::adapter::{self, Tongue};
 use crate::envelope::Envelope;
 use crate::sse::{Fate, Name, Splitter};
 use crate::tap::{Grammar, Tap, Unwanted};
+use crate::upstream::http1::script::{Then, read};
 
 /// Events are the same and bytes are untouched, wherever a stream is cut.
 ///
@@ -134,6 +135,20 @@ pub fn openai_stream(stream: &[u8], cut: usize) {
         watch(&[stream]),
         "a cut changes nothing"
     );
+}
+
+/// An answer over HTTP/1.1 is the same, wherever it is cut and whether or not its connection stays open.
+///
+/// # Panics
+/// It does not hold.
+pub fn http1_answer(answer: &[u8], cut: usize) {
+    let (before, after) = answer.split_at(cut.min(answer.len()));
+    for then in [Then::Close, Then::Hold] {
+        let whole = read([answer], then);
+
+        assert_eq!(read([before, after], then), whole, "a cut changes nothing");
+        assert_eq!(read(answer.chunks(1), then), whole, "nor do many");
+    }
 }
 
 /// A form that is accepted is read again with the model that was put in, and without a backend.

@@ -22,6 +22,7 @@ mod envelope;
 mod error;
 mod exchange;
 mod expected;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod json;
@@ -57,4 +58,6 @@ pub use receipt::Receipt;
 pub use relay::{Relay, Reply, ReplyBody};
 pub use snapshot::{CompileError, Names, Route, Snapshot};
 pub use tap::Usage;
-pub use upstream::{Acknowledged, Outlet, Scrub, TlsError, Unreached, Upstream, UpstreamError};
+pub use upstream::{
+    Acknowledged, Outlet, Roots, Scrub, TlsError, Unreached, Upstream, UpstreamError,
+};

@@ -17,6 +17,7 @@ use berry_core::{
 use berry_loadbalance::{Endpoint, EndpointKey, Limits, Pool, PoolOptions, Registry, strategy};
 use hashbrown::HashMap;
 use hyper_util::client::proxy::matcher::Matcher;
+use jiff::Timestamp;
 
 use crate::adapter;
 use crate::upstream::{Roots, Surroundings, Upstream, UpstreamError};
@@ -144,6 +145,12 @@ impl Names {
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Loaded, Diagnostics> {
         Config::parse(source, &self.vocabulary(), environment)
+    }
+
+    /// Adds what is legal in a file and probably not meant; see [`Loaded::linted`].
+    #[must_use]
+    pub fn lint(&self, loaded: Loaded, source: &Source, now: Timestamp) -> Loaded {
+        loaded.linted(source, &self.vocabulary(), now)
     }
 
     pub(crate) fn vocabulary(&self) -> Vocabulary<'_> {

@@ -4,11 +4,11 @@
 //! beside the requests; then one store makes it what new requests begin with. Those in flight end
 //! with what they began with. Whatever is wrong leaves everything as it was, and is said.
 
+mod made;
 mod watch;
 
 use std::error::Error;
 use std::fmt;
-use std::fs::File;
 use std::future::pending;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::iter::successors;
@@ -17,11 +17,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_core::config::{ConfigDiff, Severity, SourceError};
+use berry_core::config::{ConfigDiff, Listening, Severity, SourceError};
 use berry_core::{Diagnostics, Source, UserName};
 use berry_loadbalance::{Cadence, Plan, Registry, Roster};
-use berry_relay::{CompileError, Names, Snapshot, UpstreamError, UpstreamProber};
-use rustls::ServerConfig;
+use berry_relay::{CompileError, Snapshot, UpstreamError, UpstreamProber};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
@@ -30,13 +29,11 @@ use tracing::{error, info, warn};
 
 use crate::arrival::RequestId;
 use crate::audit::{self, Action, AuditError, Event};
-use crate::env;
 use crate::exposure;
 use crate::gateway::Gateway;
 use crate::supervisor;
-use crate::telemetry::trace::Target;
 use crate::telemetry::{LogError, LogFile};
-use crate::tls;
+use made::Made;
 pub(crate) use watch::Watch;
 
 /// Requests for a reload that wait while one is under way. One would do for signals; admins each
@@ -222,6 +219,7 @@ pub(crate) struct Affected {
     pub(crate) registry: Arc<Registry>,
     pub(crate) plans: mpsc::Sender<Plan<UpstreamProber>>,
     pub(crate) log_file: LogFile,
+    pub(crate) listening: Listening,
 }
 
 /// The task; see the module's documentation.
@@ -349,8 +347,8 @@ impl Reloader {
     async fn apply(&mut self, source: Source, trigger: &Trigger) -> Outcome {
         let registry = Arc::clone(&self.affected.registry);
         let gateway = Arc::clone(&self.affected.gateway);
-        let shared = Arc::clone(&gateway);
-        let made = spawn_blocking(move || make(source, &registry, &shared)).await;
+        let (shared, listening) = (Arc::clone(&gateway), self.affected.listening);
+        let made = spawn_blocking(move || Made::of(source, &registry, &shared, listening)).await;
         let Made {
             snapshot,
             tls,
@@ -384,53 +382,6 @@ impl Reloader {
             warnings,
         })
     }
-}
-
-/// What a file is made into.
-struct Made {
-    snapshot: Arc<Snapshot>,
-    tls: Option<Arc<ServerConfig>>,
-    /// Where traces go.
-    target: Option<Arc<Target>>,
-    audit: Option<File>,
-    plan: Plan<UpstreamProber>,
-    warnings: Findings,
-}
-
-fn make(source: Source, registry: &Registry, gateway: &Gateway) -> Result<Made, ReloadError> {
-    let (current, now) = (gateway.snapshot(), gateway.clock.now());
-    let invalid = |diagnostics, source| {
-        ReloadError::Invalid(Findings {
-            diagnostics,
-            source,
-        })
-    };
-    let loaded = match Names::collect().parse(&source, &|name| env::read(name)) {
-        Ok(loaded) => loaded,
-        Err(diagnostics) => return Err(invalid(diagnostics, source)),
-    };
-    let fixed = current.config.fixed_keys(&loaded.config, &source);
-    if !fixed.is_empty() {
-        return Err(invalid(fixed, source));
-    }
-    let tls = match tls::load(&loaded.config, &source) {
-        Ok(tls) => tls,
-        Err(diagnostics) => return Err(invalid(diagnostics, source)),
-    };
-    let audit = audit::open(loaded.config.settings.audit_log.as_deref())?;
-    let before = Some((&*current, now));
-    let snapshot = Snapshot::compile(Arc::new(loaded.config), registry, before)?;
-    Ok(Made {
-        tls,
-        target: gateway.tracer.prepare(&snapshot.config.telemetry)?,
-        audit,
-        plan: plan(&snapshot),
-        snapshot: Arc::new(snapshot),
-        warnings: Findings {
-            diagnostics: loaded.warnings,
-            source,
-        },
-    })
 }
 
 /// Returns whom the monitor is to ask about.

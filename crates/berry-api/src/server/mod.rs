@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use berry_core::config::Listening;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -36,6 +37,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::env;
 use crate::frame::Frame;
 use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
@@ -66,14 +68,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// once would lose that.
 const FIRST_WORDS: Duration = Duration::from_millis(200);
 
-/// Binds the address, unless a listening socket was handed over.
+/// Binds the address, unless a listening socket was handed over; returns who said which it is to be.
 ///
 /// # Errors
 /// The address is taken, or not ours.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<(TcpListener, Listening)> {
     if let Some(listener) = supervisor::inherited()? {
-        return TcpListener::from_std(listener);
+        return Ok((TcpListener::from_std(listener)?, Listening::AsTold));
     }
+    let listening = match env::read(env::BIND_ADDRESS) {
+        Some(_) => Listening::AsTold,
+        None => Listening::AsConfigured,
+    };
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -81,7 +87,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok((socket.listen(BACKLOG)?, listening))
 }
 
 /// Accepts connections until told to stop, and then drains them.

@@ -123,6 +123,30 @@ async fn every_error_is_shown_with_its_place_and_exits_1_whether_checked_or_serv
 }
 
 #[tokio::test]
+async fn files_that_cannot_be_written_are_found_before_anything_starts() {
+    for (toml, key) in [
+        (
+            "[settings]\naudit_log = \"/proc/no-such-file\"",
+            "`audit_log`",
+        ),
+        (
+            "[telemetry]\nlog_file = \"/proc/no-such-file\"",
+            "`log_file`",
+        ),
+    ] {
+        let folder = scratch(&[("config.toml", toml)]);
+        for arguments in [CHECK, &[]] {
+            let finished = run(folder.path(), arguments, &[("BIND_ADDRESS", "127.0.0.1:0")]).await;
+
+            let (code, report) = (finished.code, finished.stderr);
+            assert_eq!(code, Some(1), "{report}");
+            assert!(report.starts_with(&format!("error: {key} ")), "{report}");
+            assert!(report.contains("config.toml:2:1"), "{report}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn all_errors_are_shown_at_once() {
     let toml = "[settings]\nmax_retries = 99\nmax_retrys = 1\n[providers.x]\nbase_url = \"no\"\n";
 
@@ -278,7 +302,7 @@ async fn a_variable_that_a_file_names_is_read_and_must_be_there() {
 async fn what_a_configuration_cannot_be_compiled_to_is_one_clear_line() {
     let (toml, _upstream) = valid().await;
     let toml = format!(
-        "{toml}[providers.x]\nbase_url = \"https://host\"\napi_key = \"k\"\nca_file = \"empty.pem\"\n\
+        "{toml}[providers.x]\nbase_url = \"https://host\"\napi_key = \"sk-8f3kq0smw7x2\"\nca_file = \"empty.pem\"\n\
          [[models.chat.backends]]\nprovider = \"x\"\nmodel = \"x\"\n"
     );
     let folder = scratch(&[("config.toml", &toml), ("empty.pem", "")]);

@@ -63,6 +63,26 @@ const BROKEN: &[(&str, &str, Then)] = &[
         Then::Close,
     ),
     (
+        "a length beside chunks",
+        "$HEADcontent-length: $SIZE\r\ntransfer-encoding: chunked\r\n\r\n$HEX\r\n$JSON\r\n0\r\n\r\n",
+        Then::Close,
+    ),
+    (
+        "a coding unasked",
+        "$HEADtransfer-encoding: gzip\r\n\r\n$JSON",
+        Then::Close,
+    ),
+    (
+        "a header in two lines",
+        "$HEADx-folded: a\r\n b\r\ncontent-length: $SIZE\r\n\r\n$JSON",
+        Then::Close,
+    ),
+    (
+        "a blank before a colon",
+        "$HEADcontent-length : $SIZE\r\n\r\n$JSON",
+        Then::Close,
+    ),
+    (
         "a length below nothing",
         "$HEADcontent-length: -1\r\n\r\n$JSON",
         Then::Close,

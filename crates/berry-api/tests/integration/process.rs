@@ -226,6 +226,20 @@ async fn the_environment_wins_over_the_files_address() {
 }
 
 #[tokio::test]
+async fn an_address_that_the_environment_overrides_holds_no_reload_up() {
+    let (folder, upstream) = folder().await;
+    let mut process = Process::start(folder.path(), &[], &[]).await;
+    let address = "[server]\nbind_address = \"127.0.0.1:1\"";
+    let changed = Setup::over(&upstream).more(address).toml();
+
+    std::fs::write(folder.path().join("config.toml"), changed).unwrap();
+    process.signal("HUP").await;
+
+    let reloaded = process.logged("Configuration reloaded successfully").await;
+    assert_eq!(reloaded["fields"]["changed"], "server.bind_address");
+}
+
+#[tokio::test]
 async fn a_variable_of_the_wrong_form_is_one_clear_line() {
     let (folder, _upstream) = folder().await;
 

@@ -256,6 +256,30 @@ async fn events_without_data_pass_untouched() {
 }
 
 #[tokio::test]
+async fn a_key_in_what_is_too_long_to_be_held_is_hidden_and_a_picture_passes() {
+    const KEY: &str = "sk-live-0123456789abcdef";
+    let (long, picture) = ("x".repeat(200_000), "QmVycnkg".repeat(1 << 17));
+    let comment = format!(": {long}{KEY}\n\n");
+    let quoting = format!("data: {{\"choices\":[],\"a\":\"{long}{KEY}{long}\"}}\n\n");
+    let picture =
+        format!("data: {{\"choices\":[{{\"delta\":{{\"images\":[\"{picture}\"]}}}}]}}\n\n");
+    let error = format!("data: {{\"error\":{{\"message\":\"{long}key-of-only{long}{KEY}\"}}}}\n\n");
+    let chunks = [HELLO, &comment, &quoting, &picture, &error];
+    let upstream = Upstream::builder().behaviour(stream(chunks)).start().await;
+    let gateway = Setup::over(&upstream)
+        .option(&format!("headers = {{ X-Key = \"{KEY}\" }}"))
+        .start();
+
+    let seen = seen(&gateway).await;
+
+    let (quoting, error) = (
+        quoting.replace(KEY, "***"),
+        error.replace(KEY, "***").replace("key-of-only", "***"),
+    );
+    assert!(seen == [HELLO, ":\n\n", &quoting, &picture, &error].concat());
+}
+
+#[tokio::test]
 async fn an_upstreams_own_error_event_is_the_only_one() {
     let (gateway, upstream) = serve(Behaviour::echo().error_event_after(3)).await;
 

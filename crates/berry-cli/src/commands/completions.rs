@@ -22,5 +22,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         "berry-cli",
         &mut script,
     );
-    Ok(output::line(String::from_utf8(script)?.trim_end())?)
+    let mut script = String::from_utf8(script)?;
+    if options.shell == Shell::Bash {
+        // The generator spells the hyphen of our name in two ways, so that no command's options are
+        // found: https://github.com/clap-rs/clap/issues/6421.
+        script = script.replace("berry__subcmd__cli", "berry__cli");
+    }
+    Ok(output::line(script.trim_end())?)
 }

@@ -10,9 +10,9 @@ use berry_core::Secret;
 use berry_core::config::{Diagnostic, MasterKey, SealError, is_sealed};
 use clap::ArgGroup;
 
-use crate::args::ConfigArg;
+use crate::args::{ConfigArg, text};
 use crate::rewrite::{File, Text};
-use crate::{env, output};
+use crate::{env, opened, output};
 
 /// What to encrypt. The master key is taken from the environment, as the gateway takes it.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// Encrypt the key on stdin for this provider, and print the line for the file
-    #[arg(short, long, value_name = "ID")]
+    #[arg(short, long, value_name = "ID", value_parser = text)]
     provider: Option<String>,
     /// Encrypt every key in the file that is not encrypted with the master key yet
     #[arg(long)]
@@ -82,16 +82,12 @@ fn check_provider(config: &Path, provider: &str) -> anyhow::Result<()> {
     }
     let known = File::read(config)?.ids("providers")?;
     if !known.iter().any(|id| id == provider) {
-        let known: Vec<_> = known.iter().map(|id| format!("`{id}`")).collect();
-        let known = if known.is_empty() {
-            "it has none".to_owned()
-        } else {
-            format!("it has {}", known.join(", "))
-        };
-        bail!(
-            "there is no provider `{provider}` in `{}`: {known}",
+        let wrong = format!(
+            "there is no provider `{provider}` in `{}`",
             config.display()
         );
+        let known = known.iter().map(String::as_str);
+        return Err(opened::unknown(&wrong, provider, known));
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 use anyhow::bail;
 
-use crate::args::{ConfigArg, Format};
+use crate::args::{ConfigArg, Format, text};
 use crate::opened;
 use crate::output;
 use crate::probing;
+use crate::report;
 
 /// Whom to ask.
 #[derive(Debug, clap::Args)]
@@ -13,7 +14,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// Only this provider, by its id
-    #[arg(short, long, value_name = "ID")]
+    #[arg(short, long, value_name = "ID", value_parser = text)]
     provider: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
@@ -22,29 +23,23 @@ pub(crate) struct Options {
 
 /// Asks, and fails where one of them fails.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let config = opened::open(&options.file.config)?.config;
+    let config = opened::open(&options.file.config)?;
     if let Some(id) = &options.provider {
-        let provider = config.providers.iter().find(|p| p.id.as_str() == id);
-        match provider {
-            None => bail!("there is no provider `{id}`"),
-            Some(provider) if !provider.enabled => bail!("provider `{id}` is disabled"),
-            Some(_) => {}
-        }
+        opened::enabled(&config, id)?;
     }
     let plan = probing::of_all(&config, options.provider.as_deref());
     let is_idle = plan.tasks.is_empty();
     let results = probing::run(&config, plan).await?;
     match options.format {
         Format::Json => output::json(&results)?,
-        Format::Text => probing::print(&results)?,
+        Format::Text => report::print(&results)?,
     }
     if is_idle {
         let path = options.file.config.display();
         bail!("nobody was asked: `{path}` has no enabled provider");
     }
-    probing::fail_if_any(&results)?;
     if options.format == Format::Text {
-        output::line("✅ Health check completed")?;
+        report::conclude(&results)?;
     }
-    Ok(())
+    report::fail_if_any(&results)
 }

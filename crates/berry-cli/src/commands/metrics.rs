@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use crate::args::{ConfigArg, Format};
+use crate::args::Format;
 use crate::output::{self, Table};
-use crate::running::Running;
+use crate::running::{GatewayArg, Running};
+
+/// What there is in the totals of any gateway.
+const TOTALS: [&str; 5] = ["status", "service", "providers", "models", "load_balancer"];
 
 /// Which gateway to ask, and for how much.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    file: ConfigArg,
+    gateway: GatewayArg,
     /// Each backend as well; needs an admin's token
     #[arg(long)]
     detailed: bool,
-    /// Where the gateway is; without it, where the configuration says
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
@@ -24,12 +24,14 @@ pub(crate) struct Options {
 
 /// Asks the gateway, and prints what it says.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let gateway = Running::find(&options.file.config, options.url.as_deref())?;
-    let mut metrics: Value = gateway.ask_json("/metrics").await?;
+    let gateway = Running::find(&options.gateway)?;
     if options.detailed {
-        gateway.require_admin(&options.file.config)?;
-        let health: Value = gateway.ask_json("/admin/backend-health").await?;
-        metrics["backend_health"] = health["backend_health"].clone();
+        gateway.require_admin()?;
+    }
+    let mut metrics = gateway.ask_json("/metrics", &TOTALS).await?;
+    if options.detailed {
+        let health = gateway.ask_json("/admin/backend-health", &["backend_health"]);
+        metrics["backend_health"] = health.await?["backend_health"].take();
     }
     match options.format {
         Format::Json => output::json(&metrics),

@@ -7,17 +7,17 @@ use anyhow::Context;
 use berry_testkit::{Behaviour, Protocol, Upstream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::{duration, share};
+use crate::args::{duration, share, text};
 use crate::output;
 
 /// How the provider is to behave.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = text, default_value = "127.0.0.1:0")]
     listen: String,
     /// Name of the provider, which its answers carry
-    #[arg(long, default_value = "mock")]
+    #[arg(long, value_parser = text, default_value = "mock")]
     name: String,
     /// Protocol that it speaks
     #[arg(long, value_enum, default_value = "openai")]
@@ -49,10 +49,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
     reset_rate: f64,
     /// Models to list; others are answered all the same
-    #[arg(long, value_delimiter = ',', default_value = "gpt-4o,gpt-4o-mini")]
+    #[arg(long, value_delimiter = ',', value_parser = text, default_value = "gpt-4o,gpt-4o-mini")]
     models: Vec<String>,
     /// Key that requests must bear; by default, none is needed
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = text)]
     api_key: Option<String>,
     /// Seed of what is left to chance
     #[arg(long, default_value = "0")]

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use berry_core::TokenDigest;
 
-use crate::args::ConfigArg;
+use crate::args::{ConfigArg, text};
 use crate::commands::generate_token;
-use crate::output;
 use crate::rewrite::{File, Text};
+use crate::{opened, output};
 
 /// Whose tokens to replace.
 #[derive(Debug, clap::Args)]
@@ -22,11 +22,11 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// The users; all of them where none is named
-    #[arg(value_name = "USER")]
+    #[arg(value_name = "USER", value_parser = text)]
     users: Vec<String>,
 }
 
-/// Writes new tokens into the file, and prints them once: user, tabulator, token.
+/// Prints new tokens once, as user, tabulator, token, and writes them into the file.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let file = File::read(&options.file.config)?;
     let texts = file.texts("users", &["token", "token_sha256"])?;
@@ -35,7 +35,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .iter()
         .find(|&&user| texts.iter().all(|text| text.id != user))
     {
-        bail!("the file has no `token` or `token_sha256` of a user `{unknown}`");
+        let wrong = format!("the file has no `token` or `token_sha256` of a user `{unknown}`");
+        let known = texts.iter().map(|text| &*text.id);
+        return Err(opened::unknown(&wrong, unknown, known));
     }
     let texts = texts.into_iter();
     let texts = texts.filter(|text| wanted.is_empty() || wanted.contains(&*text.id));
@@ -62,12 +64,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         };
         changes.push((text, written));
     }
-    file.put(changes)?;
+    // Before they count: a token that nobody has seen would shut its user out.
+    output::read_line(&said.join("\n"))
+        .context("the new tokens cannot be printed; the file is as it was")?;
+    file.put(changes)
+        .context("the tokens that were printed are not in the file")?;
     for text in variables {
         output::aside(&format!(
             "the token of user `{}` is in a variable: it stays as it is\n",
             text.id
         ));
     }
-    Ok(output::line(&said.join("\n"))?)
+    Ok(())
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use berry_core::config::{Backend, Model};
 use berry_relay::waits::{Wait, of_backend, of_clients};
 use serde_json::{Value, json};
 
-use crate::args::{ConfigArg, Format};
-use crate::opened::{self, Opened};
+use crate::args::{ConfigArg, Format, text};
+use crate::opened;
 use crate::output::{self, Table};
 
 /// Which waits.
@@ -17,7 +16,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
     /// Only those of this model, by its name or key
-    #[arg(short, long, value_name = "MODEL")]
+    #[arg(short, long, value_name = "MODEL", value_parser = text)]
     model: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
@@ -26,7 +25,7 @@ pub(crate) struct Options {
 
 /// Prints them.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let Opened { config, .. } = opened::open(&options.file.config)?;
+    let config = opened::open(&options.file.config)?;
     let asked = |model: &&Model| match &options.model {
         Some(name) => model.name.as_str() == name || model.key.as_str() == name,
         None => model.enabled,
@@ -38,7 +37,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .filter(asked)
         .collect();
     if let (Some(name), true) = (&options.model, models.is_empty()) {
-        bail!("no model is called `{name}`");
+        let known = config.models.iter().map(|model| model.name.as_str());
+        let wrong = format!("no model is called `{name}`");
+        return Err(opened::unknown(&wrong, name, known));
     }
     let backends = models.iter().flat_map(|model| {
         let backends = model.backends.iter();

@@ -1,29 +1,30 @@
 //! `usage`: what was used and what it cost, from the ledger of a running gateway.
 
+use anyhow::Context;
 use clap::ValueEnum;
 use serde_json::Value;
 
-use crate::args::{self, ConfigArg};
+use crate::args;
 use crate::output::{self, Table};
-use crate::running::Running;
+use crate::running::{GatewayArg, Running};
+
+/// What there is in any report.
+const REPORT: [&str; 5] = ["group_by", "from", "to", "rows", "total"];
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    file: ConfigArg,
+    gateway: GatewayArg,
     /// By what the sums are told apart
     #[arg(long, value_enum, default_value_t)]
     group_by: GroupBy,
     /// A date (its beginning, in UTC) or an instant; without it, 30 days before `--to`
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", value_parser = args::text)]
     from: Option<String>,
     /// A date (its end) or an instant; without it, now
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", value_parser = args::text)]
     to: Option<String>,
-    /// Where the gateway is; without it, where the configuration says
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
     /// How the sums are printed
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -61,17 +62,29 @@ enum Format {
 
 /// Asks the gateway, and prints what it says.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let gateway = Running::find(&options.file.config, options.url.as_deref())?;
-    gateway.require_admin(&options.file.config)?;
+    let gateway = Running::find(&options.gateway)?;
+    gateway.require_admin()?;
     let path = path(&options);
     match options.format {
         Format::Csv => {
-            let table = gateway.ask(&format!("{path}&format=csv")).await?;
-            Ok(output::text(std::str::from_utf8(&table)?)?)
+            let path = format!("{path}&format=csv");
+            let table = gateway.ask(&path).await?;
+            let table = std::str::from_utf8(&table).ok();
+            let is_ours = |table: &&str| table.lines().next().is_some_and(is_head);
+            let table = table.filter(is_ours);
+            Ok(output::text(
+                table.with_context(|| gateway.stranger(&path))?,
+            )?)
         }
-        Format::Json => output::json(&gateway.ask_json::<Value>(&path).await?),
-        Format::Text => print(&gateway.ask_json(&path).await?),
+        Format::Json => output::json(&gateway.ask_json(&path, &REPORT).await?),
+        Format::Text => print(&gateway.ask_json(&path, &REPORT).await?),
     }
+}
+
+/// Whether a line is the head of our tables for spreadsheets.
+fn is_head(line: &str) -> bool {
+    let mut names = line.split(',').skip(1);
+    names.next() == Some("requests") && names.next() == Some("failed")
 }
 
 fn path(options: &Options) -> String {
@@ -109,6 +122,7 @@ fn print(report: &Value) -> anyhow::Result<()> {
         &*group_by,
         "requests",
         "failed",
+        "estimated",
         "input",
         "cached",
         "output",
@@ -123,22 +137,20 @@ fn print(report: &Value) -> anyhow::Result<()> {
     }
     table.row(cells("total", &report["total"]));
     output::text(&table.to_string())?;
-    match report["total"]["estimated"].as_u64() {
-        Some(estimated) if estimated > 0 => output::line(&format!(
-            "  {estimated} requests were not counted by their providers; their tokens are estimated"
-        ))?,
-        _ => {}
+    if report["total"]["estimated"] != 0 {
+        output::line("  estimated: of those requests, whose tokens no provider counted")?;
     }
     Ok(())
 }
 
-fn cells(name: &str, sums: &Value) -> [String; 9] {
+fn cells(name: &str, sums: &Value) -> [String; 10] {
     let number = |member: &str| sums[member].to_string();
     let cost = sums["cost_usd"].as_f64().unwrap_or_default();
     [
         if name.is_empty() { "(none)" } else { name }.to_owned(),
         number("requests"),
         number("failed"),
+        number("estimated"),
         number("input_tokens"),
         number("cached_input_tokens"),
         number("output_tokens"),
@@ -150,7 +162,18 @@ fn cells(name: &str, sums: &Value) -> [String; 9] {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_was_estimated_has_a_column_of_its_own() {
+        let sums = json!({ "requests": 5, "failed": 1, "estimated": 2, "cost_usd": 0.5 });
+
+        let row = cells("ada", &sums);
+
+        assert_eq!(row[..4], ["ada", "5", "1", "2"]);
+    }
 
     #[test]
     fn a_value_stays_one_value() {

@@ -1,14 +1,17 @@
 //! `validate-config`: everything that is wrong or odd about a file, at once.
 
 use berry_core::config::Config;
+use berry_relay::{Names, files};
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::args::{ConfigArg, Format};
+use crate::env;
 use crate::failure::Told;
 use crate::opened::{self, Read};
 use crate::output;
 use crate::probing;
+use crate::report;
 
 /// What to check, and how far.
 #[derive(Debug, clap::Args)]
@@ -26,7 +29,8 @@ pub(crate) struct Options {
 /// Checks the file.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let Read { source, result } = opened::read(&options.file.config)?;
-    let result = result.map(|loaded| loaded.linted(&source, Timestamp::now()));
+    let result = result.and_then(|loaded| files::check(loaded, &source, &env::read));
+    let result = result.map(|loaded| Names::collect().lint(loaded, &source, Timestamp::now()));
     let findings = match &result {
         Ok(loaded) => loaded.warnings.clone(),
         Err(findings) => findings.clone(),
@@ -54,12 +58,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             let diagnostics = findings.reports(&source);
             output::json(&json!({ "diagnostics": diagnostics, "checks": checks }))?;
         }
-        (Format::Text, _) => probing::print(&checks)?,
+        (Format::Text, _) => {
+            report::print(&checks)?;
+            report::conclude(&checks)?;
+        }
     }
     if config.is_none() {
         return Err(Told.into());
     }
-    probing::fail_if_any(&checks)
+    report::fail_if_any(&checks)
 }
 
 fn approve(config: &Config) -> anyhow::Result<()> {

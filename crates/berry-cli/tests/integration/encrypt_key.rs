@@ -127,7 +127,7 @@ fn what_cannot_be_a_key_of_that_provider_is_refused() {
         (
             "aa",
             KEY,
-            "there is no provider `aa` in `config.toml`: it has `a`, `b`",
+            "there is no provider `aa` in `config.toml`: expected `a` or `b`",
         ),
         ("a", "\n", "a key is expected on stdin"),
         ("a", sealed, "what is on stdin is encrypted already"),

@@ -17,6 +17,9 @@ mod probing;
 /// The script that replaces secrets.
 #[cfg(test)]
 mod rotate;
+/// Gateways: found, known, trusted.
+#[cfg(test)]
+mod running;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]

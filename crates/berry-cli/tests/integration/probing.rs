@@ -63,7 +63,8 @@ fn one_that_fails_is_named_with_the_reason_and_fails_the_command() {
         failed.stdout
     );
     assert!(failed.stdout.contains("auth: "), "{}", failed.stdout);
-    assert!(!failed.stdout.contains("Health check completed"));
+    let last = failed.stdout.lines().last();
+    assert_eq!(last, Some("❌ Health check failed: 1 of 2 unhealthy: bad"));
     assert_eq!(only_good.code, Some(0), "{only_good:?}");
     let outcomes: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(
@@ -72,7 +73,10 @@ fn one_that_fails_is_named_with_the_reason_and_fails_the_command() {
     );
     assert_eq!(outcomes[1]["check"], "chat");
     assert_eq!(outcomes[1]["result"], "failed");
-    assert_eq!(nobody.stderr, "error: there is no provider `nobody`\n");
+    assert_eq!(
+        nobody.stderr,
+        "error: there is no provider `nobody`: expected `good` or `bad`\n"
+    );
 }
 
 #[test]
@@ -128,11 +132,18 @@ fn validation_can_ask_the_providers_as_well() {
         &(provider("a", dead.authority()) + &model(&["a"])),
     );
     let failed = desk.run(&connect);
+    let told = desk.run(&["validate-config", "--connect"]);
     desk.write("config.toml", "max_retries = 1");
     let invalid = desk.run(&connect);
 
     assert_eq!(connected.code, Some(0), "{connected:?}");
+    let last = |finished: &Finished| finished.stdout.lines().last().map(str::to_owned);
     assert!(connected.stdout.contains("✅ Provider a is healthy\n"));
+    assert_eq!(last(&connected).unwrap(), "✅ Health check completed");
+    assert_eq!(
+        last(&told).unwrap(),
+        "❌ Health check failed: 1 of 1 unhealthy: a"
+    );
     let members = |finished: &Finished| {
         let printed: Value = serde_json::from_str(&finished.stdout).unwrap();
         let count = |name: &str| printed[name].as_array().unwrap().len();
@@ -294,11 +305,74 @@ fn metrics_of_nobody_fail_and_say_where_they_were_looked_for() {
     let desk = Desk::with("[server]\nbind_address = \"0.0.0.0:1\"");
 
     let nobody = desk.run(&["metrics"]);
-    let no_admin = desk.run(&["metrics", "--detailed", "--url", "http://127.0.0.1:1/"]);
+    let elsewhere = desk.run(&["metrics", "--url", "http://127.0.0.1:1/"]);
 
     let expected = "error: no gateway answers at `http://127.0.0.1:1/metrics`";
-    for failed in [nobody, no_admin] {
+    for failed in [nobody, elsewhere] {
         assert_eq!(failed.code, Some(1));
         assert!(failed.stderr.starts_with(expected), "{}", failed.stderr);
+    }
+}
+
+#[test]
+fn a_name_that_is_misspelt_is_answered_with_the_one_that_is_meant() {
+    let providers = provider("openai", "127.0.0.1:1") + &provider("claude", "127.0.0.1:1");
+    let desk = Desk::with(&(providers + &model(&["openai"])));
+
+    for (arguments, told) in [
+        (
+            &["health-check", "-p", "opnai"][..],
+            "did you mean `openai`?",
+        ),
+        (
+            &["test-backend", "-p", "cluade", "-m", "x"],
+            "did you mean `claude`?",
+        ),
+        (&["timeouts", "-m", "n"], "expected `m`"),
+        (
+            &["simulate", "-c", "config.toml", "-m", "n"],
+            "expected `m`",
+        ),
+        (&["rotate-tokens", "ada"], "of a user `ada`\n"),
+    ] {
+        let failed = desk.run(arguments);
+
+        assert_eq!(failed.code, Some(1), "{failed:?}");
+        assert!(
+            failed.stderr.trim_end().ends_with(told.trim_end()),
+            "{failed:?}"
+        );
+    }
+}
+
+#[test]
+fn an_argument_with_nothing_in_it_is_no_argument() {
+    let desk = Desk::with(&provider("a", "127.0.0.1:1"));
+
+    for arguments in [
+        &["test-backend", "-p", "a", "-m"][..],
+        &["test-backend", "-m", "x", "-p"],
+        &["health-check", "-p"],
+        &["metrics", "--url"],
+        &["metrics", "--token"],
+        &["usage", "--from"],
+        &["usage", "--to"],
+        &["timeouts", "-m"],
+        &["rotate-tokens"],
+        &["encrypt-key", "-p"],
+        &["mock-upstream", "--name"],
+        &["mock-upstream", "--models"],
+        &["mock-upstream", "--api-key"],
+        &["mock-upstream", "--listen"],
+        &["simulate", "--scenario"],
+        &["simulate", "--strategies"],
+        &["simulate", "--show"],
+        &["completions"],
+    ] {
+        for nothing in ["", " "] {
+            let refused = desk.run(&[arguments, &[nothing]].concat());
+
+            assert_eq!(refused.code, Some(2), "{arguments:?}: {refused:?}");
+        }
     }
 }

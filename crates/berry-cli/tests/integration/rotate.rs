@@ -267,3 +267,14 @@ fn keys_are_encrypted_and_then_encrypted_anew_with_another_master_key() {
     };
     assert_eq!((valid("new.key"), valid("old.key")), (Some(0), Some(1)));
 }
+
+#[test]
+fn the_command_alone_replaces_no_token_that_nobody_can_read_either() {
+    let desk = Desk::with(CONFIG);
+
+    let (code, said) = desk.run_unread(&["rotate-tokens"]);
+
+    assert_eq!(code, Some(1));
+    assert!(said.contains("the file is as it was"), "{said}");
+    assert_eq!(desk.read("config.toml"), CONFIG);
+}

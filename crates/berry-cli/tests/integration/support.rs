@@ -176,10 +176,22 @@ impl Desk {
     }
 }
 
+/// Variables of the environment.
+pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
+
 /// Serves a configuration until the test ends; returns where.
 pub(crate) fn serve(toml: &str) -> SocketAddr {
+    serve_with(toml, &[])
+}
+
+/// Serves one that names these variables.
+pub(crate) fn serve_with(toml: &str, environment: Variables<'_>) -> SocketAddr {
     let source = Source::new("no-such-folder/config.toml", toml);
-    let loaded = Names::collect().parse(&source, &|_| None).unwrap();
+    let value = |name: &str| {
+        let found = environment.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let loaded = Names::collect().parse(&source, &value).unwrap();
     let app = App::build(Options {
         config: loaded.config,
         source,
@@ -196,12 +208,32 @@ pub(crate) fn serve(toml: &str) -> SocketAddr {
 
 /// Runs a command beside the gateway that serves its configuration.
 pub(crate) async fn beside(toml: &str, arguments: &[&str], address: SocketAddr) -> Finished {
+    beside_with(toml, arguments, address, &[], "").await
+}
+
+/// The same, with further variables and this text on stdin.
+pub(crate) async fn beside_with(
+    toml: &str,
+    arguments: &[&str],
+    address: SocketAddr,
+    environment: Variables<'_>,
+    input: &str,
+) -> Finished {
     let desk = Desk::with(toml);
-    let arguments: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
+    let owned = |text: &&str| (*text).to_owned();
+    let arguments: Vec<String> = arguments.iter().map(owned).collect();
+    let address = ("BIND_ADDRESS".to_owned(), address.to_string());
+    let more = environment.iter();
+    let more = more.map(|(name, value)| (owned(name), owned(value)));
+    let environment: Vec<_> = more.chain([address]).collect();
+    let input = input.to_owned();
     let run = tokio::task::spawn_blocking(move || {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-        let environment = address.to_string();
-        desk.run_with(&arguments, &[("BIND_ADDRESS", &environment)], "")
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        desk.run_with(&arguments, &environment, &input)
     });
     run.await.unwrap()
 }

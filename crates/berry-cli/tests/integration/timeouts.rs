@@ -66,7 +66,10 @@ fn one_model_can_be_asked_for_and_an_unknown_one_is_an_error() {
     assert_eq!(one.stdout.matches("Model ").count(), 1, "{}", one.stdout);
     assert!(one.stdout.contains("Model other, backend far:z\n"));
     assert_eq!(none.code, Some(1));
-    assert_eq!(none.stderr, "error: no model is called `absent`\n");
+    assert_eq!(
+        none.stderr,
+        "error: no model is called `absent`: expected `model` or `other`\n"
+    );
 }
 
 #[test]

@@ -82,7 +82,11 @@ async fn the_ledger_is_printed_as_a_table_as_csv_and_as_json() {
                 .map(|line| line.split_whitespace().collect())
                 .collect();
             assert_eq!(cells[0][..2], ["Usage", "from"], "{table}");
-            assert_eq!(cells[1][..3], ["user", "requests", "failed"], "{table}");
+            assert_eq!(
+                cells[1][..4],
+                ["user", "requests", "failed", "estimated"],
+                "{table}"
+            );
             assert_eq!(cells[2][..3], ["admin", "1", "1"], "{table}");
             assert_eq!(cells[3][..3], ["total", "1", "1"], "{table}");
             let csv = usage(&["--group-by", "provider", "--format", "csv"])

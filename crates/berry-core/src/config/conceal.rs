@@ -1,4 +1,6 @@
-//! What may be shown of a line that is not TOML.
+//! What may be shown of a line: of one that is TOML all but its comment, of another hardly anything.
+//!
+//! Comments hold what people want to keep, old keys among it.
 //!
 //! Where the parser has lost its way, nobody can say what is a key and what is a password: one may
 //! follow the other without a line break, or lie broken over two lines. So only that is shown which
@@ -44,6 +46,37 @@ pub(super) fn hidden_parts(line: &str) -> Vec<Range<usize>> {
     hidden
 }
 
+/// Returns the comment at the end of a line, without its `#`. A quote that is not closed on the line may
+/// be one in the midst of a longer text, and hides no comment.
+pub(super) fn comment(line: &str) -> Option<Range<usize>> {
+    let mut at = 0;
+    while let Some(first) = line[at..].chars().next() {
+        let within = at + first.len_utf8();
+        at = match first {
+            '#' => return Some(within..line.len()),
+            '"' | '\'' => {
+                closing_quote(&line[within..], first).map_or(within, |end| within + end + 1)
+            }
+            _ => within,
+        };
+    }
+    None
+}
+
+/// Returns where a text that begins with this quote ends, if it does so on its line.
+fn closing_quote(text: &str, quote: char) -> Option<usize> {
+    let mut characters = text.char_indices();
+    while let Some((at, character)) = characters.next() {
+        if character == quote {
+            return Some(at);
+        }
+        if quote == '"' && character == '\\' {
+            characters.next();
+        }
+    }
+    None
+}
+
 /// Returns the parts of a dotted word that are no names of keys.
 fn unknown_parts(word: &str) -> impl Iterator<Item = Range<usize>> {
     let parts = word.split('.').scan(0, |start, part| {
@@ -69,5 +102,30 @@ fn is_punctuation(character: char) -> bool {
         character.is_ascii_whitespace() || "[]{}=,:;".contains(character)
     } else {
         !character.is_alphanumeric()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::comment;
+
+    #[test]
+    fn a_comment_is_what_follows_a_mark_outside_of_texts() {
+        for (line, expected) in [
+            ("a = 1 # old", Some(" old")),
+            ("# all", Some(" all")),
+            ("a = \"#\" # old", Some(" old")),
+            ("a = '#\\' # old", Some(" old")),
+            ("a = \"\\\"#\" # old", Some(" old")),
+            ("a = '\"' # it's", Some(" it's")),
+            ("a = \"\"\"x # y", Some(" y")),
+            ("don't # z", Some(" z")),
+            ("第 = '#' #第", Some("第")),
+            ("a = \"# in a text\"", None),
+            ("a = '# in a text'", None),
+            ("a = 1", None),
+        ] {
+            assert_eq!(comment(line).map(|part| &line[part]), expected, "{line}");
+        }
     }
 }

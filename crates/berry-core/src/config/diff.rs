@@ -94,11 +94,22 @@ struct Fixed {
     differs: fn(&Config, &Config) -> bool,
 }
 
+/// Who says where a process listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listening {
+    /// The configuration does, if only by what it leaves out.
+    AsConfigured,
+    /// The environment does, or whoever started the process, whatever the configuration says.
+    AsTold,
+}
+
+const BIND_ADDRESS: [&str; 2] = ["server", "bind_address"];
+
 const FIXED: [Fixed; 4] = [
     Fixed {
-        path: ["server", "bind_address"],
+        path: BIND_ADDRESS,
         change: "change",
-        differs: |old, new| server(old).bind_address != server(new).bind_address,
+        differs: |old, new| server(old).address() != server(new).address(),
     },
     Fixed {
         path: ["server", "worker_threads"],
@@ -124,8 +135,8 @@ fn server(config: &Config) -> &ServerSettings {
 
 impl Config {
     /// Returns an error for each key that `next`, read from `source`, changes and that a running
-    /// process cannot change.
-    pub fn fixed_keys(&self, next: &Self, source: &Source) -> Diagnostics {
+    /// process cannot change. One that had no effect may change: it has none still.
+    pub fn fixed_keys(&self, next: &Self, source: &Source, listening: Listening) -> Diagnostics {
         let mut findings = Diagnostics::default();
         for Fixed {
             path,
@@ -133,18 +144,27 @@ impl Config {
             differs,
         } in FIXED
         {
-            if differs(self, next) {
+            let is_idle = path == BIND_ADDRESS && listening == Listening::AsTold;
+            if !is_idle && differs(self, next) {
                 let [section, key] = path;
                 let message = format!("`{section}.{key}` cannot {change} while the gateway runs");
                 let finding = Diagnostic::error(message)
                     .help("restart the gateway, or write what was there before");
-                findings.push(match source.place(section, key) {
-                    Some(span) => finding.at(span),
-                    None => finding,
-                });
+                findings.push(finding.at_key(source, section, key));
             }
         }
         findings
+    }
+}
+
+impl Diagnostic {
+    /// Says that it is about a key of a section, which the file may leave at its default.
+    #[must_use]
+    pub fn at_key(self, source: &Source, section: &str, key: &str) -> Self {
+        match source.place(section, key) {
+            Some(span) => self.at(span),
+            None => self,
+        }
     }
 }
 
@@ -233,6 +253,14 @@ mod tests {
 
     /// Returns the findings about the change from one `[server]` to another, with their places.
     fn fixed(old: &str, new: &str) -> Vec<(String, Option<(usize, usize)>)> {
+        fixed_while(Listening::AsConfigured, old, new)
+    }
+
+    fn fixed_while(
+        listening: Listening,
+        old: &str,
+        new: &str,
+    ) -> Vec<(String, Option<(usize, usize)>)> {
         let vocabulary = Vocabulary {
             strategies: &[],
             protocols: &[],
@@ -240,7 +268,7 @@ mod tests {
         let config = |text| Config::parse(&source(text), &vocabulary, &|_| None).unwrap();
         let findings = config(old)
             .config
-            .fixed_keys(&config(new).config, &source(new));
+            .fixed_keys(&config(new).config, &source(new), listening);
         let place = |finding: &Diagnostic| {
             let span = finding.span.as_ref()?;
             Some(source(new).position(span.start))
@@ -271,6 +299,20 @@ mod tests {
             [(message("server.worker_threads"), None)]
         );
         assert_eq!(fixed("[server]\nheader_timeout_seconds = 9", ""), []);
+    }
+
+    #[test]
+    fn an_address_may_change_where_the_process_listens_where_it_did() {
+        let at = |address: &str| format!("[server]\nbind_address = \"{address}\"");
+        let (usual, other) = (at("127.0.0.1:3000"), at("127.0.0.1:1"));
+        let told = |old: &str, new: &str| fixed_while(Listening::AsTold, old, new);
+
+        assert_eq!(fixed("", &usual), []);
+        assert_eq!(fixed(&usual, ""), []);
+        assert_eq!(fixed(&usual, &other).len(), 1);
+        assert_eq!(told(&usual, &other), []);
+        let threads = format!("{other}\nworker_threads = 3");
+        assert_eq!(told(&usual, &threads).len(), 1);
     }
 
     #[test]

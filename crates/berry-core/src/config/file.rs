@@ -12,7 +12,8 @@ use toml::Spanned;
 use super::model::{Affinity, BillingMode};
 use super::provider::HttpVersion;
 use super::scalar::{
-    Count, CountOrOff, Number, PathOrOff, Positive, Price, Seconds, SecondsOrOff, Weight,
+    ApiKey, Count, CountOrOff, Digest, Number, PathOrOff, Positive, Price, Seconds, SecondsOrOff,
+    Something, Token, Weight,
 };
 use super::table::{Named, Table, table};
 use super::url::{BaseUrl, ProxyUrl, UrlOrOff};
@@ -208,7 +209,7 @@ table! {
         base_url: BaseUrl,
         /// The key it knows the gateway by: the key itself, `${NAME}` for an environment variable, or
         /// what `berry-cli encrypt-key` makes of it. Empty = no credential is sent.
-        api_key: Secret,
+        api_key: ApiKey,
         /// The upstream models it offers; empty = not checked.
         models: Vec<String>,
         /// Headers sent with every request and probe, each value as it is or as `${NAME}`; they may
@@ -260,7 +261,7 @@ table! {
         provider: String,
         /// The model's name there.
         #[required("a model")]
-        model: String,
+        model: Something,
         /// Its share of the requests.
         weight: Weight,
         /// Its rank for `failover`; the lowest goes first.
@@ -289,10 +290,10 @@ table! {
         name: String,
         /// The token, at least 16 characters, or `${NAME}` for an environment variable.
         #[required("a token")]
-        token: Secret,
+        token: Token,
         /// The SHA-256 digest of the token as 64 hexadecimal digits, in place of `token`.
         #[required("a token")]
-        token_sha256: Secret,
+        token_sha256: Digest,
         /// The models the user may use, by public name or key; empty = all.
         allowed_models: Vec<Spanned<String>>,
         /// Whether the token is accepted.

@@ -44,6 +44,15 @@ pub(super) fn help(path: &str, key: &str) -> Option<String> {
     })
 }
 
+/// Returns the header of the one table that is called `name`, wherever it is.
+pub(super) fn header_of(name: &str) -> Option<&'static str> {
+    let mut headers = HOMES.iter().map(|(header, _)| *header);
+    headers.find(|header| {
+        let last = header.trim_matches(['[', ']']).rsplit('.').next();
+        last == Some(name)
+    })
+}
+
 /// Says so of a key that belongs to the table around the one it was written in.
 fn outer(path: &str, key: &str) -> Option<String> {
     let (around, within, keys) = if let Some((model, _)) = path.rsplit_once(".backends[") {

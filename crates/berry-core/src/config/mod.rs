@@ -7,6 +7,7 @@
 //!
 //! Compiling it into what runs is not done here.
 
+mod complaint;
 mod conceal;
 mod diagnostic;
 mod diff;
@@ -41,11 +42,13 @@ mod tests;
 use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use diff::ConfigDiff;
+pub use diff::{ConfigDiff, Listening};
 pub use model::{Affinity, Backend, BillingMode, Model, Prices};
 pub use provider::{HttpVersion, Provider, ProxyChoice, ResponseTimeout};
+pub use reader::variable;
 pub use reference::Reference;
 pub use render::Report;
+pub use resolve::weakness;
 pub use sealed::{MASTER_KEY, MASTER_KEY_FILE, MasterKey, SealError, is_sealed};
 pub use server::{ServerSettings, ServerTls, Telemetry, Usage};
 pub use settings::{ConfidenceAdjustments, Settings, SmartAi, UpstreamIdle};
@@ -56,6 +59,15 @@ pub use vocabulary::{Term, Vocabulary};
 use file::ConfigFile;
 use reader::Reader;
 use resolve::Resolver;
+
+/// Returns the help for a name that is none of the known ones: which of them may be meant, or all of
+/// them where they are few.
+pub fn suggestion<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
+    suggest::help(name, known)
+}
 
 /// A valid configuration. Lists are in file order, and disabled entries are among them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -83,6 +95,21 @@ pub struct Loaded {
     pub config: Config,
     /// Findings, none of which is an error.
     pub warnings: Diagnostics,
+}
+
+impl Loaded {
+    /// Adds findings that the surroundings of the configuration brought to light.
+    ///
+    /// # Errors
+    /// Every finding, when one of them is an error.
+    pub fn with(mut self, findings: Diagnostics) -> Result<Self, Diagnostics> {
+        self.warnings.extend(findings, |_| true);
+        self.warnings.sort();
+        if self.warnings.has_errors() {
+            return Err(self.warnings);
+        }
+        Ok(self)
+    }
 }
 
 impl Config {

@@ -24,9 +24,15 @@ pub(super) type Written<'i> = Spanned<DeValue<'i>>;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
     Text,
+    /// A text of which all matches this, in the syntax that JSON Schema has for it.
+    Pattern(&'static str),
+    /// A moment, as RFC 3339 has it.
+    Moment,
     Flag,
     /// A whole number from the first to the second.
     Whole(u32, u32),
+    /// A time in whole seconds, from the first to the second.
+    Seconds(u32, u32),
     /// A number from the first to the second.
     Decimal(u32, u32),
     /// A number greater than 0 and not above this.
@@ -234,7 +240,7 @@ impl Reader {
 
 /// Returns the name in a value that is exactly `${NAME}`: a secret kept elsewhere, which may itself
 /// be shown.
-pub(super) fn variable(text: &str) -> Option<&str> {
+pub fn variable(text: &str) -> Option<&str> {
     let name = text.strip_prefix("${")?.strip_suffix('}')?;
     let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     is_name.then_some(name)

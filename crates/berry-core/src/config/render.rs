@@ -4,6 +4,7 @@
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
+use super::conceal;
 use super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::source::Source;
 
@@ -30,7 +31,7 @@ impl Diagnostics {
         } else {
             Renderer::plain()
         };
-        let shown = self.concealed(source.text());
+        let shown = self.concealed(source);
         let mut page = String::new();
         for finding in self {
             page.push_str(&render_one(finding, source, &shown, &renderer));
@@ -97,10 +98,18 @@ impl Diagnostics {
         format!("{}{verdict}", counts.join(", "))
     }
 
-    /// Returns a text with every secret in it overwritten, byte for byte, so that places stay right.
-    fn concealed(&self, text: &str) -> String {
+    /// Returns the text with every secret in it overwritten, byte for byte, so that places stay right;
+    /// and so is every comment on a line that is shown.
+    fn concealed(&self, source: &Source) -> String {
+        let text = source.text();
         let mut bytes = text.as_bytes().to_vec();
-        for secret in &self.secrets {
+        let places = self.iter().filter_map(|finding| finding.span.as_ref());
+        let comments = places.filter_map(|span| {
+            let line = source.line(span.start);
+            let comment = conceal::comment(&text[line.clone()])?;
+            Some(line.start + comment.start..line.start + comment.end)
+        });
+        for secret in self.secrets.iter().cloned().chain(comments) {
             let end = secret.end.min(bytes.len());
             if let Some(hidden) = bytes.get_mut(secret.start..end) {
                 hidden

@@ -47,6 +47,30 @@ pub(super) struct Price;
 /// Above every price there is: who writes more has mistaken the unit.
 const HIGHEST_PRICE: u32 = 1_000_000;
 
+/// What names of users, providers, models and tags are made of.
+pub(super) const NAME: &str = r"^[^\x00-\x20\x7f-\xa0\u2000-\u200a\u3000]{1,256}$";
+
+/// What names of headers are made of.
+pub(super) const HEADER_NAME: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
+
+/// What addresses with a port look like; whether each number fits is not seen.
+const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+(%[0-9]+)?\]):[0-9]{1,5}$";
+
+/// What addresses and networks look like.
+const NETWORK: &str = "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$";
+
+/// A provider's key, which may be empty.
+pub(super) struct ApiKey;
+
+/// A user's token.
+pub(super) struct Token;
+
+/// The digest of a token.
+pub(super) struct Digest;
+
+/// A text that says something.
+pub(super) struct Something;
+
 /// The path of a file, where an empty text means "off".
 pub(super) struct PathOrOff;
 
@@ -115,7 +139,7 @@ impl<const MAX: u32> Value for CountOrOff<MAX> {
 impl<const MIN: u32, const MAX: u32> Value for Seconds<MIN, MAX> {
     type Output = Duration;
 
-    const KIND: Kind = Kind::Whole(MIN, MAX);
+    const KIND: Kind = Kind::Seconds(MIN, MAX);
 
     fn expected() -> Cow<'static, str> {
         format!("a whole number of seconds from {MIN} to {MAX}").into()
@@ -130,7 +154,7 @@ impl<const MIN: u32, const MAX: u32> Value for Seconds<MIN, MAX> {
 impl<const MAX: u32> Value for SecondsOrOff<MAX> {
     type Output = Option<Duration>;
 
-    const KIND: Kind = Kind::Whole(0, MAX);
+    const KIND: Kind = Kind::Seconds(0, MAX);
 
     fn expected() -> Cow<'static, str> {
         format!("a whole number of seconds up to {MAX}, or 0 for off").into()
@@ -229,18 +253,46 @@ impl Value for PathOrOff {
     }
 }
 
-impl Value for Secret {
-    type Output = Self;
+/// Declares kinds of texts that must not be shown; who resolves them says what is wrong with them.
+macro_rules! secrets {
+    ($($name:ty: $kind:expr,)+) => { $(
+        impl Value for $name {
+            type Output = Secret;
 
-    const SECRET: bool = true;
+            const SECRET: bool = true;
+
+            const KIND: Kind = $kind;
+
+            fn expected() -> Cow<'static, str> {
+                "a string".into()
+            }
+
+            fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Secret> {
+                let text = written.get_ref().as_str();
+                reader.expect::<Self, _>(written, text).map(Secret::new)
+            }
+        }
+    )+ };
+}
+
+secrets! {
+    Secret: Kind::Text,
+    ApiKey: Kind::Pattern("^[!-~]*$"),
+    Token: Kind::Pattern("^[!-~]+$"),
+    Digest: Kind::Pattern("^[0-9A-Fa-f]{64}$"),
+}
+
+impl Value for Something {
+    type Output = String;
+
+    const KIND: Kind = Kind::Pattern(".");
 
     fn expected() -> Cow<'static, str> {
-        "a string".into()
+        String::expected()
     }
 
-    fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self> {
-        let text = written.get_ref().as_str();
-        reader.expect::<Self, _>(written, text).map(Self::new)
+    fn read(written: &Written<'_>, reader: &mut Reader) -> Option<String> {
+        String::read(written, reader)
     }
 }
 
@@ -259,6 +311,8 @@ fn parsed<T: Value<Output = T>, E: std::fmt::Display>(
 impl Value for Tag {
     type Output = Self;
 
+    const KIND: Kind = Kind::Pattern(NAME);
+
     fn expected() -> Cow<'static, str> {
         "a tag".into()
     }
@@ -270,6 +324,8 @@ impl Value for Tag {
 
 impl Value for ModelName {
     type Output = Self;
+
+    const KIND: Kind = Kind::Pattern(NAME);
 
     fn expected() -> Cow<'static, str> {
         "a model's name".into()
@@ -283,17 +339,24 @@ impl Value for ModelName {
 impl Value for SocketAddr {
     type Output = Self;
 
+    const KIND: Kind = Kind::Pattern(ADDRESS);
+
     fn expected() -> Cow<'static, str> {
         "an address and port such as `127.0.0.1:3000`".into()
     }
 
     fn read(written: &Written<'_>, reader: &mut Reader) -> Option<Self> {
-        parsed(written, reader, str::parse)
+        parsed(written, reader, |text| {
+            text.parse()
+                .map_err(|_| "an IP address and a port are needed; `0.0.0.0` is every address")
+        })
     }
 }
 
 impl Value for IpNet {
     type Output = Self;
+
+    const KIND: Kind = Kind::Pattern(NETWORK);
 
     fn expected() -> Cow<'static, str> {
         "an address or network such as `10.0.0.0/8`".into()
@@ -326,6 +389,8 @@ fn canonical(network: IpNet) -> IpNet {
 
 impl Value for jiff::Timestamp {
     type Output = Self;
+
+    const KIND: Kind = Kind::Moment;
 
     fn expected() -> Cow<'static, str> {
         "a time such as `2030-01-31T00:00:00Z`".into()

@@ -22,6 +22,8 @@ use crate::secret::Secret;
 
 /// How an encrypted value begins.
 const PREFIX: &str = "enc:v1:";
+/// How it begins whatever the format is.
+const MARK: &str = "enc:";
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 /// As much of a digest as tells master keys apart.
@@ -72,6 +74,12 @@ pub enum SealError {
 /// Whether a value is an encrypted one.
 pub fn is_sealed(text: &str) -> bool {
     text.starts_with(PREFIX)
+}
+
+/// Whether a value claims to be encrypted, perhaps in a format that there is not.
+pub(super) fn is_marked(text: &str) -> bool {
+    let mark = text.get(..MARK.len());
+    mark.is_some_and(|mark| mark.eq_ignore_ascii_case(MARK))
 }
 
 /// Returns the id of the master key that a value was encrypted with, and what was encrypted.

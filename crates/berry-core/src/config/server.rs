@@ -2,10 +2,13 @@
 //!
 //! Some of this is fixed at start; a reload that changes it is refused by whoever reloads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where the gateway listens unless told otherwise: on this machine only.
+const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000);
 
 /// How clients are served: `[server]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,13 @@ pub struct ServerSettings {
     pub client_write_timeout: Duration,
     /// The threads that serve; as many as cores when absent.
     pub worker_threads: Option<NonZeroUsize>,
+}
+
+impl ServerSettings {
+    /// Returns where to listen where the environment does not say it.
+    pub fn address(&self) -> SocketAddr {
+        self.bind_address.unwrap_or(DEFAULT_ADDRESS)
+    }
 }
 
 impl Default for ServerSettings {

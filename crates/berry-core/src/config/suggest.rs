@@ -5,6 +5,31 @@ use std::fmt::Write;
 /// The longest list of names that is worth printing in place of a guess.
 const LONGEST_LIST: usize = 14;
 
+/// What other programs call things, and what they are called here: of several the one that a table has.
+const SYNONYMS: [(&[&str], &str); 11] = [
+    (&["host", "port", "listen", "addr"], "bind_address"),
+    (&["host", "endpoint", "api_base", "uri"], "base_url"),
+    (&["secret", "password", "credential"], "api_key"),
+    (&["secret", "password", "key", "api_key"], "token"),
+    (&["protocol", "kind", "format"], "backend_type"),
+    (&["role", "roles", "group", "groups", "admin"], "tags"),
+    (&["quota", "limit", "limits", "rpm_limit"], "rate_limit"),
+    (&["rpm", "qpm"], "requests_per_minute"),
+    (&["tpm"], "tokens_per_minute"),
+    (&["disabled", "active"], "enabled"),
+    (
+        &[
+            "ollama",
+            "vllm",
+            "mistral",
+            "deepseek",
+            "groq",
+            "openrouter",
+        ],
+        "openai",
+    ),
+];
+
 /// The shortest word that may stand for a longer one of which it is a part.
 const SHORTEST_PART: usize = 3;
 
@@ -14,7 +39,10 @@ pub(super) fn help<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str> + Clone,
 ) -> Option<String> {
-    match nearest(word, known.clone()).or_else(|| longer(word, known.clone())) {
+    let near = nearest(word, known.clone())
+        .or_else(|| longer(word, known.clone()))
+        .or_else(|| synonym(word, &known));
+    match near {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None => list(known).map(|list| format!("expected {list}")),
     }
@@ -52,6 +80,14 @@ fn longer<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'
     };
     let known = known.into_iter().filter(|_| word.len() >= SHORTEST_PART);
     known.filter(is_part).min_by_key(|long| long.len())
+}
+
+/// Returns the known word that means what `word` means elsewhere.
+fn synonym<'a>(word: &str, known: &(impl IntoIterator<Item = &'a str> + Clone)) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let rows = SYNONYMS.iter().filter(|(words, _)| words.contains(&&*word));
+    let mut meant = rows.map(|(_, meant)| *meant);
+    meant.find_map(|meant| known.clone().into_iter().find(|known| *known == meant))
 }
 
 /// Returns "`a`, `b` or `c`", unless there are none or too many.
@@ -106,6 +142,19 @@ mod tests {
             assert_eq!(help(word, known), Some(format!("did you mean `{whole}`?")));
         }
         assert!(help("tries", known).unwrap().starts_with("expected"));
+    }
+
+    #[test]
+    fn a_word_of_another_program_finds_ours() {
+        for (word, known, ours) in [
+            ("port", ["bind_address", "tls_cert"], "bind_address"),
+            ("host", ["base_url", "name"], "base_url"),
+            ("Secret", ["token", "name"], "token"),
+            ("ollama", ["claude", "openai"], "openai"),
+        ] {
+            assert_eq!(help(word, known), Some(format!("did you mean `{ours}`?")));
+        }
+        assert_eq!(help("port", ["a", "b"]).unwrap(), "expected `a` or `b`");
     }
 
     #[test]

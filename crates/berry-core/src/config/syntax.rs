@@ -10,9 +10,9 @@ use std::ops::Range;
 
 use toml::de::{DeTable, Error};
 
+use super::complaint;
 use super::conceal::hidden_parts;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::home;
 use super::lookalike::Lookalike;
 use super::source::Source;
 
@@ -124,7 +124,7 @@ fn report(source: &Source, errors: &Errors, is_contained: bool, findings: &mut D
         let lookalike = Lookalike::find(&text[line.clone()]);
         findings.push(match lookalike {
             Some(lookalike) => lookalike.finding(line.start),
-            None => finding(source, line, error),
+            None => complaint::finding(source, line, error),
         });
         for part in hidden_parts(&text[line.clone()]) {
             findings.conceal(line.start + part.start..line.start + part.end);
@@ -150,7 +150,7 @@ fn is_contained(text: &str, broken: &[Range<usize>]) -> bool {
 }
 
 /// Whether a line begins a table, or was meant to.
-fn is_header(line: &str) -> bool {
+pub(super) fn is_header(line: &str) -> bool {
     line.trim_start().starts_with(['[', '［', '【'])
 }
 
@@ -185,78 +185,4 @@ fn blanked(text: &str, lines: &[Range<usize>]) -> String {
         from = line.end;
     }
     rest + &text[from..]
-}
-
-/// Words a parser's error like any other finding.
-fn finding(source: &Source, line: &Range<usize>, error: &Error) -> Diagnostic {
-    let text = source.text();
-    let span = error.span().unwrap_or(text.len()..text.len());
-    let written = text.get(span.clone()).unwrap_or_default();
-    let is_number = written.starts_with(|c: char| c.is_ascii_digit());
-    let first_word = text[line.clone()].split_whitespace().next();
-    let first_word = first_word.unwrap_or_default();
-    let (message, expected) = match error.message().split_once(", expected ") {
-        Some((message, expected)) => (message, Some(format!("expected {expected}"))),
-        None => (error.message(), None),
-    };
-    let finding = match message {
-        "duplicate key" => {
-            // Half of a token that was broken over two lines may look like a key, too.
-            let finding = if home::is_key(written) || is_header(&text[line.clone()]) {
-                Diagnostic::error(format!("`{written}` is defined twice"))
-            } else {
-                Diagnostic::error("a key is defined twice")
-            };
-            finding.help_if(about_duplicate(source, line))
-        }
-        "string values must be quoted" if written.trim().is_empty() => {
-            Diagnostic::error("a value is missing")
-        }
-        "string values must be quoted" => Diagnostic::error(message)
-            .help_if((!is_number).then(|| "write it between two `\"`".to_owned())),
-        "unexpected leading zero" => Diagnostic::error("a number cannot begin with `0`"),
-        "missing escaped value" => Diagnostic::error("`\\` begins an escape in a string in `\"`")
-            .help("write `\\\\` for a backslash, or the string between two `'`"),
-        "key with no value" if first_word.ends_with(':') => {
-            Diagnostic::error(message).help("write `=` in place of `:`")
-        }
-        "invalid unquoted key" => {
-            let help = "a key with others than letters, digits, `-` and `_` in it is quoted";
-            Diagnostic::error(message).help(help)
-        }
-        "invalid basic string" if expected.as_deref() == Some("expected `\"`") => {
-            Diagnostic::error("the closing quote `\"` is missing")
-        }
-        "unexpected key or value" if expected.as_deref() == Some("expected newline, `#`") => {
-            Diagnostic::error("something follows the value on its line")
-                .help("look for a quote too many, or two keys on one line")
-        }
-        _ => Diagnostic::error(message).help_if(expected),
-    };
-    finding.at(span)
-}
-
-/// Says where something is defined first, and how a list of tables is written.
-fn about_duplicate(source: &Source, line: &Range<usize>) -> Option<String> {
-    let (before, written) = (&source.text()[..line.start], &source.text()[line.clone()]);
-    let name = |line: &str| match line.trim() {
-        header if is_header(header) => header.split(']').next().map(str::to_owned),
-        pair => pair.split_once('=').map(|(key, _)| key.trim().to_owned()),
-    };
-    let header = written.trim().split(']').next()?;
-    if header.starts_with('[') && !header.starts_with("[[") && header.ends_with(".backends") {
-        return Some(format!(
-            "for several, begin each with two brackets: `[{header}]]`"
-        ));
-    }
-    let mut lines = before.lines().rev();
-    let same = |line: &str| name(line) == name(written);
-    let found = if is_header(written) {
-        lines.position(same)
-    } else {
-        let table = lines.take_while(|line| !is_header(line));
-        table.collect::<Vec<_>>().into_iter().position(same)
-    };
-    let first = before.lines().count() - found?;
-    Some(format!("it is there on line {first} already"))
 }

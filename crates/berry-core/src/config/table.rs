@@ -110,8 +110,12 @@ fn report_unknown<T: Table>(key: &Spanned<DeString<'_>>, is_table: bool, reader:
         "" => format!("unknown key `{name}` at the top level"),
         path => format!("unknown key `{name}` in `{path}`"),
     };
-    // A table's name is misspelt rather than misplaced.
-    let home = home::help(reader.path(), name).filter(|_| !is_table);
+    // A table that has not the name of one is misspelt rather than misplaced.
+    let home = if is_table {
+        home::header_of(name).map(|header| format!("its header is `{header}`"))
+    } else {
+        home::help(reader.path(), name)
+    };
     let help = home.or_else(|| suggest::help(name, T::KEYS.iter().copied()));
     reader
         .findings

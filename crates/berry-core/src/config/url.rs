@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::diagnostic::Diagnostic;
 use super::provider::ProxyChoice;
-use super::reader::{Reader, Value, Written};
+use super::reader::{Kind, Reader, Value, Written};
 
 /// The base URL of a provider or another service.
 pub(super) struct BaseUrl;
@@ -23,6 +23,12 @@ pub(super) struct ProxyUrl;
 /// Why a text is not the address of something Berry can call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum UrlError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it has white space in it")]
+    Blank,
+    #[error("it names an environment variable, which is not looked up here")]
+    Variable,
     #[error("it must begin with `http://` or `https://`")]
     Scheme,
     #[error("it must begin with `http://`")]
@@ -53,6 +59,9 @@ impl UrlError {
                 "leave it out; Azure's `api-version` goes into the provider's headers: \
                  `headers = { api-version = \"2024-10-21\" }`",
             ),
+            Self::Variable => {
+                Some("only `api_key`, `token` and the values of `headers` may be variables")
+            }
             _ => None,
         }
     }
@@ -81,6 +90,7 @@ fn parse_base(text: &str) -> Result<http::Uri, UrlError> {
 
 /// Parses an absolute URL with a scheme and a host Berry can call.
 fn parse(text: &str) -> Result<http::Uri, UrlError> {
+    check_is_written_out(text)?;
     let rest = strip_scheme(text).ok_or(UrlError::Scheme)?;
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
@@ -95,8 +105,22 @@ fn parse(text: &str) -> Result<http::Uri, UrlError> {
     Ok(url)
 }
 
+/// Refuses what is not yet, or not only, an address.
+fn check_is_written_out(text: &str) -> Result<(), UrlError> {
+    if text.is_empty() {
+        Err(UrlError::Empty)
+    } else if text.contains("${") {
+        Err(UrlError::Variable)
+    } else if text.contains(char::is_whitespace) {
+        Err(UrlError::Blank)
+    } else {
+        Ok(())
+    }
+}
+
 /// Parses the URL of a proxy, which is spoken to in clear text.
 fn parse_proxy(text: &str) -> Result<http::Uri, UrlError> {
+    check_is_written_out(text)?;
     let is_http = text
         .split_once("://")
         .is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("http"));
@@ -155,6 +179,10 @@ fn read<T: Value, V>(
 impl Value for BaseUrl {
     type Output = http::Uri;
 
+    const KIND: Kind = Kind::Pattern(
+        "^[Hh][Tt][Tt][Pp][Ss]?://[^\\x00-\\x20/?#@:{][^\\x00-\\x20/?#@{]*(/[^\\x00-\\x20?#]*)?$",
+    );
+
     fn expected() -> Cow<'static, str> {
         "a URL".into()
     }
@@ -166,6 +194,10 @@ impl Value for BaseUrl {
 
 impl Value for UrlOrOff {
     type Output = Option<http::Uri>;
+
+    const KIND: Kind = Kind::Pattern(
+        "^([Hh][Tt][Tt][Pp][Ss]?://[^\\x00-\\x20/?#@:{][^\\x00-\\x20/?#@{]*(/[^\\x00-\\x20?#]*)?)?$",
+    );
 
     fn expected() -> Cow<'static, str> {
         "a URL".into()
@@ -184,6 +216,9 @@ impl Value for UrlOrOff {
 
 impl Value for ProxyUrl {
     type Output = ProxyChoice;
+
+    const KIND: Kind =
+        Kind::Pattern("^([Nn][Oo][Nn][Ee]|[Hh][Tt][Tt][Pp]://[^\\x00-\\x20/?#:][^\\x00-\\x20]*)$");
 
     fn expected() -> Cow<'static, str> {
         "a URL or `none`".into()
@@ -226,7 +261,9 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_called_is_refused_with_the_reason() {
         let cases = [
-            ("", UrlError::Scheme),
+            ("", UrlError::Empty),
+            (" https://example.com", UrlError::Blank),
+            ("${BASE_URL}/v1", UrlError::Variable),
             ("localhost:8080", UrlError::Scheme),
             ("ftp://example.com", UrlError::Scheme),
             ("http://", UrlError::Host),
@@ -238,7 +275,8 @@ mod tests {
             ("https://user:pass@example.com/v1", UrlError::UserInfo),
             ("https://example.com/v1?key=1", UrlError::Query),
             ("https://example.com/v1#top", UrlError::Fragment),
-            ("https://exa mple.com", UrlError::Syntax),
+            ("https://exa mple.com", UrlError::Blank),
+            ("https://exa<mple.com", UrlError::Syntax),
         ];
         for (text, expected) in cases {
             assert_eq!(parse_base(text), Err(expected), "{text}");

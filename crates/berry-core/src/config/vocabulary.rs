@@ -19,6 +19,8 @@ pub struct Term {
     pub name: &'static str,
     /// Other spellings that are accepted.
     pub aliases: &'static [&'static str],
+    /// Keys of a backend that make no difference under it.
+    pub ignores: &'static [&'static str],
     /// Whether it can be used; a name that is documented and not yet built is known and refused.
     pub available: bool,
 }

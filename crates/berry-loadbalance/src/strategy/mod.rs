@@ -108,6 +108,8 @@ pub struct StrategyEntry {
     pub name: &'static str,
     /// What it does, in one phrase.
     pub description: &'static str,
+    /// Keys of a backend that it does not look at.
+    ignores: &'static [&'static str],
     build: fn() -> Box<dyn Strategy>,
 }
 
@@ -121,6 +123,7 @@ impl StrategyEntry {
         Term {
             name: self.name,
             aliases: &[],
+            ignores: self.ignores,
             available: true,
         }
     }
@@ -131,41 +134,49 @@ pub const STRATEGIES: &[StrategyEntry] = &[
     StrategyEntry {
         name: "weighted_random",
         description: "random in proportion to weight",
+        ignores: &["priority"],
         build: || Box::new(weighted_random::WeightedRandom),
     },
     StrategyEntry {
         name: "random",
         description: "random, all alike",
+        ignores: &["weight", "priority"],
         build: || Box::new(random::Random),
     },
     StrategyEntry {
         name: "round_robin",
         description: "each in turn, exactly even",
+        ignores: &["weight", "priority"],
         build: || Box::new(round_robin::RoundRobin),
     },
     StrategyEntry {
         name: "least_latency",
         description: "the one that is expected to answer first",
+        ignores: &["weight", "priority"],
         build: || Box::new(least_latency::LeastLatency),
     },
     StrategyEntry {
         name: "failover",
         description: "the lowest priority number that works; file order on ties",
+        ignores: &["weight"],
         build: || Box::new(failover::Failover),
     },
     StrategyEntry {
         name: "weighted_failover",
         description: "random in proportion to weight; the others stand in when one fails",
+        ignores: &["priority"],
         build: || Box::new(weighted_failover::WeightedFailover),
     },
     StrategyEntry {
         name: "smart_weighted_failover",
         description: "like weighted_failover; what was ejected returns in stages",
+        ignores: &["priority"],
         build: || Box::new(smart_weighted_failover::SmartWeightedFailover),
     },
     StrategyEntry {
         name: "smart_ai",
         description: "what is cheap and has lately worked, for small and costly traffic",
+        ignores: &["priority"],
         build: || Box::new(smart_ai::SmartAi),
     },
 ];

@@ -120,6 +120,7 @@ pub(crate) fn vocabulary() -> Vec<Term> {
         .map(|row| Term {
             name: row.name,
             aliases: row.aliases,
+            ignores: &[],
             available: true,
         })
         .collect()

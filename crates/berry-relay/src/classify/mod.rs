@@ -137,8 +137,10 @@ pub(crate) fn judge(
         _ => verdict,
     };
     let no_such_model = error.as_ref().is_some_and(UpstreamError::is_missing_model);
-    let code = error.and_then(|error| error.code()).unwrap_or_default();
-    let cause = format!("status {status} {code}").into();
+    let cause = match error.and_then(|error| error.code()) {
+        Some(code) => format!("status {status} {code}").into(),
+        None => format!("status {status}").into(),
+    };
     Judgement::Failed(Failure {
         fault,
         retry_after,

@@ -219,3 +219,26 @@ fn the_state_of_limits_says_nothing_of_another_failure() {
     };
     assert_eq!(failure.retry_after, None);
 }
+
+#[test]
+fn the_cause_is_the_status_and_the_code_where_there_is_one() {
+    for (body, expected) in [
+        (
+            code("model_overloaded"),
+            "status 503 Service Unavailable model_overloaded",
+        ),
+        (message("x"), "status 503 Service Unavailable"),
+    ] {
+        let judged = judge(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &HeaderMap::new(),
+            body.as_bytes(),
+            Timestamp::UNIX_EPOCH,
+        );
+
+        let Judgement::Failed(failure) = judged else {
+            panic!("a failure");
+        };
+        assert_eq!(&*failure.cause, expected);
+    }
+}

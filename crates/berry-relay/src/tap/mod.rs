@@ -7,6 +7,7 @@
 mod choices;
 mod failure;
 mod usage;
+mod usual;
 
 use std::sync::LazyLock;
 
@@ -18,6 +19,7 @@ use crate::sse::{Fate, Name};
 use choices::{Choice, is_middle_of_first};
 pub(crate) use failure::StreamFailure;
 pub use usage::Usage;
+use usual::Usual;
 
 /// What an answer is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,6 +78,8 @@ pub(crate) struct Tap {
     events: u64,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
+    /// An event in the middle of the first choice: most are like it.
+    usual: Option<Box<Usual>>,
 }
 
 /// How far an answer has come.
@@ -102,6 +106,10 @@ impl Tap {
     /// Takes one event's name and data, and says what becomes of it.
     pub(crate) fn observe(&mut self, name: Name, data: &[u8]) -> Fate {
         self.events += 1;
+        let usual = self.usual.as_ref().filter(|_| name == Name::Other);
+        if usual.is_some_and(|usual| usual.is_like(data)) {
+            return Fate::Pass;
+        }
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Fate::Last;
@@ -119,7 +127,7 @@ impl Tap {
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
         let fate = match self.grammar {
-            Grammar::Choices => self.observe_choices(&parts),
+            Grammar::Choices => self.observe_choices(data, &parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
             Grammar::Other | Grammar::Bytes => {
                 self.come = Come::Content;
@@ -127,7 +135,7 @@ impl Tap {
             }
         };
         match fate {
-            Fate::Pass if name == Name::Error || parts.tells_of_error => Fate::Clean,
+            Fate::Pass if name == Name::Error || tells_of_error(data) => Fate::Clean,
             fate => fate,
         }
     }
@@ -154,7 +162,7 @@ impl Tap {
             return;
         }
         let of_itself = parts.error.is_some() || parts.incomplete.is_some();
-        self.reports = of_itself || parts.tells_of_error;
+        self.reports = of_itself || tells_of_error(body);
         self.come = Come::Content;
         self.done = true;
         self.usage = parts.usage.and_then(Usage::read);
@@ -247,7 +255,7 @@ impl Tap {
         }
     }
 
-    fn observe_choices(&mut self, parts: &Parts<'_>) -> Fate {
+    fn observe_choices(&mut self, event: &[u8], parts: &Parts<'_>) -> Fate {
         let Some(choices) = parts.choices else {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
@@ -255,6 +263,9 @@ impl Tap {
         self.come = self.come.max(Come::Event);
         if self.content() && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
+            if parts.usage.is_none() && !tells_of_error(event) {
+                self.usual.get_or_insert_default().learn(event);
+            }
             return Fate::Pass;
         }
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
@@ -340,13 +351,11 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
-    /// A member `error` has a value, however deep it is: of a choice, of an item.
-    tells_of_error: bool,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        self.tells_of_error = json::members_and_errors(text, |member| {
+        json::members(text, |member| {
             let value = &text[member.value];
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
@@ -364,13 +373,12 @@ impl<'a> Parts<'a> {
                 _ => return,
             };
             *place = (value != b"null").then_some(value);
-        })?;
-        Ok(())
+        })
     }
 }
 
-/// Recognises, in a part of a text, that a member `error` has a value, however deep it is. Inside a
-/// JSON string its quotes would be escaped.
+/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
+/// an item. Inside a JSON string its quotes would be escaped.
 pub(crate) fn tells_of_error(text: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
     KEY.find_iter(text).any(|at| {

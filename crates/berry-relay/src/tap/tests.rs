@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn tap(events: &[&str]) -> Tap {
@@ -356,13 +358,23 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
         ),
         (
             Grammar::Choices,
-            r#"{"choices":[{"index":0,"delta":{"err\u006fr":"x"},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}],"x":{"error":"x"}}"#,
             Fate::Clean,
         ),
         (
             Grammar::Choices,
-            r#"{"choices":[{"index":0,"finish_reason":null}],"\u0065rror":"x"}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":"a","error":"x"},"finish_reason":null}]}"#,
             Fate::Clean,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"delta":{"content":"a"},"error":{"a":"b"},"finish_reason":null}]}"#,
+            Fate::Clean,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"delta":{"content":"\"error\":1"},"logprobs":null,"finish_reason":null}]}"#,
+            Fate::Pass,
         ),
         (Grammar::Choices, r#"{"detail":"x"}"#, Fate::Stop),
         (Grammar::Choices, r#"{"x":"y"}"#, Fate::Clean),
@@ -422,5 +434,41 @@ fn a_whole_answer_that_tells_of_an_error_is_to_be_cleaned() {
             (expected, None),
             "{body}"
         );
+    }
+}
+
+/// Events of a stream, most of which are like the one before.
+fn events() -> impl Strategy<Value = Vec<String>> {
+    let event = prop_oneof![
+        12 => ".{0,6}".prop_map(|text| {
+            let text = serde_json::to_string(&text).unwrap();
+            format!(r#"{{"id":"1","choices":[{{"index":0,"delta":{{"content":{text}}},"finish_reason":null}}],"obfuscation":"x"}}"#)
+        }),
+        1 => Just(delta(r#"{"content":"x","error":{}}"#)),
+        1 => Just(r#"{"choices":[{"index":1,"delta":{"content":"x"},"finish_reason":null}]}"#.to_owned()),
+        1 => Just(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()),
+        1 => Just(r#"{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":{"prompt_tokens":1}}"#.to_owned()),
+        1 => Just("[DONE]".to_owned()),
+    ];
+    // One byte of them is another, now and then.
+    let changed = (event, 0_usize..400, any::<char>()).prop_map(|(event, place, other)| {
+        let change = |(at, c)| if at == place { other } else { c };
+        event.chars().enumerate().map(change).collect::<String>()
+    });
+    proptest::collection::vec(changed, 0..8)
+}
+
+proptest! {
+    #[test]
+    fn events_that_are_not_read_again_say_what_they_would_have_said(events in events()) {
+        let (mut quick, mut thorough) = (Tap::default(), Tap::default());
+        for event in &events {
+            thorough.usual = None;
+
+            prop_assert_eq!(quick.observe(Name::Other, event.as_bytes()), thorough.observe(Name::Other, event.as_bytes()));
+        }
+
+        (quick.usual, thorough.usual) = (None, None);
+        prop_assert_eq!(format!("{quick:?}"), format!("{thorough:?}"));
     }
 }

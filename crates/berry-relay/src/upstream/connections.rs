@@ -15,19 +15,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyper::Response;
 use hyper::client::conn::http2;
 use hyper::rt::Executor;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::upstream::body::UpstreamBody;
-use crate::upstream::connector::{Connection, Connector, Proxy};
+use crate::upstream::connection::Connection;
+use crate::upstream::connector::{Connector, Proxy};
+use crate::upstream::http1::{Form, Session};
 use crate::upstream::opening::{Openings, Turn};
-use crate::upstream::request::{Form, Outgoing, OutgoingBody};
-use crate::upstream::session::Session;
+use crate::upstream::request::{Outgoing, OutgoingBody};
 use crate::upstream::transport_error::TransportError;
 
 /// Streams per HTTP/2 connection: below the 100 that most servers allow. A server that allows fewer
@@ -131,18 +131,6 @@ impl Taken {
     }
 }
 
-/// What the body of an answer holds until it ends.
-#[derive(Debug)]
-pub(crate) enum Hold {
-    /// The connection, which goes back when the body has been read to its end.
-    Http1(Session, Arc<Connections>),
-    /// The place of the stream.
-    Http2 {
-        /// Dropped with the stream.
-        _load: Arc<Load>,
-    },
-}
-
 impl Connections {
     pub(crate) fn new(connector: Connector, settled: Settled, idle_timeout: Duration) -> Self {
         Self {
@@ -171,7 +159,7 @@ impl Connections {
         outgoing: &Outgoing,
         waits: Waits,
     ) -> Result<Response<UpstreamBody>, TransportError> {
-        let kept = self.take().await;
+        let kept = self.take();
         let is_kept = kept.is_some();
         let taken = match kept {
             Some(taken) => taken,
@@ -204,38 +192,37 @@ impl Connections {
         let sent = timeout(waits.headers, async {
             match taken {
                 Taken::Http1(mut session) => {
-                    let sent = session.send(self.message(outgoing)).await;
+                    let sent = session.send(outgoing, self.form()).await;
                     let answer = sent.map_err(|error| {
-                        TransportError::of_connection(error.into_error(), session.has_heard())
+                        TransportError::of_connection(error, session.has_heard())
                     })?;
-                    Ok::<_, TransportError>((answer, Hold::Http1(session, Arc::clone(self))))
+                    let body = UpstreamBody::http1(session, Arc::clone(self));
+                    Ok::<_, TransportError>(answer.map(|()| body))
                 }
                 Taken::Http2(mut sender, load) => {
-                    let sent = sender.try_send_request(outgoing.message(Form::Http2)).await;
+                    let sent = sender.try_send_request(outgoing.message()).await;
                     let answer =
                         sent.map_err(|error| TransportError::of_stream(error.into_error()))?;
-                    Ok((answer, Hold::Http2 { _load: load }))
+                    Ok(answer.map(|body| UpstreamBody::http2(body, load)))
                 }
             }
         });
-        let Ok(sent) = sent.await else {
+        sent.await.unwrap_or_else(|_| {
             self.retire(shared.as_ref());
-            return Err(TransportError::HeaderTimeout(waits.headers));
-        };
-        let (answer, hold) = sent?;
-        Ok(answer.map(|body| UpstreamBody::new(body, hold)))
+            Err(TransportError::HeaderTimeout(waits.headers))
+        })
     }
 
-    fn message(&self, outgoing: &Outgoing) -> Request<OutgoingBody> {
+    fn form(&self) -> Form<'_> {
         if self.connector.is_forwarded() {
             let authorization = self.connector.proxy_authorization();
-            return outgoing.message(Form::Absolute { authorization });
+            return Form::Absolute { authorization };
         }
-        outgoing.message(Form::Origin)
+        Form::Origin
     }
 
     /// Takes a kept connection that is alive.
-    async fn take(&self) -> Option<Taken> {
+    fn take(&self) -> Option<Taken> {
         if let Some((sender, load)) = self.share() {
             return Some(Taken::Http2(sender, load));
         }
@@ -244,8 +231,7 @@ impl Connections {
             if since.elapsed() >= self.idle_timeout {
                 continue;
             }
-            // One that is still busy with its last request is of no use either.
-            if session.is_ready().await {
+            if session.is_alive() {
                 return Some(Taken::Http1(session));
             }
         }
@@ -281,7 +267,7 @@ impl Connections {
     /// Puts a connection back whose exchange has ended.
     pub(crate) fn put_back(self: &Arc<Self>, session: Session) {
         let now = Instant::now();
-        if !session.rest() || now.duration_since(session.opened) >= LONGEST_USE {
+        if !session.may_stay() || now.duration_since(session.opened) >= LONGEST_USE {
             return;
         }
         self.kept.lock().http1.push(Idle {
@@ -320,24 +306,22 @@ impl Connections {
 
     async fn open(self: &Arc<Self>) -> Result<Taken, TransportError> {
         let connection = self.connector.connect().await?;
-        match connection {
-            Connection::Plain(stream) => match self.settled {
-                Settled::ByAlpn => http1_session(stream).await,
-                Settled::PriorKnowledge => self.http2_session(stream).await,
-            },
-            Connection::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                self.http2_session(*stream).await
-            }
-            Connection::Tls(stream) => {
-                self.exclusive.store(true, Ordering::Relaxed);
-                http1_session(*stream).await
-            }
+        let speaks_http2 = match &connection {
+            Connection::Plain(_) => self.settled == Settled::PriorKnowledge,
+            Connection::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
+        };
+        if speaks_http2 {
+            return self.http2_session(connection).await;
         }
+        if self.connector.is_encrypted() {
+            self.exclusive.store(true, Ordering::Relaxed);
+        }
+        Ok(Taken::Http1(Session::new(connection)))
     }
 
     async fn http2_session(
         self: &Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        connection: Connection,
     ) -> Result<Taken, TransportError> {
         let (sender, mut driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -345,7 +329,7 @@ impl Connections {
             .keep_alive_timeout(PING_WITHIN)
             .initial_stream_window_size(UNREAD_STREAM)
             .initial_connection_window_size(UNREAD_CONNECTION)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(connection))
             .await
             .map_err(TransportError::Handshake)?;
         self.exclusive.store(false, Ordering::Relaxed);
@@ -417,14 +401,6 @@ impl Connections {
         }
         next
     }
-}
-
-async fn http1_session(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<Taken, TransportError> {
-    let session = Session::begin(stream).await;
-    let session = session.map_err(TransportError::Handshake)?;
-    Ok(Taken::Http1(session))
 }
 
 /// Runs a shared connection beside its exchanges. The task ends with the connection, which ends when its

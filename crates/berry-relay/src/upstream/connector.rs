@@ -20,10 +20,10 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::upstream::UpstreamError;
+use crate::upstream::connection::Connection;
 
 /// Dead peers are noticed by the kernel after this long without traffic.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
@@ -40,15 +40,6 @@ pub(crate) enum ConnectFailure {
     /// The host cannot be a server name.
     #[error("the host is not a valid TLS server name")]
     ServerName,
-}
-
-/// An open connection.
-#[derive(Debug)]
-pub(crate) enum Connection {
-    /// Clear text.
-    Plain(TcpStream),
-    /// Encrypted; ALPN may have agreed on HTTP/2.
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// How the target is reached.

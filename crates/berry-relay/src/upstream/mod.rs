@@ -2,17 +2,17 @@
 
 mod body;
 mod cleaner;
+mod connection;
 mod connections;
 mod connector;
 mod gate;
-mod listening;
+pub(crate) mod http1;
 mod opening;
 mod outlet;
 mod prepared;
 mod reach;
 mod request;
 mod scrub;
-mod session;
 mod tls;
 mod transport_error;
 
@@ -46,8 +46,7 @@ pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
 pub use scrub::Scrub;
-pub(crate) use tls::Roots;
-pub use tls::TlsError;
+pub use tls::{Roots, TlsError};
 pub(crate) use transport_error::TransportError;
 
 /// What the gateway calls itself.

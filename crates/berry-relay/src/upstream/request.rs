@@ -5,8 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
-use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 
@@ -22,53 +20,14 @@ pub(crate) struct Outgoing {
     pub(crate) body: Pieces,
 }
 
-/// The form of a request's target, which depends on who is at the other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Form<'a> {
-    /// HTTP/1.1 to the target itself: the path; the host in a header.
-    Origin,
-    /// HTTP/1.1 to a forwarding proxy: the whole URI.
-    Absolute {
-        /// The proxy's credential.
-        authorization: Option<&'a HeaderValue>,
-    },
-    /// HTTP/2: the whole URI, from which hyper makes the pseudo-headers.
-    Http2,
-}
-
 impl Outgoing {
-    /// Makes the message in the form that a connection needs.
-    pub(crate) fn message(&self, form: Form<'_>) -> Request<OutgoingBody> {
+    /// Makes the message for a connection of HTTP/2: hyper makes the pseudo-headers of the whole URI.
+    pub(crate) fn message(&self) -> Request<OutgoingBody> {
         let mut request = Request::new(OutgoingBody::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = self.headers.clone();
-        match form {
-            Form::Origin => {
-                let path = self.uri.path_and_query().cloned();
-                *request.uri_mut() = path.unwrap_or(PathAndQuery::from_static("/")).into();
-            }
-            Form::Absolute { .. } => *request.uri_mut() = self.uri.clone(),
-            Form::Http2 => {
-                *request.uri_mut() = self.uri.clone();
-                *request.version_mut() = Version::HTTP_2;
-                return request;
-            }
-        }
-        let host = self
-            .uri
-            .authority()
-            .map(|authority| HeaderValue::from_str(authority.as_str()));
-        if let Some(Ok(host)) = host {
-            request.headers_mut().entry(HOST).or_insert(host);
-        }
-        if let Form::Absolute {
-            authorization: Some(authorization),
-        } = form
-        {
-            request
-                .headers_mut()
-                .insert(PROXY_AUTHORIZATION, authorization.clone());
-        }
         request
     }
 }

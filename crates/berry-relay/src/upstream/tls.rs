@@ -32,17 +32,22 @@ pub enum TlsError {
 
 /// The roots that every provider's certificates are checked against.
 #[derive(Debug)]
-pub(crate) struct Roots(Arc<RootCertStore>);
+pub struct Roots(Arc<RootCertStore>);
 
 impl Roots {
     /// Collects the bundled roots and the system's. System roots that cannot be read are left out:
     /// a minimal image has none.
-    pub(crate) fn load() -> Self {
+    pub fn load() -> Self {
         let mut store = RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
         };
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Self(Arc::new(store))
+    }
+
+    /// Returns them, to be added to.
+    pub fn to_store(&self) -> RootCertStore {
+        RootCertStore::clone(&self.0)
     }
 
     /// Makes the configuration for these versions of HTTP; a file's certificates, given with its
@@ -78,7 +83,7 @@ impl Roots {
         for certificate in CertificateDer::pem_slice_iter(pem) {
             certificates.push(certificate.map_err(wrong)?);
         }
-        let mut roots = RootCertStore::clone(&self.0);
+        let mut roots = self.to_store();
         let (added, _) = roots.add_parsable_certificates(certificates);
         if added == 0 {
             return Err(TlsError::NoCertificate(path.to_owned()));

@@ -12,7 +12,7 @@ use berry_loadbalance::{STRATEGIES, StrategyEntry, strategy};
 
 use serde_json::json;
 
-use crate::args::Format;
+use crate::args::{Format, text};
 use crate::failure::Faulty;
 use crate::opened;
 use crate::output::{self, Table};
@@ -28,13 +28,13 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Model of the configuration, by its key or name; by default, every enabled one
-    #[arg(short, long, value_name = "MODEL", requires = "config")]
+    #[arg(short, long, value_name = "MODEL", value_parser = text, requires = "config")]
     model: Option<String>,
     /// Scenario to play: one that ships with Berry, `all` of them, or a file (a name with a `.`)
-    #[arg(short, long, value_name = "NAME|FILE", default_value = "steady")]
+    #[arg(short, long, value_name = "NAME|FILE", value_parser = text, default_value = "steady")]
     scenario: String,
     /// Strategies to compare
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = ALL)]
+    #[arg(long, value_name = "NAMES", value_parser = text, value_delimiter = ',', default_value = ALL)]
     strategies: Vec<String>,
     /// Seed of what is left to chance
     #[arg(long, default_value = "1")]
@@ -43,7 +43,7 @@ pub(crate) struct Options {
     #[arg(long)]
     list: bool,
     /// Print the file of a scenario that ships with Berry, to begin one's own with
-    #[arg(long, value_name = "NAME", conflicts_with = "list")]
+    #[arg(long, value_name = "NAME", value_parser = text, conflicts_with = "list")]
     show: Option<String>,
     /// For whom the result is printed
     #[arg(long, value_enum, default_value_t)]
@@ -62,7 +62,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let strategies = strategies(&options.strategies)?;
     let config = options.config.as_deref().map(opened::open).transpose()?;
-    let config = config.map(|opened| opened.config);
     let mut played = Vec::new();
     for read in scenarios(&options.scenario)? {
         for (model, fleet) in fleets(config.as_ref(), options.model.as_deref(), &read)? {
@@ -227,7 +226,11 @@ fn fleets(
     let fleets: Vec<_> = fleets.collect::<anyhow::Result<_>>()?;
     if fleets.is_empty() {
         match wanted {
-            Some(wanted) => bail!("the configuration has no model `{wanted}`"),
+            Some(wanted) => {
+                let known = config.models.iter().map(|model| model.name.as_str());
+                let wrong = format!("the configuration has no model `{wanted}`");
+                return Err(opened::unknown(&wrong, wanted, known));
+            }
             None => bail!("the configuration has no enabled model"),
         }
     }

@@ -1,6 +1,6 @@
 //! Addresses of providers that are probably not meant.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use http::Uri;
@@ -23,6 +23,15 @@ const PRIVATE: [&str; 12] = [
     "test",
     "svc",
 ];
+
+/// The protocol that others speak beside their own, so that it may be meant where it is written.
+const COMPATIBLE: &str = "openai";
+
+/// How every loopback address is called here.
+const LOOPBACK: &str = "localhost";
+
+/// Where the gateway listens when nobody says where.
+const DEFAULT_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3000);
 
 impl Lint<'_> {
     pub(super) fn twin_providers(&mut self) {
@@ -48,6 +57,20 @@ impl Lint<'_> {
 
     pub(super) fn addresses_of_another_protocol(&mut self) {
         for provider in self.providers() {
+            let id = provider.id.as_str();
+            if let Some((owner, protocol)) = owner_of(&provider.base_url)
+                && protocol != provider.protocol
+                && !(provider.protocol == COMPATIBLE
+                    && self.is_written(&["providers", id, "backend_type"]))
+            {
+                let message = format!(
+                    "provider `{id}` is at an address of {owner}, and is spoken to as `{}`",
+                    provider.protocol
+                );
+                let help = format!("write `backend_type = \"{protocol}\"`");
+                self.warn(&["providers", id, "base_url"], message, Some(&help));
+                continue;
+            }
             let path = provider.base_url.path();
             let (what, help) = match provider.protocol {
                 "azure"
@@ -63,15 +86,37 @@ impl Lint<'_> {
                     "has `backend_type = \"gemini\"` and an address where OpenAI's protocol is spoken",
                     "leave `/openai` out of `base_url`, or write `backend_type = \"openai\"`",
                 ),
+                _ if path.ends_with("/chat") || path.ends_with("/completion") => (
+                    "has half of an operation's address: the rest is added behind it",
+                    "write it up to the version, as in `https://api.openai.com/v1`",
+                ),
                 "openai" if path.ends_with("/messages") => (
                     "has an address where Anthropic's protocol is spoken, and another `backend_type`",
                     "write `backend_type = \"claude\"`",
                 ),
                 _ => continue,
             };
-            let id = provider.id.as_str();
             let message = format!("provider `{id}` {what}");
             self.warn(&["providers", id, "base_url"], message, Some(help));
+        }
+    }
+
+    /// Names providers that are the gateway: it would answer itself until nothing is left to answer with.
+    pub(super) fn the_gateway_itself(&mut self) {
+        let own = self.config.server.bind_address.unwrap_or(DEFAULT_BIND);
+        for provider in self.providers() {
+            let (_, host, port, _) = place_of(&provider.base_url);
+            let is_own = match address(&host) {
+                Some(host) => host.is_unspecified() || own.ip() == host,
+                None => host == LOOPBACK && (own.ip().is_loopback() || own.ip().is_unspecified()),
+            };
+            if is_own && port == own.port() {
+                let id = provider.id.as_str();
+                let message =
+                    format!("provider `{id}` is at {own}, where the gateway itself listens");
+                let help = "it would send its requests to itself; only `BIND_ADDRESS` could move it elsewhere";
+                self.warn(&["providers", id, "base_url"], message, Some(help));
+            }
         }
     }
 
@@ -90,12 +135,29 @@ impl Lint<'_> {
     }
 }
 
+/// Returns whose address it is, and the protocol that is spoken there alone.
+fn owner_of(url: &Uri) -> Option<(&'static str, &'static str)> {
+    let host = url.host()?.to_ascii_lowercase();
+    let path = url.path();
+    match host.as_str() {
+        "api.anthropic.com" => Some(("Anthropic", "claude")),
+        "generativelanguage.googleapis.com" if !path.contains("/openai") => {
+            Some(("Google's Gemini", "gemini"))
+        }
+        "api.openai.com" => Some(("OpenAI", "openai")),
+        _ if host.ends_with(".azure.com") && path.contains("/deployments/") => {
+            Some(("Azure", "azure"))
+        }
+        _ => None,
+    }
+}
+
 /// Returns the address in a form that is the same for all ways of writing it.
 fn place_of(url: &Uri) -> (bool, String, u16, &str) {
     let is_https = url.scheme_str() == Some("https");
     let host = url.host().unwrap_or_default().to_ascii_lowercase();
     let host = match address(&host) {
-        Some(address) if address.is_loopback() => "localhost".to_owned(),
+        Some(address) if address.is_loopback() => LOOPBACK.to_owned(),
         Some(address) => address.to_string(),
         None => host,
     };

@@ -4,6 +4,7 @@
 //! findings and keeps the file as it is should not read them again each time.
 
 mod address;
+mod backend;
 mod settings;
 
 use std::ops::Range;
@@ -16,19 +17,18 @@ use toml::de::DeTable;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::source::Source;
 use super::table::entry;
-use super::{Backend, Config, Loaded, Model, Prices, Provider, User};
-
-/// The strategy that goes by prices.
-const BY_PRICE: &str = "smart_ai";
+use super::vocabulary::{Term, Vocabulary};
+use super::{Backend, Config, Loaded, Model, Provider, User};
 
 impl Loaded {
     /// Adds a warning for everything in this configuration, read from `source` and looked at `now`, that
     /// is legal and probably not meant.
     #[must_use]
-    pub fn linted(mut self, source: &Source, now: Timestamp) -> Self {
+    pub fn linted(mut self, source: &Source, vocabulary: &Vocabulary<'_>, now: Timestamp) -> Self {
         let tree = DeTable::parse(source.text());
         let mut lint = Lint {
             config: &self.config,
+            strategies: vocabulary.strategies,
             tree: tree.ok().map(Spanned::into_inner),
             findings: Diagnostics::default(),
         };
@@ -38,8 +38,11 @@ impl Loaded {
         lint.models_and_backends_of_nobody();
         lint.users_of_nothing();
         lint.users_of_the_past(now);
+        lint.ignored_keys();
         lint.missing_prices();
+        lint.odd_prices();
         lint.contradictory_settings();
+        lint.the_gateway_itself();
         lint.keys_in_clear_text();
         let findings = lint.findings;
         self.warnings.extend(findings, |_| true);
@@ -50,6 +53,7 @@ impl Loaded {
 
 struct Lint<'a> {
     config: &'a Config,
+    strategies: &'a [Term],
     tree: Option<DeTable<'a>>,
     findings: Diagnostics,
 }
@@ -77,11 +81,12 @@ impl<'a> Lint<'a> {
         place
     }
 
-    /// Whether the file has this key, rather than leaving it at its default.
-    fn is_written(&self, section: &str, key: &str) -> bool {
-        let section = self.tree.as_ref().and_then(|tree| entry(tree, section));
-        let table = section.and_then(|(_, section)| section.get_ref().as_table());
-        table.is_some_and(|table| entry(table, key).is_some())
+    /// Whether the file has the key at the end of a path, rather than leaving it at its default.
+    fn is_written(&self, path: &[&str]) -> bool {
+        let Some((_, table)) = path.split_last() else {
+            return false;
+        };
+        self.place(path) != self.place(table)
     }
 
     /// Returns where a model has its backend of this number.
@@ -193,38 +198,10 @@ impl<'a> Lint<'a> {
             self.warn(&["users", id, "expires_at"], message, None);
         }
     }
-
-    fn missing_prices(&mut self) {
-        for model in self.served().filter(|model| model.strategy == BY_PRICE) {
-            let key = model.key.as_str();
-            let unknown: Vec<_> = active(model)
-                .filter(|backend| !is_known(&backend.prices))
-                .collect();
-            if !unknown.is_empty() && unknown.len() == active(model).count() {
-                let message = format!("model `{key}` goes by prices, and no backend of it has one");
-                let help = "write `input_price` and `output_price`, or `request_price`";
-                self.warn(&["models", key, "backends"], message, Some(help));
-                continue;
-            }
-            for backend in unknown {
-                let message = format!(
-                    "model `{key}` goes by prices, and its backend `{}:{}` has none",
-                    backend.provider.id, backend.model
-                );
-                let help = "it is taken to cost as little as the cheapest";
-                self.warn_row(model, backend, message, Some(help));
-            }
-        }
-    }
 }
 
 /// The backends that get requests.
 fn active(model: &Model) -> impl Iterator<Item = &Backend> + Clone {
     let backends = model.backends.iter();
     backends.filter(|backend| backend.enabled && backend.provider.enabled)
-}
-
-/// Whether it is known what a request costs.
-fn is_known(prices: &Prices) -> bool {
-    prices.request.is_some() || (prices.input.is_some() && prices.output.is_some())
 }

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use super::Lint;
 
+/// A limit below it was probably meant in KiB or MiB: a page of text, as JSON.
+const SMALLEST_BODY: usize = 16 << 10;
+
 impl Lint<'_> {
     pub(super) fn contradictory_settings(&mut self) {
         self.contradictory_times();
         self.timeouts_beyond_the_deadline();
         self.keep_alive_that_is_never_due();
-        self.moves_without_retries();
+        self.retries_that_are_not_made();
+        self.sizes_of_another_unit();
+        self.proxies_of_everybody();
     }
 
     fn contradictory_times(&mut self) {
@@ -50,6 +55,11 @@ impl Lint<'_> {
                 "the deadline passes before a connection is given up, and no other backend is tried",
             ),
             (
+                ("connect_timeout_seconds", Some(settings.connect_timeout)),
+                head,
+                "a connection that is not made is given up after the shorter time",
+            ),
+            (
                 head,
                 deadline,
                 "the deadline passes before an upstream is given up, and no other is tried",
@@ -67,11 +77,8 @@ impl Lint<'_> {
             if time > bound {
                 let [time, bound] = [time, bound].map(|time: Duration| time.as_secs());
                 let message = format!("`{name}` ({time}) is longer than `{other}` ({bound})");
-                let written = if self.place(&["settings", name]) == self.place(&["settings"]) {
-                    other
-                } else {
-                    name
-                };
+                let is_written = self.is_written(&["settings", name]);
+                let written = if is_written { name } else { other };
                 self.warn(&["settings", written], message, Some(consequence));
             }
         }
@@ -89,7 +96,7 @@ impl Lint<'_> {
             format!("{name} ({time}) is longer than `request_deadline_seconds` ({bound})")
         };
         let whole = settings.response_timeout.whole;
-        if whole > deadline && self.is_written("settings", "json_timeout_seconds") {
+        if whole > deadline && self.is_written(&["settings", "json_timeout_seconds"]) {
             let message = beyond("`json_timeout_seconds`", whole);
             self.warn(&["settings", "json_timeout_seconds"], message, Some(help));
         }
@@ -111,7 +118,7 @@ impl Lint<'_> {
             return;
         };
         let name = "stream_keepalive_seconds";
-        if keep_alive >= idle && self.is_written("settings", name) {
+        if keep_alive >= idle && self.is_written(&["settings", name]) {
             let [keep_alive, idle] = [keep_alive, idle].map(|time| time.as_secs());
             let message = format!(
                 "`{name}` ({keep_alive}) is not shorter than `stream_idle_timeout_seconds` ({idle})"
@@ -121,14 +128,43 @@ impl Lint<'_> {
         }
     }
 
-    fn moves_without_retries(&mut self) {
+    fn retries_that_are_not_made(&mut self) {
         let settings = &self.config.settings;
         let (moves, retries) = (settings.max_internal_retries, settings.max_retries);
         let name = "max_internal_retries";
-        if moves > retries && self.is_written("settings", name) {
+        if moves > retries && self.is_written(&["settings", name]) {
             let message = format!("`{name}` ({moves}) is more than `max_retries` ({retries})");
             let help = "a move is a retry: there are no more of them than `max_retries` allows";
             self.warn(&["settings", name], message, Some(help));
+        }
+        for provider in self.providers() {
+            let (id, own) = (provider.id.as_str(), provider.max_retries);
+            if own > retries {
+                let message = format!(
+                    "`max_retries` of provider `{id}` ({own}) is more than that of `settings` ({retries})"
+                );
+                let help = "a request has no more retries than `settings.max_retries` allows";
+                self.warn(&["providers", id, "max_retries"], message, Some(help));
+            }
+        }
+    }
+
+    fn sizes_of_another_unit(&mut self) {
+        let bytes = self.config.settings.max_body_bytes;
+        if bytes < SMALLEST_BODY {
+            let message = format!("`max_body_bytes` ({bytes}) is less than most requests have");
+            let help = "it counts bytes: 32 MiB are 33554432; a larger body is answered with 413";
+            self.warn(&["settings", "max_body_bytes"], message, Some(help));
+        }
+    }
+
+    fn proxies_of_everybody(&mut self) {
+        let mut proxies = self.config.settings.trusted_proxies.iter();
+        if let Some(all) = proxies.find(|network| network.prefix_len() == 0) {
+            let message = format!("`trusted_proxies` has every address in it, by `{all}`");
+            let help = "any client may then say where it is, and `allowed_ips` keeps nobody out; \
+                        name your proxies alone";
+            self.warn(&["settings", "trusted_proxies"], message, Some(help));
         }
     }
 }

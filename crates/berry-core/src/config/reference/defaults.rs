@@ -152,7 +152,7 @@ fn of_adjustments(by: &ConfidenceAdjustments) -> Defaults {
 
 fn of_server(server: &ServerSettings) -> Defaults {
     vec![
-        ("bind_address", text("127.0.0.1:3000")),
+        ("bind_address", text(&server.address().to_string())),
         ("header_timeout_seconds", seconds(server.header_timeout)),
         (
             "body_idle_timeout_seconds",

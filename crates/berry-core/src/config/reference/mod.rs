@@ -14,6 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use super::Config;
 use super::file::ConfigFile;
 use super::reader::{Key, Kind};
+use super::scalar::{HEADER_NAME, NAME};
 use super::table::Table;
 use super::vocabulary::{Term, Vocabulary};
 
@@ -81,8 +82,12 @@ impl<'a> Reference<'a> {
     fn value(&self, kind: Kind) -> Json {
         match kind {
             Kind::Text => json!({ "type": "string" }),
+            Kind::Pattern(pattern) => json!({ "type": "string", "pattern": pattern }),
+            Kind::Moment => json!({ "type": "string", "format": "date-time" }),
             Kind::Flag => json!({ "type": "boolean" }),
-            Kind::Whole(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+            Kind::Whole(min, max) | Kind::Seconds(min, max) => {
+                json!({ "type": "integer", "minimum": min, "maximum": max })
+            }
             Kind::Decimal(min, max) => json!({ "type": "number", "minimum": min, "maximum": max }),
             Kind::Share(max) => {
                 json!({ "type": "number", "exclusiveMinimum": 0, "maximum": max })
@@ -90,7 +95,15 @@ impl<'a> Reference<'a> {
             Kind::Choice(names) => json!({ "type": "string", "enum": names }),
             Kind::List(item) => json!({ "type": "array", "items": self.value(*item) }),
             Kind::Named(value) => {
-                json!({ "type": "object", "additionalProperties": self.value(*value) })
+                let names = match value {
+                    Kind::Table(_) => NAME,
+                    _ => HEADER_NAME,
+                };
+                json!({
+                    "type": "object",
+                    "propertyNames": { "pattern": names },
+                    "additionalProperties": self.value(*value),
+                })
             }
             Kind::Table(keys) => self.table(keys),
         }
@@ -141,7 +154,7 @@ impl<'a> Reference<'a> {
         );
         for key in keys {
             if key.kind.keys().is_none() {
-                let _ = writeln!(page, "{}", self.row(&path, key));
+                let _ = writeln!(page, "{}", self.row(&path, key, keys));
             }
         }
         for key in keys {
@@ -149,7 +162,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    fn row(&self, path: &str, key: &Key) -> String {
+    fn row(&self, path: &str, key: &Key, keys: &[Key]) -> String {
         let name = key.name;
         let value = match self.names(name) {
             Some(names) => {
@@ -160,12 +173,29 @@ impl<'a> Reference<'a> {
         };
         let default = self.defaults.get(&*format!("{path}.{name}"));
         let default = default.map(|default| format!("`{default}`"));
+        let default = default.or_else(|| necessity(key, keys));
         let meaning = about(key);
         format!(
             "| `{name}` | {value} | {} | {meaning} |",
             default.unwrap_or_default()
         )
     }
+}
+
+/// Says that a key is required, or which others will do as well.
+fn necessity(key: &Key, keys: &[Key]) -> Option<String> {
+    if key.required.is_empty() {
+        return None;
+    }
+    let others = keys
+        .iter()
+        .filter(|other| other.required == key.required && other.name != key.name);
+    let others: Vec<_> = others.map(|other| format!("`{}`", other.name)).collect();
+    Some(if others.is_empty() {
+        "required".to_owned()
+    } else {
+        format!("required, or {}", others.join(" or "))
+    })
 }
 
 /// Returns a key's comment as one line.

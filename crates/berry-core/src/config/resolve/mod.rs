@@ -11,6 +11,8 @@ mod server;
 mod settings;
 mod user;
 
+pub use user::weakness;
+
 use std::ops::Range;
 
 use toml::Spanned;
@@ -38,13 +40,14 @@ impl Resolver<'_> {
         let settings = self.settings(&file.settings);
         let providers = self.providers(&file.providers, &settings);
         let models = self.models(&file.models, &providers);
-        let users = self.users(&file.users, &file.models);
+        let providers = providers.into_resolved();
+        let users = self.users(&file.users, &file.models, &providers);
         Config {
             settings,
             server: self.server(&file.server),
             telemetry: server::telemetry(&file.telemetry),
             usage: self.usage(&file.usage),
-            providers: providers.into_resolved(),
+            providers,
             models,
             users,
         }

@@ -110,7 +110,7 @@ impl Resolver<'_> {
     /// Refuses a model that nobody could serve.
     fn check_has_backend(&mut self, key: &Spanned<String>, file: &ModelFile) {
         let id = key.get_ref();
-        let message = match &file.backends {
+        let (message, help) = match &file.backends {
             Field::Refused => return,
             Field::Given(rows)
                 if rows
@@ -121,14 +121,20 @@ impl Resolver<'_> {
                 return;
             }
             Field::Given(rows) if !rows.get_ref().is_empty() => {
-                format!("model `{id}` has no enabled backend")
+                let message = format!("every backend of model `{id}` is disabled");
+                let help = format!(
+                    "enable one, or disable the model: `enabled = false` below `[models.{id}]`"
+                );
+                (message, help)
             }
-            Field::Absent | Field::Given(_) => format!("model `{id}` has no backends"),
+            Field::Absent | Field::Given(_) => {
+                let message = format!("model `{id}` has no backends");
+                let help = format!("add a `[[models.{id}.backends]]`, or set `enabled = false`");
+                (message, help)
+            }
         };
         let finding = Diagnostic::error(message).at(key.span());
-        self.findings.push(finding.help(format!(
-            "add a `[[models.{id}.backends]]`, or set `enabled = false`"
-        )));
+        self.findings.push(finding.help(help));
     }
 
     /// Resolves the backends of one model.

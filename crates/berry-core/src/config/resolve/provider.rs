@@ -31,6 +31,9 @@ const AZURE_PROTOCOL: &str = "azure";
 /// The end of the names of Azure's hosts.
 const AZURE_HOST: &str = ".openai.azure.com";
 
+/// No provider on the internet gives out keys that are shorter than this.
+const SHORTEST_REAL_KEY: usize = 12;
+
 /// Headers that are the connection's own, and would break it if they were configured.
 const FRAMING: [HeaderName; 6] = [
     header::CONNECTION,
@@ -45,6 +48,8 @@ const FRAMING: [HeaderName; 6] = [
 pub(super) struct Providers<'a> {
     /// What the ids of the file stand for.
     by_id: BTreeMap<&'a str, Option<Arc<Provider>>>,
+    /// Whether there are others, in what was not understood.
+    is_refused: bool,
     /// In file order.
     resolved: Vec<Arc<Provider>>,
 }
@@ -65,6 +70,7 @@ impl<'a> Providers<'a> {
         match self.by_id.get(id) {
             Some(Some(provider)) => Found::Valid(provider),
             Some(None) => Found::Faulty,
+            None if self.is_refused => Found::Faulty,
             None => Found::Nothing,
         }
     }
@@ -89,6 +95,7 @@ impl Resolver<'_> {
     ) -> Providers<'f> {
         let mut providers = Providers {
             by_id: BTreeMap::new(),
+            is_refused: table.is_refused(),
             resolved: Vec::new(),
         };
         for Entry { key, value } in table.value().map_or(&[][..], |table| &table.0) {
@@ -252,13 +259,27 @@ impl Resolver<'_> {
             return Some(key.unwrap_or_default());
         }
         let key = self.opened(id, written, key?)?;
-        self.is_usable(role, written, &key).then_some(key)
+        if !self.is_sendable(role, written, &key) {
+            return None;
+        }
+        let is_asked_afar = file.base_url.value().is_some_and(is_https);
+        if !self.warn_if_unreal(role, written, &key) && is_asked_afar {
+            self.warn_if_short(role, written, &key);
+        }
+        Some(key)
     }
 
     /// Decrypts a key that is encrypted; `None` when it was reported.
     fn opened(&mut self, id: &str, written: &Spanned<Secret>, key: Secret) -> Option<Secret> {
         if !sealed::is_sealed(key.expose()) {
-            return Some(key);
+            if !sealed::is_marked(key.expose()) {
+                return Some(key);
+            }
+            let message = format!("the key of provider `{id}` is encrypted in an unknown format");
+            let help = "the one format is `enc:v1:…`, as `berry-cli encrypt-key` prints it";
+            self.findings
+                .push(Diagnostic::error(message).at(written.span()).help(help));
+            return None;
         }
         let master = MasterKey::find(self.environment);
         let exposure = master.as_ref().ok().and_then(MasterKey::exposure);
@@ -286,17 +307,15 @@ impl Resolver<'_> {
             .ok()
     }
 
-    /// Whether a key can be used as it is; reports it when not, and when it is hardly meant.
-    fn is_usable(&mut self, role: Role<'_>, written: &Spanned<Secret>, key: &Secret) -> bool {
-        let is_usable = key.expose().bytes().all(|byte| byte.is_ascii_graphic());
-        if is_usable {
-            let _ = self.warn_if_literal(role, written, key)
-                || self.warn_if_placeholder(role, written, key);
-        } else {
-            let message = format!("{role} has white space or characters outside ASCII in it");
-            self.error(written.span(), message);
+    /// Warns about a key that is hardly one: `test` is enough for a server of one's own, and for no other.
+    fn warn_if_short(&mut self, role: Role<'_>, written: &Spanned<Secret>, key: &Secret) {
+        let length = key.expose().len();
+        if (1..SHORTEST_REAL_KEY).contains(&length) {
+            let message = format!("{role} is shorter than keys are");
+            let help = "write the key that the provider has given you, or `${NAME}` for a variable's value";
+            self.findings
+                .push(Diagnostic::warning(message).at(written.span()).help(help));
         }
-        is_usable
     }
 
     /// Resolves the headers; every value is marked as sensitive, since any may be a credential.

@@ -11,6 +11,7 @@ use super::secret::Role;
 use crate::auth::TokenDigest;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::file::{ModelFile, RateLimitFile, UserFile};
+use crate::config::provider::Provider;
 use crate::config::reader::Field;
 use crate::config::suggest;
 use crate::config::table::{Entry, Named};
@@ -24,12 +25,27 @@ const SHORTEST_GOOD_TOKEN: usize = 16;
 /// A token of fewer different characters is a pattern.
 const FEWEST_GOOD_CHARACTERS: usize = 6;
 
+/// Returns why a token could be found by trying, if it could, as in "the token is shorter than …".
+pub fn weakness(token: &str) -> Option<String> {
+    let characters: BTreeSet<u8> = token.bytes().collect();
+    if token.len() < SHORTEST_GOOD_TOKEN {
+        Some(format!("is shorter than {SHORTEST_GOOD_TOKEN} characters"))
+    } else if characters.len() < FEWEST_GOOD_CHARACTERS {
+        Some(format!("is made of {} characters only", characters.len()))
+    } else if is_counting(token) {
+        Some("is a sequence that anybody would try".to_owned())
+    } else {
+        None
+    }
+}
+
 impl Resolver<'_> {
     /// Resolves every user.
     pub(super) fn users(
         &mut self,
         table: &Field<Named<UserFile>>,
         models: &Field<Named<ModelFile>>,
+        providers: &[Arc<Provider>],
     ) -> Vec<Arc<User>> {
         let entries = table.value().map_or(&[][..], |table| &table.0);
         if entries.is_empty() && !table.is_refused() {
@@ -39,6 +55,10 @@ impl Resolver<'_> {
             );
         }
         let models = Called::of(models.value().map_or(&[][..], |table| &table.0));
+        let with_keys = providers.iter().filter(|each| !each.api_key.is_empty());
+        let keys: HashMap<TokenDigest, &Provider> = with_keys
+            .map(|provider| (TokenDigest::of(provider.api_key.expose()), &**provider))
+            .collect();
         let mut owners: HashMap<TokenDigest, &str> = HashMap::new();
         let mut users = Vec::new();
         for Entry { key, value } in entries {
@@ -48,12 +68,20 @@ impl Resolver<'_> {
             let Some(user) = self.user(key, file, &models) else {
                 continue;
             };
+            let span = file.token.span().or(file.token_sha256.span());
+            let span = span.unwrap_or(key.span());
+            if let Some(provider) = keys.get(&user.token) {
+                let message = format!(
+                    "the token of user `{}` is the key of provider `{}`",
+                    key.get_ref(),
+                    provider.id
+                );
+                let help = "give the user another, such as `berry-cli generate-token` prints: with the \
+                            key a client can do without the gateway and its limits";
+                self.findings
+                    .push(Diagnostic::warning(message).at(span.clone()).help(help));
+            }
             if let Some(owner) = owners.insert(user.token, key.get_ref()) {
-                let span = file
-                    .token
-                    .span()
-                    .or(file.token_sha256.span())
-                    .unwrap_or(key.span());
                 let message = format!(
                     "users `{owner}` and `{}` have the same token",
                     key.get_ref()
@@ -140,18 +168,14 @@ impl Resolver<'_> {
             self.error(written.span(), format!("{role} is empty"));
             return false;
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = format!("{role} has white space or characters outside ASCII in it");
-            self.error(written.span(), message);
+        if !self.is_sendable(role, written, token) {
             return false;
         }
         let help = "write its digest as `token_sha256`, as `berry-cli hash-token` prints it";
         if !self.is_open(role, written, token, help) {
             return false;
         }
-        if !self.warn_if_literal(role, written, token)
-            && !self.warn_if_placeholder(role, written, token)
-        {
+        if !self.warn_if_unreal(role, written, token) {
             self.warn_if_weak(role, written, text);
         }
         true
@@ -159,17 +183,7 @@ impl Resolver<'_> {
 
     /// Warns about a token that could be found by trying.
     fn warn_if_weak(&mut self, role: Role<'_>, written: &Spanned<Secret>, text: &str) {
-        let characters: BTreeSet<u8> = text.bytes().collect();
-        let weakness = if text.len() < SHORTEST_GOOD_TOKEN {
-            Some(format!("is shorter than {SHORTEST_GOOD_TOKEN} characters"))
-        } else if characters.len() < FEWEST_GOOD_CHARACTERS {
-            Some(format!("is made of {} characters only", characters.len()))
-        } else if is_counting(text) {
-            Some("is a sequence that anybody would try".to_owned())
-        } else {
-            None
-        };
-        if let Some(weakness) = weakness {
+        if let Some(weakness) = weakness(text) {
             let message = format!("{role} {weakness}");
             let help = "use a long random one, such as `berry-cli generate-token` prints";
             self.findings
@@ -192,7 +206,11 @@ impl Resolver<'_> {
             let called = models.0.get(text.as_str());
             if called.is_none() {
                 let message = format!("user `{id}` is allowed `{text}`, which is not a model");
-                let help = suggest::help(text, models.0.keys().copied());
+                let help = if ["*", "all"].contains(&text.as_str()) {
+                    Some("without `allowed_models` the user may use all".to_owned())
+                } else {
+                    suggest::help(text, models.0.keys().copied())
+                };
                 self.findings
                     .push(Diagnostic::warning(message).at(name.span()).help_if(help));
             }

@@ -6,7 +6,7 @@ use super::{PROTOCOLS, STRATEGIES, environment, source};
 use crate::config::{Config, Term, Vocabulary};
 
 /// Returns what a terminal shows about a file that is valid.
-fn lint(text: &str) -> String {
+pub(super) fn lint(text: &str) -> String {
     let available = |term| Term {
         available: true,
         ..term
@@ -19,7 +19,11 @@ fn lint(text: &str) -> String {
     let loaded = Config::parse(&source, &vocabulary, &environment);
     let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.render(&source, false)));
     loaded
-        .linted(&source, "2026-01-01T00:00:00Z".parse().unwrap())
+        .linted(
+            &source,
+            &vocabulary,
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        )
         .warnings
         .render(&source, false)
 }
@@ -193,7 +197,7 @@ fn prices_that_a_strategy_needs_are_missed() {
     );
 
     assert_snapshot!(shown, @r#"
-    warning: model `some` goes by prices, and its backend `a:y` has none
+    warning: model `some` goes by prices, and its backend `a:y` has `input_price` and no `output_price`
      --> config.toml:8:5
       |
     8 |     { provider = "a", model = "y", input_price = 1 },

@@ -296,19 +296,21 @@ fn what_other_languages_allow_is_said_in_toml() {
     3 | max_internal_retries = 03
       |                        ^
 
-    error: string values must be quoted
+    error: a number stands alone
      --> config.toml:4:27
       |
     4 | connect_timeout_seconds = **
       |                           ^^
+      |
+      = help: leave its unit out
 
-    error: invalid boolean
+    error: this is neither `true` nor `false`
      --> config.toml:5:18
       |
     5 | public_details = ****
       |                  ^^^^
       |
-      = help: expected `true`
+      = help: they are written so, in lower case and without quotes
 
     error: `\` begins an escape in a string in `"`
      --> config.toml:6:17

@@ -1,8 +1,9 @@
 //! What a file becomes, and what its author is told.
 //!
 //! `syntax`, `mistyped`, `misplaced`, `values`, `providers`, `models` and `users` show findings as a
-//! terminal does; `lint` does so with what is legal and odd. `resolved` looks at the configuration
-//! that comes out, `reference` at what describes it, `alive` at what other tests make of it;
+//! terminal does; `lint` and `odd` do so with what is legal and odd, and `secrets` with keys and tokens that
+//! are none; `plausible` has one mistake after the other. `resolved` looks at the configuration
+//! that comes out, `reference` and `schema` at what describes it, `alive` at what other tests make of it;
 //! `mutation` breaks a good file in every way it can think of.
 
 mod alive;
@@ -11,9 +12,13 @@ mod misplaced;
 mod mistyped;
 mod models;
 mod mutation;
+mod odd;
+mod plausible;
 mod providers;
 mod reference;
 mod resolved;
+mod schema;
+mod secrets;
 mod syntax;
 mod users;
 mod values;
@@ -21,10 +26,22 @@ mod values;
 use super::{Config, Diagnostics, Loaded, Source, Term, Vocabulary};
 
 const STRATEGIES: [Term; 4] = [
-    term("weighted_failover", &[], true),
-    term("failover", &[], true),
-    term("round_robin", &[], true),
-    term("smart_ai", &[], false),
+    Term {
+        ignores: &["priority"],
+        ..term("weighted_failover", &[], true)
+    },
+    Term {
+        ignores: &["weight"],
+        ..term("failover", &[], true)
+    },
+    Term {
+        ignores: &["weight", "priority"],
+        ..term("round_robin", &[], true)
+    },
+    Term {
+        ignores: &["priority"],
+        ..term("smart_ai", &[], false)
+    },
 ];
 
 const PROTOCOLS: [Term; 4] = [
@@ -41,6 +58,7 @@ const fn term(name: &'static str, aliases: &'static [&'static str], available: b
     Term {
         name,
         aliases,
+        ignores: &[],
         available,
     }
 }
@@ -83,6 +101,17 @@ fn config(text: &str) -> Config {
     parse(text)
         .unwrap_or_else(|findings| panic!("{}", findings.render(&source(text), false)))
         .config
+}
+
+/// Returns the findings about a file without their places: what is wrong, and what to do.
+fn told(shown: &str) -> String {
+    let lines = shown.lines().map(str::trim_start);
+    let told = lines.filter(|line| {
+        ["error: ", "warning: ", "= help: "]
+            .iter()
+            .any(|start| line.starts_with(start))
+    });
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// Returns what a terminal shows about a file.

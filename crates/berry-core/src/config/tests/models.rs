@@ -51,13 +51,13 @@ fn a_model_needs_an_enabled_backend() {
     );
 
     assert_snapshot!(shown, @r"
-    error: model `llama` has no enabled backend
+    error: every backend of model `llama` is disabled
      --> config.toml:5:9
       |
     5 | [models.llama]
       |         ^^^^^
       |
-      = help: add a `[[models.llama.backends]]`, or set `enabled = false`
+      = help: enable one, or disable the model: `enabled = false` below `[models.llama]`
 
     1 error; configuration not loaded
     ");
@@ -238,6 +238,8 @@ fn a_weight_is_above_zero_and_at_most_a_hundred() {
        |
     10 | weight = 0
        |          ^
+       |
+       = help: to give it no requests, write `enabled = false`
 
     error: `models.llama.backends[0].priority` must be a whole number from 0 to 255, not `256`
       --> config.toml:11:12

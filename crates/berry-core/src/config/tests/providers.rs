@@ -146,7 +146,7 @@ fn a_key_that_cannot_be_used_is_refused_without_being_shown() {
     9 | api_key = "************************"
       |           ^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
-      = help: an environment variable must be the whole value: `${NAME}`
+      = help: an environment variable is written `${NAME}`, and is the whole value
 
     2 errors, 1 warning; configuration not loaded
     "#);

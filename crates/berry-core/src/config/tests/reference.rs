@@ -5,13 +5,13 @@ use serde_json::Value as Json;
 use super::{COMPLETE, PROTOCOLS, STRATEGIES, alive, all_findings};
 use crate::config::{Reference, Vocabulary};
 
-const VOCABULARY: Vocabulary<'_> = Vocabulary {
+pub(super) const VOCABULARY: Vocabulary<'_> = Vocabulary {
     strategies: &STRATEGIES,
     protocols: &PROTOCOLS,
 };
 
 /// Follows a path of a file into the schema.
-fn find<'s>(schema: &'s Json, path: &[&str]) -> Option<&'s Json> {
+pub(super) fn find<'s>(schema: &'s Json, path: &[&str]) -> Option<&'s Json> {
     let Some((first, rest)) = path.split_first() else {
         return Some(schema);
     };

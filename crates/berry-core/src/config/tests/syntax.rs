@@ -138,21 +138,17 @@ fn after_an_unclosed_array_nothing_is_called_missing() {
     );
 
     assert_snapshot!(shown, @r#"
-    error: missing comma between array elements
+    error: a comma is missing before this
      --> config.toml:4:1
       |
     4 | [models.*****]
       | ^
-      |
-      = help: expected `,`
 
-    error: missing comma between array elements
+    error: a comma is missing before this
      --> config.toml:5:1
       |
     5 | name = "*****"
       | ^
-      |
-      = help: expected `,`
 
     warning: only the syntax of the file was checked
     --> config.toml:1:1
@@ -214,13 +210,11 @@ fn a_header_without_its_bracket_is_one_mistake() {
     );
 
     assert_snapshot!(shown, @r"
-    error: unclosed table
+    error: the closing `]` is missing
      --> config.toml:1:10
       |
     1 | [settings
       |          ^
-      |
-      = help: expected `]`
 
     warning: only the syntax of the file was checked
     --> config.toml:1:1

@@ -225,6 +225,8 @@ fn a_longer_time_allows_no_fewer_requests() {
       |
     6 | tokens_per_minute = 0
       |                     ^
+      |
+      = help: without the key there is no limit
 
     2 errors; configuration not loaded
     ");

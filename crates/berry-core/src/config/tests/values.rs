@@ -208,6 +208,8 @@ fn a_number_out_of_range_is_told_the_range() {
       |
     7 | request_timeout_seconds = 2.5
       |                           ^^^
+      |
+      = help: write whole seconds: `3`
 
     error: `settings.max_inflight_requests` must be a whole number up to 1000000, or 0 for off, not `10000000`
      --> config.toml:8:25
@@ -326,7 +328,7 @@ fn an_address_and_a_time_must_be_complete() {
     );
 
     assert_snapshot!(shown, @r#"
-    error: `server.bind_address` is not an address and port such as `127.0.0.1:3000`: invalid socket address syntax
+    error: `server.bind_address` is not an address and port such as `127.0.0.1:3000`: an IP address and a port are needed; `0.0.0.0` is every address
      --> config.toml:2:16
       |
     2 | bind_address = "localhost"

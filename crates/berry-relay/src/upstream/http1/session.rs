@@ -1,0 +1,222 @@
+//! One connection to an upstream, worked by whoever waits for its answer.
+//!
+//! A connection that is kept does nothing: what has become of it shows when it is taken again. It may be
+//! used again when the request was written and the answer read, each to its end and not a byte further.
+
+use std::future::poll_fn;
+use std::mem::{self, MaybeUninit};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{BufMut, Bytes};
+use http::{Method, Response};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::upstream::connection::Connection;
+use crate::upstream::http1::framing::Framing;
+use crate::upstream::http1::request::{Form, Unsent};
+use crate::upstream::http1::{Http1Error, response};
+use crate::upstream::request::Outgoing;
+
+/// What is read at once, on the stack: of a head, and of a body that comes in small pieces.
+const READ: usize = 8 * 1024;
+/// Of a body whose next bytes are known to be so many, so many are read at once, and not moved again.
+const LARGE_READ: usize = 64 * 1024;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Session<C = Connection> {
+    pub(super) stream: C,
+    pub(in crate::upstream) opened: Instant,
+    /// Bytes were read since the request.
+    heard: bool,
+    /// The beginning of a head.
+    partial: Vec<u8>,
+    /// The beginning of the body, which came with the head.
+    first: Bytes,
+    framing: Framing,
+    keep_alive: bool,
+    /// What an upstream has not waited for that answers early.
+    unsent: Option<Box<Unsent>>,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
+    /// Takes an open connection.
+    pub(in crate::upstream) fn new(stream: C) -> Self {
+        Self {
+            stream,
+            opened: Instant::now(),
+            heard: false,
+            partial: Vec::new(),
+            first: Bytes::new(),
+            framing: Framing::NONE,
+            keep_alive: true,
+            unsent: None,
+        }
+    }
+
+    /// Sends a request and waits for the answer's head.
+    pub(in crate::upstream) async fn send(
+        &mut self,
+        outgoing: &Outgoing,
+        form: Form<'_>,
+    ) -> Result<Response<()>, Http1Error> {
+        self.heard = false;
+        let mut unsent = Unsent::new(outgoing, form);
+        let response = poll_fn(|cx| {
+            unsent.write(&mut self.stream, cx);
+            self.poll_head(cx, &outgoing.method)
+        })
+        .await?;
+        if !unsent.is_sent() {
+            self.unsent = Some(Box::new(unsent));
+        }
+        Ok(response)
+    }
+
+    /// Returns whether the upstream has said anything since the last request.
+    pub(in crate::upstream) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Returns whether nothing is left to be read of the answer.
+    pub(in crate::upstream) fn has_ended(&self) -> bool {
+        self.first.is_empty() && self.framing.at_end()
+    }
+
+    /// Returns whether it may carry another request, as far as can be said without looking.
+    pub(in crate::upstream) fn may_stay(&self) -> bool {
+        self.keep_alive && self.has_ended() && self.unsent.is_none()
+    }
+
+    /// Returns whether its peer is still there, and has nothing to say.
+    pub(in crate::upstream) fn is_alive(&mut self) -> bool {
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        let read = Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte));
+        read.is_pending()
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<Response<()>, Http1Error>> {
+        let mut space = [MaybeUninit::uninit(); READ];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))
+                .map_err(Http1Error::Broken)?;
+            let read = buffer.filled_mut();
+            if read.is_empty() {
+                return Poll::Ready(Err(Http1Error::Ended));
+            }
+            self.heard = true;
+            if self.partial.is_empty() {
+                if let Some(head) = response::parse(read, method)? {
+                    return Poll::Ready(Ok(self.begin(head, read)));
+                }
+                self.partial = read.to_vec();
+            } else {
+                self.partial.extend_from_slice(read);
+                if let Some(head) = response::parse(&self.partial, method)? {
+                    let mut read = mem::take(&mut self.partial);
+                    return Poll::Ready(Ok(self.begin(head, &mut read)));
+                }
+            }
+        }
+    }
+
+    /// Notes what a head says of its body, which begins behind it.
+    fn begin(&mut self, head: response::Head, read: &mut [u8]) -> Response<()> {
+        self.framing = head.framing;
+        self.keep_alive = head.keep_alive;
+        let body = read.get_mut(head.length..).unwrap_or_default();
+        self.first = self.decode(body);
+        let mut response = Response::new(());
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+
+    /// Takes the content out of what was read of the body.
+    fn decode(&mut self, read: &mut [u8]) -> Bytes {
+        let (content, used) = self.framing.compact(read);
+        if used < read.len() {
+            // Nobody has asked for what is behind the end.
+            self.keep_alive = false;
+        }
+        Bytes::copy_from_slice(read.get(..content).unwrap_or_default())
+    }
+
+    /// Returns more of the answer's body; nothing at its end.
+    pub(in crate::upstream) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Http1Error>>> {
+        if let Some(unsent) = &mut self.unsent {
+            unsent.write(&mut self.stream, cx);
+            self.unsent.take_if(|unsent| unsent.is_sent());
+        }
+        if !self.first.is_empty() {
+            return Poll::Ready(Some(Ok(mem::take(&mut self.first))));
+        }
+        loop {
+            if let Some(fault) = self.framing.fault() {
+                return Poll::Ready(Some(Err(fault.into())));
+            }
+            if self.framing.at_end() {
+                return Poll::Ready(None);
+            }
+            let run = usize::try_from(self.framing.run()).unwrap_or(LARGE_READ);
+            let data = if run > READ {
+                ready!(self.poll_large(cx, run.min(LARGE_READ)))
+            } else {
+                ready!(self.poll_small(cx))
+            };
+            match data {
+                Ok(data) if data.is_empty() => {}
+                data => return Poll::Ready(Some(data)),
+            }
+        }
+    }
+
+    /// Reads what there is, which may be no content.
+    fn poll_small(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Http1Error>> {
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))
+            .map_err(Http1Error::Broken)?;
+        let read = buffer.filled_mut();
+        if read.is_empty() {
+            return Poll::Ready(self.end());
+        }
+        Poll::Ready(Ok(self.decode(read)))
+    }
+
+    /// Reads as much content at most.
+    fn poll_large(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<Bytes, Http1Error>> {
+        let mut content = Vec::with_capacity(most);
+        let mut buffer = (&mut content).limit(most);
+        let read = pin!(self.stream.read_buf(&mut buffer));
+        let read = ready!(read.poll(cx)).map_err(Http1Error::Broken)?;
+        if read == 0 {
+            return Poll::Ready(self.end());
+        }
+        self.framing.skip(read as u64);
+        // Somebody may keep it for long.
+        content.shrink_to_fit();
+        Poll::Ready(Ok(content.into()))
+    }
+
+    /// Takes the end of the connection for that of the body, where it is.
+    fn end(&mut self) -> Result<Bytes, Http1Error> {
+        if !matches!(self.framing, Framing::Close) {
+            return Err(Http1Error::Ended);
+        }
+        self.framing = Framing::NONE;
+        self.keep_alive = false;
+        Ok(Bytes::new())
+    }
+}
