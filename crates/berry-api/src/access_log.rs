@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berry_loadbalance::EndpointKey;
-use berry_relay::{Operation, Receipt, Usage};
+use berry_relay::{Answer, Operation, Receipt, Usage};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tracing::{error, info};
@@ -73,7 +73,10 @@ pub(crate) struct AccessRecord {
     pub(crate) own_error: bool,
     /// The answer went out to its end.
     pub(crate) ended: bool,
+    /// What the whole answer has used, as the upstream says.
     pub(crate) usage: Option<Usage>,
+    /// What the upstream had counted of an answer that did not come to its end.
+    pub(crate) counted: Option<Usage>,
     /// What was answered, where that is logged.
     pub(crate) answer: Option<AnswerBody>,
     /// About how many tokens have gone out, for where nobody says.
@@ -100,6 +103,12 @@ impl AccessRecord {
         }
     }
 
+    /// Notes how far an answer has come that will not come to its end.
+    pub(crate) fn cut(&mut self, answer: &Answer) {
+        self.written = answer.written();
+        self.counted = answer.usage();
+    }
+
     /// Notes that the answer is out to its end.
     pub(crate) fn ended(&mut self, usage: Option<Usage>) {
         self.ended = true;
@@ -116,7 +125,8 @@ impl AccessRecord {
     pub(crate) fn charge(&mut self, usage: Option<Usage>) -> Option<Permit> {
         self.usage = usage.or(self.usage);
         let mut permit = self.permit.take()?;
-        match usage {
+        let counted = self.counted.filter(|counted| counted.input() > 0);
+        match usage.or(counted.map(|counted| counted.at_least(self.written))) {
             Some(usage) => permit.settle(usage),
             None => permit.settle_unknown(self.written),
         }
@@ -185,10 +195,15 @@ impl AccessRecord {
     fn row(&mut self, status: u16, latency: Duration) -> Row {
         // Content came, and a client that leaves or an answer that breaks off does not undo that.
         let is_answered = self.first_byte.is_some() && (self.own_error || status < 400);
-        let estimate = self.expected.filter(|_| is_answered).map(|input| Usage {
-            uncached: input.into(),
-            visible: self.written,
-            ..Usage::default()
+        let estimate = self.expected.filter(|_| is_answered).map(|input| {
+            let counted = self.counted.unwrap_or_default().at_least(self.written);
+            match counted.input() {
+                0 => Usage {
+                    uncached: input.into(),
+                    ..counted
+                },
+                _ => counted,
+            }
         });
         let (usage, prices) = (self.usage.or(estimate), &self.receipt.prices);
         Row {

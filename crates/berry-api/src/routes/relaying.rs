@@ -105,6 +105,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         own_error: false,
         ended: false,
         usage: None,
+        counted: None,
         answer: AnswerBody::if_logged(logs_answer),
         written: 0,
         expected: None,
@@ -199,6 +200,7 @@ impl Out {
             }
             ReplyBody::Complete(body) => {
                 record.passes(&body);
+                record.written = reply.written;
                 let permit = record.charge(reply.usage);
                 record.ended(reply.usage);
                 (Body::new(WholeBody::new(body, permit)), false)

@@ -5,6 +5,7 @@
 //! ends, and what it cost. It changes nothing.
 
 mod choices;
+mod text;
 mod usage;
 
 use std::sync::LazyLock;
@@ -15,6 +16,7 @@ use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::Fate;
 use choices::{Choice, is_middle_of_first};
+use text::Text;
 pub use usage::Usage;
 
 /// What an answer is made of.
@@ -70,6 +72,8 @@ pub(crate) struct Tap {
     usage: Option<Usage>,
     /// Events that have passed.
     events: u64,
+    /// What they said.
+    text: Text,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
 }
@@ -110,6 +114,9 @@ impl Tap {
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
+        if let Some(delta) = parts.delta.filter(|_| !parts.is_sound()) {
+            self.text.add(delta);
+        }
         let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
@@ -152,6 +159,11 @@ impl Tap {
 
     fn note(&mut self, parts: &Parts<'_>) {
         self.usage = parts.usage.and_then(Usage::read);
+        if self.usage.is_none() {
+            self.text
+                .add_strings(parts.choices.or(parts.output).unwrap_or_default());
+            self.text.add(parts.text.unwrap_or_default());
+        }
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
         }
@@ -191,16 +203,23 @@ impl Tap {
         self.reports
     }
 
+    /// Takes what the upstream had counted of an answer before it was translated. What the answer itself
+    /// says comes later, and counts more.
+    pub(crate) fn note_count(&mut self, usage: Option<Usage>) {
+        self.usage = self.usage.or(usage);
+    }
+
     /// Returns the tokens the upstream reported last. What is stored was paid for when it was made.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.usage.filter(|_| self.grammar != Grammar::Stored)
     }
 
-    /// Returns how many tokens have been written at least, as far as events tell: most have one.
+    /// Returns about how many tokens have been written: by the length of the text, and at least one for
+    /// each event.
     pub(crate) fn written(&self) -> u64 {
         match self.grammar {
             Grammar::Stored => 0,
-            _ => self.events,
+            _ => self.text.tokens().max(self.events),
         }
     }
 
@@ -209,6 +228,7 @@ impl Tap {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
         };
+        self.text.add_strings(choices);
         if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
             return Fate::Pass;
@@ -283,6 +303,12 @@ struct Parts<'a> {
     error: Option<&'a [u8]>,
     usage: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
+    /// The next piece of what a typed event is about.
+    delta: Option<&'a [u8]>,
+    /// The items of a response.
+    output: Option<&'a [u8]>,
+    /// What was heard.
+    text: Option<&'a [u8]>,
     response: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
@@ -297,6 +323,9 @@ impl<'a> Parts<'a> {
                 b"error" => &mut self.error,
                 b"usage" => &mut self.usage,
                 b"type" => &mut self.kind,
+                b"delta" => &mut self.delta,
+                b"output" => &mut self.output,
+                b"text" => &mut self.text,
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
                 b"incomplete_details" => &mut self.incomplete,
@@ -305,6 +334,12 @@ impl<'a> Parts<'a> {
             let value = &text[member.value];
             *place = (value != b"null").then_some(value);
         })
+    }
+
+    /// Returns whether the event's piece is no text.
+    fn is_sound(&self) -> bool {
+        self.kind
+            .is_some_and(|kind| kind.ends_with(b"audio.delta\""))
     }
 }
 

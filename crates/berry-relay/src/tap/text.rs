@@ -1,0 +1,75 @@
+//! How much an answer says, for where nobody counts its tokens.
+//!
+//! Text is told by the member it stands in: pictures, sound, ids and encrypted thoughts are long too,
+//! and their bytes are no tokens. Thoughts come under several names, and from some upstreams under two
+//! of them at once: the longest counts.
+
+use crate::json;
+
+/// Bytes of JSON for each token, as English text has it.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Bytes of text so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Text {
+    said: u64,
+    /// As `reasoning_content`, as `reasoning`, and as parts of either, which have their `text`.
+    thought: [u64; 3],
+}
+
+impl Text {
+    /// Adds what is in the strings of a value, however deep they are.
+    pub(super) fn add_strings(&mut self, value: &[u8]) {
+        json::strings(value, |key, string| {
+            let [content, reasoning, text] = &mut self.thought;
+            let bytes = match key {
+                b"content" | b"refusal" | b"arguments" | b"transcript" => &mut self.said,
+                b"reasoning_content" => content,
+                b"reasoning" => reasoning,
+                b"text" => text,
+                _ => return,
+            };
+            *bytes += string.len() as u64;
+        });
+    }
+
+    /// Adds a piece of text: a JSON string.
+    pub(super) fn add(&mut self, string: &[u8]) {
+        self.said += string.len().saturating_sub(2) as u64;
+    }
+
+    /// Returns about how many tokens that is.
+    pub(super) fn tokens(&self) -> u64 {
+        let thought = self.thought.into_iter().max().unwrap_or_default();
+        (self.said + thought).div_ceil(BYTES_PER_TOKEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_counts_once_and_nothing_else_does() {
+        let data = "A".repeat(4_000);
+        for (value, expected) in [
+            (r#"[{"index":0,"delta":{"content":"12345678"},"finish_reason":null}]"#.to_owned(), 2),
+            (r#"[{"index":0,"delta":{"content":null,"reasoning_content":"12345"}}]"#.to_owned(), 2),
+            (r#"[{"index":0,"delta":{"reasoning":"1234","reasoning_content":"1234","reasoning_details":[{"type":"reasoning.text","text":"1234"}]}}]"#.to_owned(), 1),
+            (r#"[{"delta":{"content":"1234"},"logprobs":{"content":[{"token":"1234","bytes":[49],"top_logprobs":[{"token":"1234"}]}]}}]"#.to_owned(), 1),
+            (r#"[{"delta":{"tool_calls":[{"index":0,"id":"call_1234567890","function":{"name":"f","arguments":"{\"a\":12}"}}]}}]"#.to_owned(), 3),
+            (r#"[{"text":"12345678","index":0}]"#.to_owned(), 2),
+            (r#"[{"message":{"content":[{"type":"text","text":"1234"}],"refusal":"1234"}}]"#.to_owned(), 2),
+            (format!(r#"[{{"message":{{"audio":{{"data":"{data}","transcript":"1234"}},"images":[{{"image_url":{{"url":"{data}"}}}}]}}}}]"#), 1),
+            (format!(r#"[{{"type":"reasoning","encrypted_content":"{data}"}},{{"content":[{{"type":"output_text","text":"1234"}}]}}]"#), 1),
+            ("[]".to_owned(), 0),
+            ("null".to_owned(), 0),
+        ] {
+            let mut text = Text::default();
+
+            text.add_strings(value.as_bytes());
+
+            assert_eq!(text.tokens(), expected, "{value}");
+        }
+    }
+}
