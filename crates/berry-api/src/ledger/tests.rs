@@ -255,7 +255,12 @@ fn a_cost_is_exact_to_the_billionth_of_a_dollar() {
         input,
         output,
         cached_input,
+        cache_write: None,
         request,
+    };
+    let with_writes = Prices {
+        cache_write: Some(3.125),
+        ..prices(Some(2.5), Some(10.0), Some(1.25), None)
     };
     let tokens = prices(Some(2.5), Some(10.0), Some(1.25), None);
     for (usage, prices, expected) in [
@@ -264,6 +269,7 @@ fn a_cost_is_exact_to_the_billionth_of_a_dollar() {
         // all output.
         (usage(600, 400, 0, 300, 200), tokens, Some(7_000_000)),
         (usage(500, 400, 100, 300, 200), tokens, Some(7_000_000)),
+        (usage(500, 400, 100, 300, 200), with_writes, Some(7_062_500)),
         (usage(1, 0, 0, 0, 0), tokens, Some(2_500)),
         (
             usage(1_000, 0, 0, 500, 0),

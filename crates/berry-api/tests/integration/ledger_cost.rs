@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, Setup, TOKEN, hello, hello_stream, request, scratch, within};
 
-/// In billionths of a dollar for a token: 2.50 $, 1.25 $ and 10 $ a million.
+/// In billionths of a dollar for a token: 2.50 $, 1.25 $, 3.125 $ and 10 $ a million.
 const INPUT: i64 = 2_500;
 const CACHED: i64 = 1_250;
+const CACHE_WRITE: i64 = 3_125;
 const OUTPUT: i64 = 10_000;
-const PRICES: &str = "input_price = 2.5\ncached_input_price = 1.25\noutput_price = 10.0";
+const PRICES: &str = "input_price = 2.5\ncached_input_price = 1.25\ncache_write_price = 3.125\n\
+    output_price = 10.0";
 
 /// The tokens of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +38,9 @@ impl Tokens {
     }
 
     pub(super) fn cost(self) -> i64 {
-        let full = self.uncached + self.cache_write;
-        full * INPUT + self.cache_read * CACHED + self.output() * OUTPUT
+        let input = self.uncached * INPUT;
+        let cache = self.cache_read * CACHED + self.cache_write * CACHE_WRITE;
+        input + cache + self.output() * OUTPUT
     }
 }
 

@@ -85,6 +85,7 @@ impl From<Usage> for Tokens {
         Self {
             input: usage.input() as f64,
             cached: usage.cache_read as f64,
+            cache_write: usage.cache_write as f64,
             output: usage.output() as f64,
         }
     }
