@@ -228,11 +228,12 @@ impl Tap {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
         };
-        self.text.add_strings(choices);
         if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
             self.begun |= 1;
+            self.text.add_chunk(choices);
             return Fate::Pass;
         }
+        self.text.add_strings(choices);
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
             // Choices of a shape we do not know, or too long to be looked at, are the client's to
             // judge: the answer may end with them.

@@ -33,6 +33,29 @@ impl Text {
         });
     }
 
+    /// Adds what a chunk of the first choice says, in less time where it says it as nearly all do.
+    pub(super) fn add_chunk(&mut self, choices: &[u8]) {
+        if self.add_usual(choices).is_none() {
+            self.add_strings(choices);
+        }
+    }
+
+    fn add_usual(&mut self, choices: &[u8]) -> Option<()> {
+        let delta = choices.strip_prefix(b"[{\"index\":0,\"delta\":{")?;
+        let role = b"\"role\":\"assistant\",";
+        let delta = delta.strip_prefix(role).unwrap_or(delta);
+        let (bytes, value) = match delta.strip_prefix(b"\"content\":") {
+            Some(value) => (&mut self.said, value),
+            None => (
+                &mut self.thought[0],
+                delta.strip_prefix(b"\"reasoning_content\":")?,
+            ),
+        };
+        let (string, rest) = json::leading_string(value)?;
+        rest.starts_with(b"}")
+            .then(|| *bytes += string.len() as u64)
+    }
+
     /// Adds a piece of text: a JSON string.
     pub(super) fn add(&mut self, string: &[u8]) {
         self.said += string.len().saturating_sub(2) as u64;
@@ -65,11 +88,38 @@ mod tests {
             ("[]".to_owned(), 0),
             ("null".to_owned(), 0),
         ] {
-            let mut text = Text::default();
+            let (mut text, mut chunk) = (Text::default(), Text::default());
 
             text.add_strings(value.as_bytes());
+            chunk.add_chunk(value.as_bytes());
 
-            assert_eq!(text.tokens(), expected, "{value}");
+            assert_eq!((text.tokens(), chunk), (expected, text), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_usual_chunk_takes_the_short_way() {
+        for (delta, is_usual) in [
+            (r#""content":"a\"b""#, true),
+            (r#""role":"assistant","content":"a""#, true),
+            (r#""reasoning_content":"a""#, true),
+            (r#""content":"","reasoning_content":"a""#, false),
+            (r#""content":null,"reasoning_content":"a""#, false),
+            (r#""tool_calls":[{"function":{"arguments":"a"}}]"#, false),
+        ] {
+            let choices = format!(r#"[{{"index":0,"delta":{{{delta}}},"finish_reason":null}}]"#);
+            let (mut text, mut chunk) = (Text::default(), Text::default());
+
+            text.add_strings(choices.as_bytes());
+
+            assert_eq!(
+                chunk.add_usual(choices.as_bytes()).is_some(),
+                is_usual,
+                "{delta}"
+            );
+            if is_usual {
+                assert_eq!(chunk, text, "{delta}");
+            }
         }
     }
 }
