@@ -14,17 +14,18 @@ use tracing::{error, info};
 use crate::arrival::RequestId;
 use crate::audit::{Action, Event};
 use crate::body_log::AnswerBody;
-use crate::caller::Permit;
+use crate::caller::{Permit, Refused};
 use crate::gateway::Gateway;
 use crate::ledger::{Row, nanodollars};
 use crate::telemetry::label::CLIENT_LEFT;
 use crate::telemetry::traffic::Visit;
 
-/// Writes the line of a request that no endpoint was asked for.
+/// Writes the line of a request that no endpoint was asked for; who sent it, where that is a user who
+/// was refused.
 pub(crate) fn finished(
     id: &RequestId,
-    method: &Method,
-    path: &str,
+    (method, path): (&Method, &str),
+    refused: Option<&Refused>,
     status: u16,
     latency: Duration,
 ) {
@@ -35,6 +36,8 @@ pub(crate) fn finished(
                 request_id = id.as_str(),
                 %method,
                 path,
+                user_id = refused.map(|refused| refused.user.as_str()),
+                model = refused.and_then(|refused| Some(refused.model.as_ref()?.as_str())),
                 status,
                 client_left = (status == CLIENT_LEFT).then_some(true),
                 latency_ms = milliseconds(latency),

@@ -54,7 +54,7 @@ pub(super) async fn respond(
 ) -> Response {
     match accepted {
         Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
-        Err(error) => caller.answer(error),
+        Err(error) => caller.refuse(error),
     }
 }
 

@@ -13,7 +13,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::gauge::Gauge;
-use super::label::{self, METHODS, PathLabel, STATUSES};
+use super::label::{self, Place, STATUSES};
 use super::stopwatch::Stopwatch;
 
 /// From a few microseconds, which is what a request costs, to what nobody should see.
@@ -49,33 +49,17 @@ pub(crate) struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
-        let places = PathLabel::COUNT * METHODS.len();
         Self {
-            requests: (0..places * STATUSES.len())
+            requests: (0..Place::COUNT * STATUSES.len())
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            durations: (0..places).map(|_| Histogram::new(LATENCIES)).collect(),
+            durations: (0..Place::COUNT)
+                .map(|_| Histogram::new(LATENCIES))
+                .collect(),
             overhead: Histogram::new(OVERHEADS),
             rate_limited: AtomicU64::new(0),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
-        }
-    }
-}
-
-/// The path and the method of a request.
-#[derive(Debug, Clone, Copy)]
-struct Place(usize);
-
-impl Place {
-    fn of(path: &str, method: &Method) -> Self {
-        Self(PathLabel::of(path).index() * METHODS.len() + label::method(method))
-    }
-
-    fn labels(self) -> Labels {
-        Labels {
-            path: PathLabel::at(self.0 / METHODS.len()),
-            method: METHODS[self.0 % METHODS.len()],
         }
     }
 }
@@ -103,7 +87,7 @@ impl Visit {
 
     /// Returns where it will be counted.
     pub(crate) fn labels(&self) -> Labels {
-        self.place.labels()
+        self.place.into()
     }
 
     /// Returns how long ago it began.
@@ -115,11 +99,11 @@ impl Visit {
     pub(crate) fn ended(&self, status: u16) {
         self.stopwatch.end();
         let traffic = &self.traffic;
-        let counter = self.place.0 * STATUSES.len() + label::status(status);
+        let counter = self.place.index() * STATUSES.len() + label::status(status);
         if let Some(counter) = traffic.requests.get(counter) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(durations) = traffic.durations.get(self.place.0) {
+        if let Some(durations) = traffic.durations.get(self.place.index()) {
             durations.observe(self.elapsed());
         }
     }
@@ -147,6 +131,15 @@ impl Visit {
 pub(crate) struct Labels {
     pub(crate) path: &'static str,
     pub(crate) method: &'static str,
+}
+
+impl From<Place> for Labels {
+    fn from(place: Place) -> Self {
+        Self {
+            path: place.path(),
+            method: place.method(),
+        }
+    }
 }
 
 impl Traffic {
@@ -178,7 +171,7 @@ impl Traffic {
 
 /// Every place, in order.
 fn labels() -> impl Iterator<Item = Labels> {
-    PathLabel::all().flat_map(|path| METHODS.map(|method| Labels { path, method }))
+    Place::all().map(Labels::from)
 }
 
 #[cfg(test)]
