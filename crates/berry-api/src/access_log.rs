@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_loadbalance::EndpointKey;
 use berry_relay::{Answer, Operation, Receipt, Usage};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
@@ -170,12 +169,11 @@ impl AccessRecord {
         if !audit.is_on() {
             return;
         }
-        let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::label);
         let resource = format!(
             "{} {} {}",
             self.asked.as_deref().unwrap_or("-"),
             self.model,
-            endpoint.as_deref().unwrap_or("-")
+            self.receipt.label.as_deref().unwrap_or("-")
         );
         let event = Event {
             user_id: Some(&self.user_id),
@@ -253,7 +251,7 @@ impl Drop for AccessRecord {
                     user_id = &*self.user_id,
                     model = &*self.model,
                     provider = endpoint.map(|key| key.provider.as_str()),
-                    backend = endpoint.map(EndpointKey::label),
+                    backend = self.receipt.label.as_deref(),
                     strategy = self.strategy,
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),
@@ -284,5 +282,7 @@ impl Drop for AccessRecord {
 
 /// Milliseconds to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
+    // Its own way to a float would go over 128 bits.
+    let micros = duration.as_secs() * 1_000_000 + u64::from(duration.subsec_micros());
+    micros as f64 / 1000.0
 }

@@ -72,13 +72,6 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
     scanner.end()
 }
 
-/// Returns the string that a text begins with, without its quotes, and what follows it.
-pub(crate) fn leading_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut scanner = Scanner { text, at: 0 };
-    scanner.string().ok()?;
-    Some((text.get(1..scanner.at - 1)?, text.get(scanner.at..)?))
-}
-
 /// Hands each string in a JSON value to `visit`, without its quotes, with the key it stands under: in an
 /// array, that of the array. What is no JSON has the strings before that shows.
 pub(crate) fn strings<'a>(value: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) {
@@ -399,22 +392,6 @@ mod tests {
         let text = r#" { "a" : 1 , "b":[{"a":2},"}"],"c\n":"x\"y" } "#;
 
         assert_eq!(keys(text), [r"a=1", r#"b=[{"a":2},"}"]"#, r#"c\n="x\"y""#]);
-    }
-
-    #[test]
-    fn a_string_is_read_where_a_text_begins_with_one() {
-        for (text, expected) in [
-            (r#""a\"b"}"#, Some((r#"a\"b"#, "}"))),
-            (r#""""#, Some(("", ""))),
-            (r#""a"#, None),
-            ("null", None),
-            ("", None),
-        ] {
-            let found = leading_string(text.as_bytes());
-
-            let expected = expected.map(|(string, rest)| (string.as_bytes(), rest.as_bytes()));
-            assert_eq!(found, expected, "{text}");
-        }
     }
 
     #[test]

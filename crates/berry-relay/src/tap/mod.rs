@@ -15,7 +15,7 @@ use memchr::memmem::Finder;
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::Fate;
-use choices::{Choice, is_middle_of_first};
+use choices::{Choice, middle_of_first};
 use text::Text;
 pub use usage::Usage;
 
@@ -145,7 +145,7 @@ impl Tap {
             self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
             self.content = true;
             self.done = true;
-            self.note(&parts);
+            self.note(&parts, body);
         }
     }
 
@@ -153,16 +153,14 @@ impl Tap {
     pub(crate) fn observe_forwarded(&mut self, abridged: &[u8]) {
         let mut parts = Parts::default();
         if parts.scan(abridged).is_ok() {
-            self.note(&parts);
+            self.note(&parts, abridged);
         }
     }
 
-    fn note(&mut self, parts: &Parts<'_>) {
+    fn note(&mut self, parts: &Parts<'_>, body: &[u8]) {
         self.usage = parts.usage.and_then(Usage::read);
         if self.usage.is_none() {
-            self.text
-                .add_strings(parts.choices.or(parts.output).unwrap_or_default());
-            self.text.add(parts.text.unwrap_or_default());
+            self.text.add_answer(body);
         }
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
@@ -228,9 +226,12 @@ impl Tap {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
         };
-        if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
+        if self.content
+            && !self.unwanted.reports
+            && let Some(middle) = middle_of_first(choices)
+        {
             self.begun |= 1;
-            self.text.add_chunk(choices);
+            self.text.add_middle(middle);
             return Fate::Pass;
         }
         self.text.add_strings(choices);
@@ -306,10 +307,6 @@ struct Parts<'a> {
     kind: Option<&'a [u8]>,
     /// The next piece of what a typed event is about.
     delta: Option<&'a [u8]>,
-    /// The items of a response.
-    output: Option<&'a [u8]>,
-    /// What was heard.
-    text: Option<&'a [u8]>,
     response: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
@@ -325,8 +322,6 @@ impl<'a> Parts<'a> {
                 b"usage" => &mut self.usage,
                 b"type" => &mut self.kind,
                 b"delta" => &mut self.delta,
-                b"output" => &mut self.output,
-                b"text" => &mut self.text,
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
                 b"incomplete_details" => &mut self.incomplete,

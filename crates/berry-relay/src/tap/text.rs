@@ -33,27 +33,46 @@ impl Text {
         });
     }
 
-    /// Adds what a chunk of the first choice says, in less time where it says it as nearly all do.
-    pub(super) fn add_chunk(&mut self, choices: &[u8]) {
-        if self.add_usual(choices).is_none() {
-            self.add_strings(choices);
+    /// Adds what is between the index and the finish reason of a choice, in less time where it is what
+    /// nearly all upstreams write.
+    pub(super) fn add_middle(&mut self, middle: &[u8]) {
+        if self.add_usual(middle).is_none() {
+            self.add_strings(middle);
         }
     }
 
-    fn add_usual(&mut self, choices: &[u8]) -> Option<()> {
-        let delta = choices.strip_prefix(b"[{\"index\":0,\"delta\":{")?;
+    fn add_usual(&mut self, middle: &[u8]) -> Option<()> {
+        let delta = middle.strip_prefix(b"\"delta\":{")?;
         let role = b"\"role\":\"assistant\",";
         let delta = delta.strip_prefix(role).unwrap_or(delta);
-        let (bytes, value) = match delta.strip_prefix(b"\"content\":") {
-            Some(value) => (&mut self.said, value),
+        let (bytes, text) = match delta.strip_prefix(b"\"content\":\"") {
+            Some(text) => (&mut self.said, text),
             None => (
                 &mut self.thought[0],
-                delta.strip_prefix(b"\"reasoning_content\":")?,
+                delta.strip_prefix(b"\"reasoning_content\":\"")?,
             ),
         };
-        let (string, rest) = json::leading_string(value)?;
-        rest.starts_with(b"}")
-            .then(|| *bytes += string.len() as u64)
+        let text = text.strip_suffix(b"\"logprobs\":null,").unwrap_or(text);
+        // What other members the delta may have besides is short.
+        let text = text.strip_suffix(b"\"},")?;
+        let text = text
+            .strip_suffix(b"\",\"role\":\"assistant")
+            .unwrap_or(text);
+        *bytes += text.len() as u64;
+        Some(())
+    }
+
+    /// Adds what a whole answer says: choices, the items of a response, or what was heard.
+    pub(super) fn add_answer(&mut self, body: &[u8]) {
+        // That it is one object was checked.
+        let _ = json::members(body, |member| {
+            let value = &body[member.value];
+            match &body[member.key] {
+                b"choices" | b"output" => self.add_strings(value),
+                b"text" => self.add(value),
+                _ => {}
+            }
+        });
     }
 
     /// Adds a piece of text: a JSON string.
@@ -88,37 +107,39 @@ mod tests {
             ("[]".to_owned(), 0),
             ("null".to_owned(), 0),
         ] {
-            let (mut text, mut chunk) = (Text::default(), Text::default());
+            let mut text = Text::default();
 
             text.add_strings(value.as_bytes());
-            chunk.add_chunk(value.as_bytes());
 
-            assert_eq!((text.tokens(), chunk), (expected, text), "{value}");
+            assert_eq!(text.tokens(), expected, "{value}");
         }
     }
 
     #[test]
-    fn a_usual_chunk_takes_the_short_way() {
+    fn the_usual_middle_of_a_choice_takes_the_short_way() {
         for (delta, is_usual) in [
             (r#""content":"a\"b""#, true),
             (r#""role":"assistant","content":"a""#, true),
+            (r#""content":"a","role":"assistant""#, true),
             (r#""reasoning_content":"a""#, true),
-            (r#""content":"","reasoning_content":"a""#, false),
+            (r#""content":"a","reasoning_content":null"#, false),
             (r#""content":null,"reasoning_content":"a""#, false),
             (r#""tool_calls":[{"function":{"arguments":"a"}}]"#, false),
         ] {
-            let choices = format!(r#"[{{"index":0,"delta":{{{delta}}},"finish_reason":null}}]"#);
-            let (mut text, mut chunk) = (Text::default(), Text::default());
+            for rest in ["", r#""logprobs":null,"#] {
+                let middle = format!(r#""delta":{{{delta}}},{rest}"#);
+                let (mut text, mut short) = (Text::default(), Text::default());
 
-            text.add_strings(choices.as_bytes());
+                text.add_strings(middle.as_bytes());
 
-            assert_eq!(
-                chunk.add_usual(choices.as_bytes()).is_some(),
-                is_usual,
-                "{delta}"
-            );
-            if is_usual {
-                assert_eq!(chunk, text, "{delta}");
+                assert_eq!(
+                    short.add_usual(middle.as_bytes()).is_some(),
+                    is_usual,
+                    "{middle}"
+                );
+                if is_usual {
+                    assert_eq!(short, text, "{middle}");
+                }
             }
         }
     }
