@@ -17,7 +17,7 @@ use crate::caller::{Permit, Refused};
 use crate::gateway::Gateway;
 use crate::ledger::{Row, nanodollars};
 use crate::telemetry::label::CLIENT_LEFT;
-use crate::telemetry::traffic::Visit;
+use crate::telemetry::visit::Visit;
 
 /// Writes the line of a request that no endpoint was asked for; who sent it, where that is a user who
 /// was refused.
@@ -77,18 +77,24 @@ pub(crate) struct AccessRecord {
     pub(crate) ended: bool,
     /// What the whole answer has used, as the upstream says.
     pub(crate) usage: Option<Usage>,
-    /// What the upstream had counted of an answer that did not come to its end.
-    pub(crate) counted: Option<Usage>,
     /// What was answered, where that is logged.
     pub(crate) answer: Option<AnswerBody>,
-    /// About how many tokens have gone out, for where nobody says.
-    pub(crate) written: u64,
+    pub(crate) progress: Progress,
     /// About how many tokens were read, for where nobody says; none where nothing was asked of a
     /// model.
     pub(crate) expected: Option<u32>,
     pub(crate) receipt: Receipt,
     /// The request's leave, until its answer has come to an end.
     pub(crate) permit: Option<Permit>,
+}
+
+/// How far an answer has come, for where nobody counts it to its end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// About how many tokens have gone out.
+    pub(crate) written: u64,
+    /// What the upstream had counted when the answer was left, or broke.
+    pub(crate) counted: Option<Usage>,
 }
 
 impl AccessRecord {
@@ -107,8 +113,10 @@ impl AccessRecord {
 
     /// Notes how far an answer has come that will not come to its end.
     pub(crate) fn cut(&mut self, answer: &Answer) {
-        self.written = answer.written();
-        self.counted = answer.usage();
+        self.progress = Progress {
+            written: answer.written(),
+            counted: answer.usage(),
+        };
     }
 
     /// Notes that the answer is out to its end.
@@ -127,10 +135,10 @@ impl AccessRecord {
     pub(crate) fn charge(&mut self, usage: Option<Usage>) -> Option<Permit> {
         self.usage = usage.or(self.usage);
         let mut permit = self.permit.take()?;
-        let counted = self.counted.filter(|counted| counted.input() > 0);
-        match usage.or(counted.map(|counted| counted.at_least(self.written))) {
+        let counted = self.progress.counted.filter(|counted| counted.input() > 0);
+        match usage.or(counted.map(|counted| counted.at_least(self.progress.written))) {
             Some(usage) => permit.settle(usage),
-            None => permit.settle_unknown(self.written),
+            None => permit.settle_unknown(self.progress.written),
         }
         Some(permit)
     }
@@ -197,7 +205,11 @@ impl AccessRecord {
         // Content came, and a client that leaves or an answer that breaks off does not undo that.
         let is_answered = self.first_byte.is_some() && (self.own_error || status < 400);
         let estimate = self.expected.filter(|_| is_answered).map(|input| {
-            let counted = self.counted.unwrap_or_default().at_least(self.written);
+            let counted = self
+                .progress
+                .counted
+                .unwrap_or_default()
+                .at_least(self.progress.written);
             match counted.input() {
                 0 => Usage {
                     uncached: input.into(),
@@ -225,8 +237,12 @@ impl AccessRecord {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
-        if self.status.is_none() && self.gateway.grace.is_over() {
-            self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+        if self.status.is_none() {
+            if std::thread::panicking() {
+                self.failed(StatusCode::INTERNAL_SERVER_ERROR);
+            } else if self.gateway.grace.is_over() {
+                self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+            }
         }
         // Of an answer that the client left, or that broke off, what has been written is paid.
         self.settle(None);

@@ -9,7 +9,8 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use crate::telemetry::traffic::Visit;
+use crate::server::Seat;
+use crate::telemetry::visit::Visit;
 
 /// The header that names a request in both directions.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,6 +58,8 @@ impl RequestId {
 pub(crate) struct Arrival {
     pub(crate) id: RequestId,
     pub(crate) peer: SocketAddr,
+    /// What its connection is entitled to.
+    pub(crate) seat: Seat,
     pub(crate) visit: Visit,
     /// Its place in a trace, where it is traced.
     pub(crate) trace: Option<Arc<TraceContext>>,
@@ -109,10 +112,6 @@ pub(crate) enum Who {
     /// Nobody who is let in, and why not.
     Refused(String),
 }
-
-/// Marks an answer whose log line is written when its body ends.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LogsItself;
 
 #[cfg(test)]
 mod tests {

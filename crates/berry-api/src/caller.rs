@@ -167,8 +167,12 @@ fn say(standing: &Standing, headers: &mut HeaderMap) {
         };
         let reset = HeaderValue::try_from(length(reset));
         let reset = reset.unwrap_or(HeaderValue::from_static("0s"));
-        let values = [limit.into(), remaining.into(), reset];
-        headers.extend(names.into_iter().zip(values));
+        for (name, value) in names
+            .into_iter()
+            .zip([limit.into(), remaining.into(), reset])
+        {
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::access_log::AccessRecord;
 use crate::error::ApiError;
 use crate::tasks::Grace;
-use crate::telemetry::stopwatch::Stopwatch;
+use crate::telemetry::visit::Visit;
 
 /// The relay's work, where it outlasts the head of the answer.
 pub(crate) type Work =
@@ -39,7 +39,7 @@ pub(crate) struct ClientBody {
     state: State,
     dialect: Dialect,
     quiet: Quiet,
-    stopwatch: Stopwatch,
+    visit: Visit,
     grace: Grace,
     /// The silence that made a comment due was before this body began.
     comment_due: bool,
@@ -60,7 +60,7 @@ impl ClientBody {
             Quiet::new(None)
         };
         Self {
-            stopwatch: record.visit.stopwatch.clone(),
+            visit: record.visit.clone(),
             grace: record.gateway.grace.clone(),
             state: State::Passing(answer, record),
             dialect,
@@ -72,7 +72,7 @@ impl ClientBody {
     /// Waits for the relay, keeping the client company. The first comment is due at once.
     pub(crate) fn waiting(
         work: Work,
-        stopwatch: Stopwatch,
+        visit: Visit,
         grace: Grace,
         dialect: Dialect,
         quiet: Quiet,
@@ -81,7 +81,7 @@ impl ClientBody {
             state: State::Waiting(work),
             dialect,
             quiet,
-            stopwatch,
+            visit,
             grace,
             comment_due: true,
         }
@@ -183,9 +183,9 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
-        self.stopwatch.start();
+        self.visit.stopwatch().start();
         let polled = self.poll_next(cx);
-        self.stopwatch.stop();
+        self.visit.stopwatch().stop();
         polled
     }
 }
@@ -221,7 +221,7 @@ impl ClientBody {
                     Poll::Ready(Some(Ok(chunk))) => {
                         record.passes(&chunk);
                         if answer.is_done() {
-                            record.written = answer.written();
+                            record.progress.written = answer.written();
                             // The client may send its next request before the upstream's own end.
                             record.settle(answer.usage());
                         }
@@ -241,7 +241,7 @@ impl ClientBody {
                         this.state = this.broken(broken, record);
                     }
                     Poll::Ready(None) => {
-                        record.written = answer.written();
+                        record.progress.written = answer.written();
                         record.ended(answer.usage());
                     }
                     Poll::Pending => {

@@ -15,15 +15,17 @@ use tower_service::Service;
 use tracing::error;
 
 use crate::access_log;
-use crate::arrival::{Arrival, LogsItself, RequestId, Sender, Who, X_REQUEST_ID};
+use crate::arrival::{Arrival, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
 use crate::caller::Refused;
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::host::names_its_host;
-use crate::router::{Routers, is_for_admins};
+use crate::router::{Destination, Routers, is_for_admins};
+use crate::routes::inference;
+use crate::server::Seat;
 use crate::telemetry::label::CLIENT_LEFT;
-use crate::telemetry::traffic::Visit;
+use crate::telemetry::visit::Visit;
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -45,6 +47,7 @@ impl Frame {
         &self,
         mut request: Request<Body>,
         peer: SocketAddr,
+        seat: Seat,
     ) -> Response<Body> {
         let visit = Visit::begin(
             &self.gateway.traffic,
@@ -54,13 +57,14 @@ impl Frame {
         let trace = self.gateway.tracer.begin(request.headers(), &visit);
         let id = RequestId::of(request.headers());
         let sender: Option<Arc<OnceLock<Sender>>> = self.gateway.audit.is_on().then(Arc::default);
-        request.extensions_mut().insert(Arrival {
+        let arrival = Arrival {
             id: id.clone(),
             peer,
+            seat,
             visit: visit.clone(),
             trace: trace.clone(),
             sender: sender.clone(),
-        });
+        };
         let mut entry = Entry {
             gateway: &self.gateway,
             method: request.method().clone(),
@@ -71,24 +75,36 @@ impl Frame {
             sender,
             is_told: false,
         };
-        let mut router = self.routers.of(&request);
-        let work = async move {
-            if names_its_host(&request) {
-                router.call(request).await
-            } else {
-                Ok(ApiError::invalid_host().into_response())
+        let destination = self.routers.of(&request);
+        let work = async {
+            if !names_its_host(&request) {
+                return ApiError::invalid_host().into_response();
+            }
+            match destination {
+                Destination::Operation(operation) => {
+                    let gateway = Arc::clone(&self.gateway);
+                    // A kept connection has room for this future, whether it is used or not.
+                    Box::pin(inference::create(operation, gateway, arrival, request))
+                        .await
+                        .into_response()
+                }
+                Destination::Router(mut router) => {
+                    request.extensions_mut().insert(arrival);
+                    let Ok(response) = router.call(request).await;
+                    response
+                }
             }
         };
         let work = AssertUnwindSafe(work).catch_unwind();
-        let answered = entry.visit.stopwatch.around(work).await;
+        let answered = entry.visit.around(work).await;
         let mut response = match answered {
-            Ok(Ok(response)) => response,
+            Ok(response) => response,
             Err(_panic) => {
                 error!(request_id = entry.id.as_str(), "request handler panicked");
                 ApiError::internal().into_response()
             }
         };
-        if response.extensions().get::<LogsItself>().is_none() {
+        if !entry.visit.has_record() {
             let status = response.status();
             // A user's own limits are refused before anything is relayed.
             if status == StatusCode::TOO_MANY_REQUESTS {
@@ -155,8 +171,7 @@ impl Entry<'_> {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        // The record of what is relayed is dropped first, and tells it better.
-        if !self.is_told && !self.visit.has_ended() {
+        if !self.is_told && !self.visit.has_record() {
             self.tell(CLIENT_LEFT, None);
         }
     }
@@ -245,7 +260,7 @@ mod tests {
     async fn series(frame: &Frame) -> BTreeSet<String> {
         let page = Request::get("/prometheus").header(HOST, "gateway");
         let page = page.body(Body::empty()).unwrap();
-        let page = frame.serve(page, PEER).await.into_body();
+        let page = frame.serve(page, PEER, Seat::Usual).await.into_body();
         let page = page.collect().await.unwrap().to_bytes();
         let page = String::from_utf8(page.into()).unwrap();
         let samples = page.lines().filter(|line| !line.starts_with('#'));
@@ -266,7 +281,11 @@ mod tests {
                 let request = Request::builder().method(method).header(HOST, "gateway");
                 let path = path.replace(['{', '}', '*'], "");
                 let request = request.uri(path).body(Body::empty()).unwrap();
-                let status = frame.serve(request, PEER).await.status().as_u16();
+                let status = frame
+                    .serve(request, PEER, Seat::Usual)
+                    .await
+                    .status()
+                    .as_u16();
                 assert!(matches!(status, 401 | 405), "{method} {status}");
             }
         }
@@ -294,7 +313,9 @@ mod tests {
                 before = series(&frame).await;
             }
             let text: String = (0..12).map(|_| rng.alphanumeric()).collect();
-            let answer = frame.serve(hostile(number % 8, &text), PEER).await;
+            let answer = frame
+                .serve(hostile(number % 8, &text), PEER, Seat::Usual)
+                .await;
             assert!(answer.status().is_client_error(), "{answer:?}");
         }
 

@@ -7,7 +7,7 @@ use berry_core::auth::{client_address, credential};
 use berry_core::limit::{InFlight, Place};
 use berry_loadbalance::{Clock, Totals};
 use berry_relay::{Relay, Route, Snapshot};
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -57,12 +57,8 @@ impl Gateway {
 
     /// Lets a request that is to be relayed in, before its body is read. Pages of our own are not
     /// counted: health and admin routes answer however much is going on.
-    pub(crate) fn enter(
-        &self,
-        snapshot: &Snapshot,
-        extensions: &Extensions,
-    ) -> Result<Place, ApiError> {
-        if extensions.get() == Some(&Seat::Reserve) || self.memory.is_short() {
+    pub(crate) fn enter(&self, snapshot: &Snapshot, seat: Seat) -> Result<Place, ApiError> {
+        if seat == Seat::Reserve || self.memory.is_short() {
             return Err(ApiError::overloaded());
         }
         let most = snapshot.config.settings.max_inflight_requests;

@@ -20,17 +20,20 @@ static TO_UPSTREAM: [HeaderName; 6] = [
     HeaderName::from_static("tracestate"),
 ];
 
-/// The beginning of the names by which Anthropic tells its limits; they are nobody else's.
+/// Room for the headers of an answer: the upstream's, the user's limits and our own.
+const USUAL: usize = 12;
+/// How the names begin by which Anthropic tells its limits, which are nobody else's; and what follows:
+/// of what, and what is told of it. A name may quote a secret as well as a value.
 const ANTHROPIC_LIMITS: &str = "anthropic-ratelimit-";
+const LIMITED: [&str; 4] = ["requests", "tokens", "input-tokens", "output-tokens"];
+const OF_LIMITS: [&str; 3] = ["limit", "remaining", "reset"];
 
 /// Returns the client's headers that go on.
 pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for name in &TO_UPSTREAM {
-        for value in client.get_all(name) {
-            if !ends_here(client, name) {
-                headers.append(name.clone(), value.clone());
-            }
+    for (name, value) in client {
+        if TO_UPSTREAM.contains(name) && !ends_here(client, name) {
+            headers.append(name.clone(), value.clone());
         }
     }
     headers
@@ -38,7 +41,7 @@ pub(crate) fn to_upstream(client: &HeaderMap) -> HeaderMap {
 
 /// Returns the upstream's headers that go on.
 pub(crate) fn to_client(upstream: &HeaderMap, scrub: &Scrub) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(USUAL);
     for (name, value) in upstream {
         if let Some(shown) = name_for_client(name)
             && !ends_here(upstream, name)
@@ -72,9 +75,16 @@ fn name_for_client(name: &HeaderName) -> Option<HeaderName> {
             HeaderName::from_static("x-upstream-ratelimit-reset-requests")
         }
         "x-ratelimit-reset-tokens" => HeaderName::from_static("x-upstream-ratelimit-reset-tokens"),
-        text if text.starts_with(ANTHROPIC_LIMITS) => name.clone(),
+        text if is_anthropic_limit(text) => name.clone(),
         _ => return None,
     })
+}
+
+/// Returns whether a header is one of Anthropic's limits.
+fn is_anthropic_limit(name: &str) -> bool {
+    let rest = name.strip_prefix(ANTHROPIC_LIMITS);
+    let parts = rest.and_then(|rest| rest.rsplit_once('-'));
+    parts.is_some_and(|(of, what)| LIMITED.contains(&of) && OF_LIMITS.contains(&what))
 }
 
 /// Returns whether a `Retry-After` has one of its two forms: seconds, or a date.
@@ -127,6 +137,23 @@ mod tests {
             ("anthropic-ratelimit-tokens-remaining", "8"),
             ("x-upstream-request-id", "req_1"),
         ]);
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_name_is_known_to_its_end() {
+        let told = headers(&[
+            ("anthropic-ratelimit-sk-live-0123456789", "1"),
+            ("anthropic-ratelimit-tokens-sk-live-0123456789", "1"),
+            ("anthropic-ratelimit-sk-live-0123456789-reset", "1"),
+            ("x-ratelimit-limit-requests-sk-live-0123456789", "1"),
+            ("anthropic-ratelimit-", "1"),
+            ("anthropic-ratelimit-output-tokens-reset", "1"),
+        ]);
+
+        let shown = to_client(&told, &Scrub::default());
+
+        let expected = headers(&[("anthropic-ratelimit-output-tokens-reset", "1")]);
         assert_eq!(shown, expected);
     }
 

@@ -20,6 +20,8 @@ use crate::routes::{
     reload_config, responses, smart_ai, usage,
 };
 
+/// What begins the path of an operation.
+const V1: &str = "/v1";
 /// What begins a path that is for admins, behind its slashes.
 const ADMIN: &str = "admin";
 
@@ -52,7 +54,7 @@ impl Route {
 /// Every route there is. What surrounds one follows from its path alone, in [`Routers`].
 fn table() -> Vec<Route> {
     let operations = Operation::ALL.into_iter().map(|operation| {
-        let path = format!("/v1{}", operation.path());
+        let path = format!("{V1}{}", operation.path());
         Route::new(POST, path, inference::route(operation))
     });
     let others = [
@@ -114,6 +116,14 @@ pub(crate) fn is_for_admins(path: &str) -> bool {
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Who answers a request.
+pub(crate) enum Destination {
+    /// Its own code, without a look into any table: what is asked of models is nearly all there is to do.
+    Operation(Operation),
+    /// A router.
+    Router(Router),
+}
+
 /// Every router there is. Which one a request gets follows from its path, and from whether it says
 /// which web page it comes from.
 #[derive(Debug, Clone)]
@@ -158,17 +168,31 @@ impl Routers {
         }
     }
 
-    /// Returns the router for a request.
-    pub(crate) fn of<B>(&self, request: &Request<B>) -> Router {
-        if is_for_admins(request.uri().path()) {
+    /// Returns who answers a request.
+    pub(crate) fn of<B>(&self, request: &Request<B>) -> Destination {
+        let path = request.uri().path();
+        let router = if is_for_admins(path) {
             &self.admins
         } else if request.headers().contains_key(ORIGIN) {
             &self.browsers
         } else {
+            if request.method() == Method::POST
+                && let Some(operation) = operation(path)
+            {
+                return Destination::Operation(operation);
+            }
             &self.plain
-        }
-        .clone()
+        };
+        Destination::Router(router.clone())
     }
+}
+
+/// Returns the operation whose route has this path.
+fn operation(path: &str) -> Option<Operation> {
+    let path = path.strip_prefix(V1)?;
+    Operation::ALL
+        .into_iter()
+        .find(|operation| operation.path() == path)
 }
 
 async fn unknown(OriginalUri(uri): OriginalUri) -> ApiError {

@@ -16,13 +16,14 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::abridge::Abridged;
+use crate::beginning::Beginning;
 use crate::classify::Failure;
 use crate::pins::Pinning;
 use crate::quiet::Quiet;
 use crate::source::Source;
 use crate::sse::Splitter;
-use crate::tap::{StreamFailure, Tap, Usage};
-use crate::upstream::Scrub;
+use crate::tap::{Grammar, StreamFailure, Tap, Unwanted, Usage};
+use crate::upstream::{Cleaner, Scrub};
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
@@ -48,7 +49,7 @@ enum Shape {
     Events(Splitter),
     /// One object; once it is too long to be held, a copy of what is to be known of it.
     Whole(Option<Box<Abridged>>),
-    /// Sound, or text: the first of it is content.
+    /// Sound, or text: the first of it is content, unless it looks like something else.
     Bytes,
 }
 
@@ -59,7 +60,7 @@ pub struct Answer {
     shape: Shape,
     tap: Tap,
     /// What reports an error passes through it.
-    scrub: Arc<Scrub>,
+    cleaner: Cleaner,
     idle: Quiet,
     /// The silence that is allowed from the first content on.
     idle_within: Option<Duration>,
@@ -102,7 +103,8 @@ impl Answer {
 
     /// Begins to read an answer that is no JSON. `idle` bounds silence.
     pub(crate) fn bytes(upstream: Source, scrub: &Arc<Scrub>, idle: Option<Duration>) -> Self {
-        Self::new(upstream, Shape::Bytes, Tap::default(), scrub, idle)
+        let tap = Tap::new(Grammar::Bytes, Unwanted::default());
+        Self::new(upstream, Shape::Bytes, tap, scrub, idle)
     }
 
     fn new(
@@ -116,7 +118,7 @@ impl Answer {
             upstream: Some(upstream),
             shape,
             tap,
-            scrub: Arc::clone(scrub),
+            cleaner: Cleaner::new(scrub),
             idle: Quiet::new(idle),
             idle_within: idle,
             held: VecDeque::new(),
@@ -153,7 +155,18 @@ impl Answer {
             let enough = match self.shape {
                 Shape::Events(_) => self.tap.content() || self.held_bytes > HELD_EVENTS,
                 Shape::Whole(_) => self.held_bytes > HELD_WHOLE && !self.is_all_here(),
-                Shape::Bytes => self.held_bytes > 0,
+                Shape::Bytes => match Beginning::of(&self.held) {
+                    Beginning::Unknown => false,
+                    Beginning::Bytes => true,
+                    Beginning::Object => {
+                        self.shape = Shape::Whole(None);
+                        continue;
+                    }
+                    Beginning::Page => {
+                        self.tap.observe_page();
+                        return Poll::Ready(Err(FailureKind::Protocol));
+                    }
+                },
             };
             if enough {
                 self.begin_to_forward();
@@ -172,6 +185,9 @@ impl Answer {
                 None if matches!(self.shape, Shape::Whole(_)) => {
                     return Poll::Ready(self.check_whole());
                 }
+                None if matches!(self.shape, Shape::Bytes) && self.held_bytes > 0 => {
+                    return Poll::Ready(Ok(()));
+                }
                 None => return Poll::Ready(Err(FailureKind::Protocol)),
             }
         }
@@ -186,9 +202,11 @@ impl Answer {
     fn begin_to_forward(&mut self) {
         if let Shape::Whole(abridged) = &mut self.shape {
             let abridged = abridged.get_or_insert_default();
-            for chunk in &self.held {
+            for chunk in &mut self.held {
                 abridged.push(chunk);
+                *chunk = self.cleaner.pass_part(std::mem::take(chunk));
             }
+            self.held.retain(|chunk| !chunk.is_empty());
         }
     }
 
@@ -209,7 +227,7 @@ impl Answer {
         if self.tap.reports_error()
             && let Some(body) = self.held.front_mut()
         {
-            *body = self.scrub.clean(std::mem::take(body));
+            *body = self.cleaner.clean(std::mem::take(body));
         }
         Ok(())
     }
@@ -342,15 +360,14 @@ impl Answer {
             Shape::Events(splitter) => splitter,
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
-                return data;
+                return self.cleaner.pass_part(data);
             }
             Shape::Whole(None) | Shape::Bytes => return data,
         };
-        let split = splitter.push(&data, |event| self.tap.observe(event));
-        let complete = self.scrub.clean_parts(split.complete, &split.unclean);
-        let Some(stopped_by) = split.stopped_by else {
+        let mut split = splitter.push(&data, |event| self.tap.observe(event));
+        let Some(stopped_by) = split.stopped_by.take() else {
             self.note_response();
-            return complete;
+            return self.cleaner.pass(split);
         };
         self.leave();
         let told = self.tap.failure() == Some(StreamFailure::Error);
@@ -359,12 +376,11 @@ impl Answer {
             told,
             torn: false,
         });
-        if !told {
-            return complete;
+        if told {
+            split.append_unclean(&stopped_by);
+            self.note_response();
         }
-        let told = [complete, self.scrub.clean(stopped_by)].concat().into();
-        self.note_response();
-        told
+        self.cleaner.pass(split)
     }
 
     /// At the upstream's end: returns a last event that was not closed, if the answer ends with it.
@@ -372,13 +388,14 @@ impl Answer {
         let rest = match &mut self.shape {
             Shape::Events(splitter) => {
                 let split = splitter.finish(|event| self.tap.observe(event));
-                self.scrub.clean_parts(split.complete, &split.unclean)
+                self.cleaner.pass(split)
             }
             Shape::Whole(abridged) => {
                 if let Some(copy) = abridged.take().and_then(|abridged| abridged.finish()) {
                     self.tap.observe_forwarded(&copy);
                 }
-                Bytes::new()
+                self.note_response();
+                return self.cleaner.pass_rest();
             }
             Shape::Bytes => Bytes::new(),
         };

@@ -39,8 +39,17 @@ pub(crate) enum Malformed {
 }
 
 /// Scans `text`, which must be one object, and hands each of its members to `visit` in order.
-pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), Malformed> {
-    let mut scanner = Scanner { text, at: 0 };
+pub(crate) fn members(text: &[u8], visit: impl FnMut(Member)) -> Result<(), Malformed> {
+    members_and_errors(text, visit).map(|_| ())
+}
+
+/// The same; returns whether a member within one of them is called `error` and has a value, or any may
+/// be called so behind escapes.
+pub(crate) fn members_and_errors(
+    text: &[u8],
+    mut visit: impl FnMut(Member),
+) -> Result<bool, Malformed> {
+    let mut scanner = Scanner::new(text);
     scanner.white_space();
     if !scanner.eat(b'{') {
         scanner.value()?;
@@ -54,6 +63,7 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
             let escaped = scanner.string()?;
             let key = start..scanner.at - 1;
             scanner.colon()?;
+            scanner.tells_of_error |= escaped;
             let start = scanner.at;
             scanner.value()?;
             visit(Member {
@@ -69,13 +79,14 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
             scanner.white_space();
         }
     }
-    scanner.end()
+    scanner.end()?;
+    Ok(scanner.tells_of_error)
 }
 
 /// Hands each string in a JSON value to `visit`, without its quotes, with the key it stands under: in an
 /// array, that of the array. What is no JSON has the strings before that shows.
 pub(crate) fn strings<'a>(value: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) {
-    let mut scanner = Scanner { text: value, at: 0 };
+    let mut scanner = Scanner::new(value);
     let mut key: &[u8] = b"";
     while let Some(gap) = memchr(b'"', &value[scanner.at..]) {
         scanner.at += gap;
@@ -96,9 +107,19 @@ pub(crate) fn strings<'a>(value: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// A key of a nested object says so.
+    tells_of_error: bool,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            tells_of_error: false,
+        }
+    }
+
     /// Passes one value of any kind, the cursor at its first byte.
     fn value(&mut self) -> Result<(), Malformed> {
         let mut open = Nesting::default();
@@ -112,8 +133,7 @@ impl Scanner<'_> {
                     self.white_space();
                     open.push(Container::Object)?;
                     if self.peek() != Some(b'}') {
-                        self.string()?;
-                        self.colon()?;
+                        self.key()?;
                         continue;
                     }
                 }
@@ -146,8 +166,7 @@ impl Scanner<'_> {
                 Container::Object if more => {
                     self.at += 1;
                     self.white_space();
-                    self.string()?;
-                    self.colon()?;
+                    self.key()?;
                     return Ok(true);
                 }
                 Container::Array if more => {
@@ -161,6 +180,19 @@ impl Scanner<'_> {
             open.pop();
         }
         Ok(false)
+    }
+
+    /// Passes the key of a nested object, and what is before its value.
+    #[inline]
+    fn key(&mut self) -> Result<(), Malformed> {
+        let start = self.at;
+        let escaped = self.string()?;
+        let key = self.text.get(start..self.at).unwrap_or_default();
+        let is_error = matches!(key, [_, b'e', b'r', b'r', b'o', b'r', _]);
+        self.colon()?;
+        // Of values only null begins so.
+        self.tells_of_error |= (escaped || is_error) && self.peek() != Some(b'n');
+        Ok(())
     }
 
     /// Passes a string, quotes included; returns whether it contains an escape.

@@ -12,6 +12,7 @@
 mod abridge;
 mod adapter;
 mod answer;
+mod beginning;
 #[doc(hidden)]
 pub mod bench;
 mod chance;

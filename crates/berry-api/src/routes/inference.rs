@@ -37,7 +37,8 @@ pub(crate) fn route(operation: Operation) -> MethodRouter<Arc<Gateway>> {
     )
 }
 
-async fn create(
+/// Answers a request of an operation.
+pub(crate) async fn create(
     operation: Operation,
     gateway: Arc<Gateway>,
     arrival: Arrival,
@@ -63,7 +64,7 @@ async fn accept(
     let (head, body) = request.into_parts();
     let (config, user) = (&snapshot.config, &caller.user);
     let entry = caller.enter().await?;
-    let place = gateway.enter(snapshot, &head.extensions)?;
+    let place = gateway.enter(snapshot, arrival.seat)?;
     let format = request_body::format(&head.headers, operation.takes_forms())?;
     let limit = config.settings.max_body_bytes;
     let body = request_body::read(body, limit, config.server.body_idle_timeout).await?;

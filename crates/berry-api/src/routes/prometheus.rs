@@ -71,6 +71,11 @@ fn requests(page: &mut Exposition, gateway: &Gateway) {
     let help = "Requests that were refused because of their user's limits.";
     page.family(Kind::Counter, "rate_limited_total", help)
         .put(&[], traffic.refused_by_rate());
+    let help = "Heads that were refused before they were a request, by the status of the refusal.";
+    let mut family = page.family(Kind::Counter, "refused_heads_total", help);
+    for (status, count) in traffic.refusals.counts() {
+        family.put(&[("status", status)], count);
+    }
     let help = "What the gateway itself spends on a relayed request; waits are not in it.";
     page.family(Kind::Histogram, "gateway_overhead_seconds", help)
         .put_distribution(&[], &traffic.overhead());

@@ -15,8 +15,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::access_log::AccessRecord;
-use crate::arrival::{Arrival, LogsItself, X_REQUEST_ID};
+use crate::access_log::{AccessRecord, Progress};
+use crate::arrival::{Arrival, X_REQUEST_ID};
 use crate::body_log::AnswerBody;
 use crate::caller::{Caller, Permit};
 use crate::client_body::{ClientBody, Work};
@@ -24,7 +24,7 @@ use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::tasks::Grace;
-use crate::telemetry::stopwatch::Stopwatch;
+use crate::telemetry::visit::Visit;
 use crate::whole_body::WholeBody;
 
 const X_BERRY_BACKEND: HeaderName = HeaderName::from_static("x-berry-backend");
@@ -80,7 +80,6 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         // It belongs to a parent that is not there.
         exchange.headers.remove(TRACESTATE);
     }
-    let stopwatch = visit.stopwatch.clone();
     let names_backend = filter.provider.is_some();
     // A name that is no provider's is the client's text, which is not for the log.
     let mut endpoints = route.pool.endpoints().iter();
@@ -89,6 +88,14 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
     {
         info!(request_id = id.as_str(), user_id = %user.id, %backend, "backend chosen by the request");
     }
+    let out = Out {
+        dialect: exchange.dialect,
+        keep_alive,
+        names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
+        visit: visit.clone(),
+        grace: gateway.grace.clone(),
+    };
+    visit.is_recorded();
     let record = AccessRecord {
         gateway: Arc::clone(&gateway),
         address,
@@ -105,19 +112,11 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         own_error: false,
         ended: false,
         usage: None,
-        counted: None,
         answer: AnswerBody::if_logged(logs_answer),
-        written: 0,
+        progress: Progress::default(),
         expected: None,
         receipt: Receipt::traced(trace),
         permit: Some(permit),
-    };
-    let out = Out {
-        dialect: exchange.dialect,
-        keep_alive,
-        names_backend: user.is_admin() || user.has_tag(DEBUG_TAG),
-        stopwatch,
-        grace: gateway.grace.clone(),
     };
     let mut work: Work = Box::pin(async move {
         let mut record = record;
@@ -140,14 +139,8 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         Some(Some((result, record))) => out.answer(result, record),
         Some(None) => out.wait(work),
         // The record goes with the work, and says the same.
-        None => logged(ApiError::shutting_down().into_response()),
+        None => ApiError::shutting_down().into_response(),
     }
-}
-
-/// Marks an answer whose line is written by its record.
-fn logged(mut response: Response) -> Response {
-    response.extensions_mut().insert(LogsItself);
-    response
 }
 
 /// How this client is answered.
@@ -156,7 +149,7 @@ struct Out {
     /// The silence after which a comment is sent; none for whole answers.
     keep_alive: Option<Duration>,
     names_backend: bool,
-    stopwatch: Stopwatch,
+    visit: Visit,
     grace: Grace,
 }
 
@@ -181,7 +174,7 @@ impl Out {
         if let Some(backend) = backend {
             response.headers_mut().insert(X_BERRY_BACKEND, backend);
         }
-        logged(response)
+        response
     }
 
     fn reply(&self, reply: Reply, mut record: AccessRecord) -> Response {
@@ -200,7 +193,7 @@ impl Out {
             }
             ReplyBody::Complete(body) => {
                 record.passes(&body);
-                record.written = reply.written;
+                record.progress.written = reply.written;
                 let permit = record.charge(reply.usage);
                 record.ended(reply.usage);
                 (Body::new(WholeBody::new(body, permit)), false)
@@ -215,6 +208,11 @@ impl Out {
         let mut response = Response::new(body);
         *response.status_mut() = reply.status;
         *response.headers_mut() = headers::to_client(&reply.headers, &reply.scrub);
+        if !reply.status.is_success() {
+            // Whatever it was called, it was read as JSON.
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, json);
+        }
         if events {
             set_event_stream(response.headers_mut());
         }
@@ -224,13 +222,13 @@ impl Out {
     /// Answers that the answer will come: the head and comments, while the relay is at work.
     fn wait(&self, work: Work) -> Response {
         let quiet = Quiet::new(self.keep_alive);
-        let stopwatch = self.stopwatch.clone();
+        let visit = self.visit.clone();
         let grace = self.grace.clone();
-        let body = ClientBody::waiting(work, stopwatch, grace, self.dialect, quiet);
+        let body = ClientBody::waiting(work, visit, grace, self.dialect, quiet);
         let mut response = Response::new(Body::new(body));
         *response.status_mut() = StatusCode::OK;
         set_event_stream(response.headers_mut());
-        logged(response)
+        response
     }
 }
 

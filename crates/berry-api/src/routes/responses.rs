@@ -22,6 +22,7 @@ use crate::error::ApiError;
 use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::routes::relaying::{Accepted, respond};
+use crate::server::Seat;
 
 /// Returns the route of a response itself.
 pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
@@ -51,16 +52,21 @@ async fn ask(
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, request.headers(), &arrival)?;
     let caller = Caller::new(&gateway, &snapshot, user);
-    let accepted = accept(part, id, &gateway, &snapshot, &caller, request).await;
+    let asked = Stored {
+        id: id.into(),
+        part,
+        query: request.uri().query().map(Into::into),
+    };
+    let accepted = accept(asked, &gateway, arrival.seat, &snapshot, &caller, request).await;
     drop(snapshot);
     Ok(respond(gateway, arrival, &caller, accepted).await)
 }
 
 /// Takes a question in, or says what is wrong with it.
 async fn accept(
-    part: StoredPart,
-    id: String,
+    asked: Stored,
     gateway: &Gateway,
+    seat: Seat,
     snapshot: &Snapshot,
     caller: &Caller,
     request: Request<Body>,
@@ -68,11 +74,11 @@ async fn accept(
     let (head, _) = request.into_parts();
     let user = &caller.user;
     let entry = caller.enter().await?;
-    let place = gateway.enter(snapshot, &head.extensions)?;
-    if !is_name(&id) {
+    let place = gateway.enter(snapshot, seat)?;
+    if !is_name(&asked.id) {
         return Err(ApiError::response_not_found());
     }
-    let pin = gateway.relay.pin(&id);
+    let pin = gateway.relay.pin(&asked.id);
     let (route, account) = match pin {
         // What belongs to somebody else does not exist.
         Some(pin) if pin.user != user.id => return Err(ApiError::response_not_found()),
@@ -87,14 +93,7 @@ async fn accept(
     let exchange = Exchange {
         dialect: Dialect::OpenAi,
         operation: Operation::Responses,
-        ask: Ask::Stored(
-            method,
-            Stored {
-                id: id.into(),
-                part,
-                query: head.uri.query().map(Into::into),
-            },
-        ),
+        ask: Ask::Stored(method, asked),
         headers: headers::to_upstream(&head.headers),
     };
     let filter = Filter {

@@ -47,6 +47,7 @@ use crate::server::transport::Transport;
 use crate::supervisor;
 use crate::tasks::{Grace, Tasks};
 use crate::telemetry::gauge::Held;
+use crate::telemetry::refusals::Client;
 
 /// Connections that may wait to be accepted. A burst of a thousand streams beyond it would lose
 /// SYNs and wait a second for their repetition. The kernel caps it at `net.core.somaxconn`.
@@ -141,6 +142,7 @@ impl Server {
             failing = false;
             let connection = Connection {
                 peer,
+                client: Client::new(&gateway.traffic, peer.ip()),
                 frame: Arc::clone(&frame),
                 waits: taken
                     .seat
@@ -195,6 +197,7 @@ struct Slot {
 /// A client's connection, apart from its bytes.
 struct Connection {
     peer: SocketAddr,
+    client: Client,
     frame: Arc<Frame>,
     waits: ClientWaits,
     watcher: Watcher,
@@ -233,6 +236,7 @@ impl Connection {
     {
         let Self {
             peer,
+            client,
             frame,
             waits,
             watcher,
@@ -241,14 +245,14 @@ impl Connection {
             slot,
         } = self;
         let seat = slot.taken.seat;
-        let socket = Socket::new(stream, waits, activity.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(seat);
+        let socket = Socket::new(stream, waits, activity.clone(), client);
+        let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = activity.begin();
             let frame = Arc::clone(&frame);
             let version = request.version();
             async move {
-                let response: Response<Body> = frame.serve(request.map(Body::new), peer).await;
+                let response: Response<Body> =
+                    frame.serve(request.map(Body::new), peer, seat).await;
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight, version)))
             }
         });

@@ -11,8 +11,16 @@ use memchr::memmem;
 
 use crate::arrival::{RequestId, X_REQUEST_ID};
 
+/// A refusal in our shape.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) id: RequestId,
+    pub(super) bytes: Bytes,
+}
+
 /// Returns what to write in place of `written`, where that is a refusal of hyper's own.
-pub(super) fn replacement(written: &[u8]) -> Option<Bytes> {
+pub(super) fn replacement(written: &[u8]) -> Option<Refusal> {
     // An HTTP/1.0 client is answered in its own version.
     let after_version = written
         .strip_prefix(b"HTTP/1.1 ")
@@ -35,13 +43,18 @@ pub(super) fn replacement(written: &[u8]) -> Option<Bytes> {
     let body = ErrorBody::new(ErrorKind::InvalidRequest, message)
         .with_code(code)
         .to_json();
+    let id = RequestId::new();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          {X_REQUEST_ID}: {}\r\nconnection: close\r\n\r\n",
         body.len(),
-        RequestId::new().as_str(),
+        id.as_str(),
     );
-    Some([head.as_bytes(), &body].concat().into())
+    Some(Refusal {
+        status,
+        id,
+        bytes: [head.as_bytes(), &body].concat().into(),
+    })
 }
 
 #[cfg(test)]
@@ -52,7 +65,7 @@ mod tests {
     fn a_refusal_without_a_request_id_gets_our_shape() {
         let bare = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n";
 
-        let written = String::from_utf8(replacement(bare).unwrap().to_vec()).unwrap();
+        let written = String::from_utf8(replacement(bare).unwrap().bytes.to_vec()).unwrap();
 
         assert!(
             written.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"),
@@ -74,7 +87,7 @@ mod tests {
             b"HTTP/1.1 4",
             b"",
         ] {
-            assert_eq!(replacement(written), None);
+            assert!(replacement(written).is_none());
         }
     }
 }

@@ -26,8 +26,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::server::activity::Activity;
 use crate::server::deadline::Deadline;
-use crate::server::refusal;
+use crate::server::refusal::{self, Refusal};
 use crate::server::transport::{Transport, Unread};
+use crate::telemetry::refusals::Client;
 
 /// How often a socket is looked at whose bytes hyper does not want yet: a client that has left must
 /// be noticed within a quarter of a second.
@@ -59,6 +60,7 @@ pub(super) struct Socket<T: Transport> {
     io: T,
     waits: ClientWaits,
     activity: Activity,
+    client: Client,
     /// How many requests had begun when the socket was read last.
     seen: u64,
     http2: bool,
@@ -75,13 +77,14 @@ pub(super) struct Socket<T: Transport> {
 }
 
 impl<T: Transport> Socket<T> {
-    pub(super) fn new(io: T, waits: ClientWaits, activity: Activity) -> Self {
+    pub(super) fn new(io: T, waits: ClientWaits, activity: Activity, client: Client) -> Self {
         let mut reading = Deadline::default();
         reading.set(waits.head);
         Self {
             io,
             waits,
             activity,
+            client,
             seen: 0,
             http2: false,
             reading,
@@ -171,10 +174,11 @@ impl<T: Transport + AsyncWrite + Unpin> Socket<T> {
         if self.http2 || self.activity.busy() || self.mid_write {
             return false;
         }
-        match refusal::replacement(bytes) {
-            Some(refusal) => self.refusal = refusal,
-            None => return false,
-        }
+        let Some(Refusal { status, id, bytes }) = refusal::replacement(bytes) else {
+            return false;
+        };
+        self.client.refused(status, &id);
+        self.refusal = bytes;
         true
     }
 
@@ -268,6 +272,9 @@ impl<T: Transport> Drop for Socket<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::{Instant, advance, timeout};
 
@@ -291,7 +298,9 @@ mod tests {
     fn socket(buffer: usize) -> (Socket<DuplexStream>, DuplexStream, Activity) {
         let (ours, theirs) = duplex(buffer);
         let activity = Activity::default();
-        (Socket::new(ours, WAITS, activity.clone()), theirs, activity)
+        let client = Client::new(&Arc::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let socket = Socket::new(ours, WAITS, activity.clone(), client);
+        (socket, theirs, activity)
     }
 
     /// How long the socket waits for more bytes before it gives up.

@@ -163,10 +163,8 @@ impl Json {
     )]
     fn real(&mut self, value: f64) {
         let thousandths = (value * 1000.0 + 0.5) as u64;
-        if thousandths >= 1 << 50
-            || thousandths as f64 / 1000.0 != value
-            || value.is_sign_negative()
-        {
+        let is_same = (thousandths as f64 / 1000.0).to_bits() == value.to_bits();
+        if thousandths >= 1 << 50 || !is_same {
             return self.value(value);
         }
         self.value(thousandths / 1000);

@@ -9,9 +9,11 @@ mod log_file;
 pub(crate) mod loss;
 mod moment;
 mod queue;
-pub(crate) mod stopwatch;
+pub(crate) mod refusals;
+mod stopwatch;
 pub(crate) mod trace;
 pub(crate) mod traffic;
+pub(crate) mod visit;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;

@@ -3,18 +3,15 @@
 //! Every counter there can be exists from the beginning, in arrays that fixed labels index: counting
 //! takes no look-up, no lock and no memory, and hostile requests add no series.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use berry_core::{Distribution, Histogram};
 use berry_loadbalance::LATENCIES;
-use http::Method;
-use tokio::time::Instant;
 
 use super::gauge::Gauge;
 use super::label::{self, Place, STATUSES};
-use super::stopwatch::Stopwatch;
+use super::refusals::Refusals;
 
 /// From a few microseconds, which is what a request costs, to what nobody should see.
 const OVERHEADS: &[Duration] = &[
@@ -45,6 +42,8 @@ pub(crate) struct Traffic {
     pub(crate) in_flight: Gauge,
     /// Open connections of clients.
     pub(crate) connections: Gauge,
+    /// Heads that became no request.
+    pub(crate) refusals: Refusals,
 }
 
 impl Default for Traffic {
@@ -60,69 +59,8 @@ impl Default for Traffic {
             rate_limited: AtomicU64::new(0),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
+            refusals: Refusals::default(),
         }
-    }
-}
-
-/// A request that is being served: when it began, and where it will be counted.
-#[derive(Debug, Clone)]
-pub(crate) struct Visit {
-    traffic: Arc<Traffic>,
-    place: Place,
-    began: Instant,
-    /// Runs while Berry works on the request.
-    pub(crate) stopwatch: Stopwatch,
-}
-
-impl Visit {
-    /// Begins now.
-    pub(crate) fn begin(traffic: &Arc<Traffic>, path: &str, method: &Method) -> Self {
-        Self {
-            traffic: Arc::clone(traffic),
-            place: Place::of(path, method),
-            began: Instant::now(),
-            stopwatch: Stopwatch::default(),
-        }
-    }
-
-    /// Returns where it will be counted.
-    pub(crate) fn labels(&self) -> Labels {
-        self.place.into()
-    }
-
-    /// Returns how long ago it began.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
-    }
-
-    /// Counts it; the last byte of the answer is out.
-    pub(crate) fn ended(&self, status: u16) {
-        self.stopwatch.end();
-        let traffic = &self.traffic;
-        let counter = self.place.index() * STATUSES.len() + label::status(status);
-        if let Some(counter) = traffic.requests.get(counter) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        if let Some(durations) = traffic.durations.get(self.place.index()) {
-            durations.observe(self.elapsed());
-        }
-    }
-
-    /// Returns whether it has been counted.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.stopwatch.is_over()
-    }
-
-    /// Notes that it was refused because its user has had enough.
-    pub(crate) fn rate_limited(&self) {
-        self.traffic.rate_limited.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes what Berry itself has spent on a relayed request; returns it.
-    pub(crate) fn relayed(&self) -> Duration {
-        let overhead = self.stopwatch.read();
-        self.traffic.overhead.observe(overhead);
-        overhead
     }
 }
 
@@ -143,6 +81,27 @@ impl From<Place> for Labels {
 }
 
 impl Traffic {
+    /// Counts a request.
+    pub(super) fn ended(&self, place: Place, status: u16, elapsed: Duration) {
+        let counter = place.index() * STATUSES.len() + label::status(status);
+        if let Some(counter) = self.requests.get(counter) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(durations) = self.durations.get(place.index()) {
+            durations.observe(elapsed);
+        }
+    }
+
+    /// Counts a request that was refused because its user has had enough.
+    pub(super) fn rate_limited(&self) {
+        self.rate_limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what Berry itself has spent on a relayed request.
+    pub(super) fn relayed(&self, overhead: Duration) {
+        self.overhead.observe(overhead);
+    }
+
     /// Returns the counters that have counted, with their status.
     pub(crate) fn requests(&self) -> impl Iterator<Item = (Labels, &'static str, u64)> {
         let counted = labels().flat_map(|labels| STATUSES.map(|status| (labels, status)));
@@ -176,7 +135,12 @@ fn labels() -> impl Iterator<Item = Labels> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use http::Method;
+
     use super::*;
+    use crate::telemetry::visit::Visit;
 
     #[test]
     fn a_request_is_counted_where_it_belongs() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    Client, Process, Setup, chat, get, hello, hello_stream, request, run, scratch,
+    Client, Process, Raw, Setup, chat, get, hello, hello_stream, request, run, scratch,
 };
 
 const HELLO: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"Hello\"}}]}\n\n";
@@ -20,6 +20,29 @@ async fn start(setup: &Setup) -> (Process, Client, TempDir) {
     let process = Process::start(folder.path(), &[], &[]).await;
     let client = Client::connect(process.address()).await;
     (process, client, folder)
+}
+
+#[tokio::test]
+async fn a_head_that_becomes_no_request_is_counted_and_warned_of() {
+    let upstream = Upstream::start().await;
+    let (mut process, mut client, _folder) = start(&Setup::over(&upstream)).await;
+    let mut raw = Raw::connect(process.address()).await;
+
+    let head = format!("GET /v1/models HTTP/1.1\r\nx: {}\r\n", "y".repeat(200_000));
+    // It is refused before all of it is sent.
+    let _ = raw.try_send(head.as_bytes()).await;
+    let line = process.logged("request refused unread").await;
+    let page = client.send(get("/prometheus")).await;
+
+    assert_eq!(line["level"], "WARN");
+    let fields = &line["fields"];
+    assert_eq!(
+        (&fields["status"], &fields["refused"]),
+        (&431.into(), &1.into())
+    );
+    assert_eq!(fields["peer"], "127.0.0.1");
+    let counted = "\nrefused_heads_total{status=\"431\"} 1\n";
+    assert!(page.text().contains(counted), "{}", page.text());
 }
 
 #[tokio::test]

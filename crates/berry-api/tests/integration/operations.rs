@@ -170,6 +170,14 @@ async fn a_failure_of_any_operation_moves_on() {
         ("/v1/embeddings", Behaviour::status(500)),
         ("/v1/audio/speech", Behaviour::body("audio/mpeg", "")),
         (
+            "/v1/audio/speech",
+            Behaviour::body("audio/mpeg", r#" {"error":{"message":"no voice"}}"#),
+        ),
+        (
+            "/v1/audio/speech",
+            Behaviour::body("audio/mpeg", "<!DOCTYPE html>"),
+        ),
+        (
             "/v1/responses",
             Behaviour::json(json!({"error": {"message": "x"}})),
         ),
@@ -182,7 +190,56 @@ async fn a_failure_of_any_operation_moves_on() {
 
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
-    assert_eq!(good.request_count(), 4);
+    assert_eq!(good.request_count(), 6);
+}
+
+#[tokio::test]
+async fn text_that_looks_like_an_object_passes_as_it_is_and_an_error_in_it_is_cleaned() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream)
+        .option("headers = { X-Key = \"sk-live-0123456789abcdef\" }")
+        .start();
+    let heard = form(&[("name=\"model\"", "test-model")]);
+    for (said, expected) in [
+        (r#"{"a": sk-live-0123456789abcdef"#, None),
+        (r#"{"text":"sk-live-0123456789abcdef"}"#, None),
+        ("<music>", None),
+        (" ", None),
+        (
+            r#"{"parts":[{"error":"sk-live-0123456789abcdef"}]}"#,
+            Some(r#"{"parts":[{"error":"***"}]}"#),
+        ),
+    ] {
+        upstream.set(Behaviour::body("text/plain", said));
+
+        let answer = gateway
+            .send(ask("/v1/audio/transcriptions", FORM, heard.clone()))
+            .await;
+
+        assert_eq!(answer.text(), expected.unwrap_or(said));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_called_sound_is_json_without_what_is_not_for_clients() {
+    let refusal = r#"{"error":{"message":"bad voice for sk-live-0123456789abcdef"}}"#;
+    let upstream = Upstream::builder()
+        .behaviour(Behaviour::body("audio/mpeg", refusal).with_status(400))
+        .start()
+        .await;
+    let gateway = Setup::over(&upstream)
+        .option("headers = { X-Key = \"sk-live-0123456789abcdef\" }")
+        .start();
+    let speech = json!({"model": "test-model", "input": "x", "voice": "v"});
+
+    let answer = ask_json(&gateway, "/v1/audio/speech", &speech).await;
+
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(
+        answer.text(),
+        r#"{"error":{"message":"bad voice for ***"}}"#
+    );
 }
 
 #[tokio::test]

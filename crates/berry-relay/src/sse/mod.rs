@@ -15,7 +15,9 @@
 //!
 //! An event longer than [`MAX_EVENT`] is forwarded piece by piece, and at its end an [`Abridged`]
 //! copy of its data is observed, if they are an object: memory for a stream is bounded, whatever the
-//! upstream sends. Such an event cannot be left out any more.
+//! upstream sends. Such an event cannot be left out any more, and nobody knows before its end whether
+//! it reports an error; which bytes belong to one is said as well. Only data can be so long: any other
+//! line that is becomes an empty comment.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -52,6 +54,8 @@ pub(crate) struct Splitter {
     pending: BytesMut,
     /// The longest tail that is held.
     longest: usize,
+    /// The line being read is too long and has no data: the rest of it is left out.
+    muted: bool,
     event: Event,
 }
 
@@ -89,22 +93,44 @@ enum Cut {
     Nowhere,
     /// Between two lines, or within one that has ended since.
     Before,
-    /// Within the line being read, which has data or has none.
-    InLine { data: bool },
+    /// Within the line being read, which has data.
+    InLine,
+}
+
+/// What is forwarded of an event too long to be held.
+struct Skipped {
+    length: usize,
+    /// How much of it belongs to a line that goes on.
+    open: usize,
+    /// Its lines without data.
+    asides: Ranges,
 }
 
 /// Parts of a text.
 pub(crate) type Ranges = SmallVec<[Range<usize>; 1]>;
 
 /// What a push yields.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Split {
     /// The events that were observed and may be forwarded; may be empty.
     pub(crate) complete: Bytes,
     /// What of them is to be cleaned, in order.
     pub(crate) unclean: Ranges,
+    /// What of them belongs to events too long to be held, in order.
+    pub(crate) long: Ranges,
+    /// Where the last of these goes on: how many bytes at the end belong to a line that does.
+    pub(crate) open: Option<usize>,
     /// The event at which the observer stopped. What follows it is lost.
     pub(crate) stopped_by: Option<Bytes>,
+}
+
+impl Split {
+    /// Adds an event that is to be cleaned.
+    pub(crate) fn append_unclean(&mut self, event: &[u8]) {
+        let before = self.complete.len();
+        self.complete = [&self.complete, event].concat().into();
+        self.unclean.push(before..self.complete.len());
+    }
 }
 
 impl Splitter {
@@ -113,6 +139,7 @@ impl Splitter {
         Self {
             pending: BytesMut::new(),
             longest,
+            muted: false,
             event: Event::default(),
         }
     }
@@ -120,8 +147,20 @@ impl Splitter {
     /// Takes a frame, shows the data of each event it completes to `observe`, and returns what may
     /// be forwarded. An observer that stops ends the stream with the event it has just seen.
     pub(crate) fn push(&mut self, frame: &Bytes, mut observe: impl FnMut(&[u8]) -> Fate) -> Split {
+        if self.muted {
+            let Some(end) = memchr2(b'\n', b'\r', frame) else {
+                return Split::default();
+            };
+            self.muted = false;
+            return self.push_rest(&frame.slice(end..), &mut observe);
+        }
+        self.push_rest(frame, &mut observe)
+    }
+
+    /// Takes a frame, or what is left of one.
+    fn push_rest(&mut self, frame: &Bytes, observe: &mut impl FnMut(&[u8]) -> Fate) -> Split {
         if self.pending.is_empty() {
-            let read = self.event.advance(frame, &mut observe);
+            let read = self.event.advance(frame, observe);
             if read.complete < frame.len() {
                 self.pending.extend_from_slice(&frame[read.complete..]);
             }
@@ -129,7 +168,7 @@ impl Splitter {
             return self.forward(read, complete);
         }
         self.pending.extend_from_slice(frame);
-        let read = self.event.advance(&self.pending, &mut observe);
+        let read = self.event.advance(&self.pending, observe);
         let complete = self.pending.split_to(read.complete).freeze();
         self.forward(read, complete)
     }
@@ -142,8 +181,9 @@ impl Splitter {
         self.event.cut = event.cut;
         event.end_of_line(&rest, rest.len());
         let mut read = Read::default();
+        let is_long = event.cut != Cut::Nowhere;
         let fate = event.judge(&rest, &mut observe);
-        read.take(0..rest.len(), fate, event.asides);
+        read.take(0..rest.len(), fate, event.asides, is_long);
         read.split(rest)
     }
 
@@ -162,18 +202,39 @@ impl Splitter {
             self.pending.clear();
             self.event = Event::default();
         } else if self.pending.len() > self.longest {
-            let before = split.complete.len();
-            let asides = self.event.skip(&self.pending).into_iter();
-            let asides = asides.map(|line| line.start + before..line.end + before);
-            split.unclean.extend(asides);
-            let tail = self.pending.split().freeze();
-            split.complete = if before == 0 {
-                tail
-            } else {
-                [split.complete, tail].concat().into()
-            };
+            self.muted = self.event.mute(&mut self.pending, self.longest / 2);
+            if self.pending.len() > self.longest {
+                self.relieve(&mut split);
+            }
         }
         split
+    }
+
+    /// Adds to the complete events what cannot be held: all but a line that may still have no data.
+    fn relieve(&mut self, split: &mut Split) {
+        let before = split.complete.len();
+        let Skipped {
+            length,
+            open,
+            asides,
+        } = self.event.skip(&self.pending);
+        let asides = asides.into_iter();
+        let asides = asides.map(|line| line.start + before..line.end + before);
+        split.unclean.extend(asides);
+        let skipped = before..before + length;
+        if self.event.is_error {
+            split.unclean.push(skipped.clone());
+        }
+        split.long.push(skipped);
+        split.open = Some(open);
+        let skipped = self.pending.split_to(length).freeze();
+        split.complete = if before == 0 {
+            skipped
+        } else {
+            [std::mem::take(&mut split.complete), skipped]
+                .concat()
+                .into()
+        };
     }
 }
 
@@ -188,12 +249,17 @@ struct Read {
     dropped: Ranges,
     /// What of the other events is to be cleaned.
     unclean: Ranges,
+    /// The end of an event whose beginning was too long to be held.
+    long: Ranges,
 }
 
 impl Read {
     /// Notes what becomes of a complete event.
-    fn take(&mut self, event: Range<usize>, fate: Option<Fate>, asides: Ranges) {
+    fn take(&mut self, event: Range<usize>, fate: Option<Fate>, asides: Ranges, is_long: bool) {
         self.complete = event.end;
+        if is_long {
+            self.long.push(event.clone());
+        }
         match fate {
             Some(Fate::Drop) => self.dropped.push(event),
             Some(Fate::Clean | Fate::Stop) => self.unclean.push(event),
@@ -206,6 +272,8 @@ impl Read {
         let mut split = Split {
             complete,
             unclean: self.unclean,
+            long: self.long,
+            open: None,
             stopped_by: None,
         };
         if self.dropped.is_empty() {
@@ -238,12 +306,13 @@ impl Event {
                 continue;
             }
             let asides = std::mem::take(&mut self.asides);
+            let is_long = self.cut != Cut::Nowhere;
             let fate = self.judge(bytes, observe);
             if fate == Some(Fate::Stop) {
                 read.stopped_by = Some(self.line - read.complete);
                 break;
             }
-            read.take(read.complete..self.line, fate, asides);
+            read.take(read.complete..self.line, fate, asides, is_long);
         }
         self.rebase(read.complete);
         read
@@ -277,11 +346,9 @@ impl Event {
         let start = std::mem::replace(&mut self.line, self.searched);
         let line = self.without_mark(&bytes[start..end]);
         self.begun = true;
-        if let Cut::InLine { data } = self.cut {
+        if self.cut == Cut::InLine {
             self.cut = Cut::Before;
-            if data {
-                self.abridge(line);
-            }
+            self.abridge(line);
             return true;
         }
         if line.is_empty() {
@@ -365,34 +432,48 @@ impl Event {
         }
     }
 
-    /// Forgets the event's bytes, which are forwarded; only its end is still looked for. Returns where
-    /// among them its lines without data are.
-    fn skip(&mut self, bytes: &[u8]) -> Ranges {
+    /// Makes a line being read an empty comment, where it has no data and is too long to be held.
+    fn mute(&mut self, pending: &mut BytesMut, longest: usize) -> bool {
+        let line = pending.get(self.line..).unwrap_or_default();
+        if line.len() <= longest || self.is_data(line) {
+            return false;
+        }
+        pending.truncate(self.line);
+        pending.extend_from_slice(b":");
+        self.searched = pending.len();
+        true
+    }
+
+    /// Forgets the event's bytes, which are forwarded, but for a line that may have no data; only the
+    /// event's end is still looked for.
+    fn skip(&mut self, bytes: &[u8]) -> Skipped {
         for line in std::mem::take(&mut self.data) {
             self.abridge_line(&bytes[line]);
         }
         let line = &bytes[self.line..];
-        self.cut = match self.cut {
-            _ if line.is_empty() => Cut::Before,
-            Cut::InLine { data } => {
-                if data {
-                    self.abridge(line);
-                }
-                self.cut
+        let (mut length, mut open) = (self.line, 0);
+        if self.is_data(line) {
+            (length, open) = (bytes.len(), line.len());
+            match data_of(self.without_mark(line)) {
+                Some(value) if self.cut != Cut::InLine => self.abridge_line(value),
+                _ => self.abridge(line),
             }
-            Cut::Nowhere | Cut::Before => {
-                let value = data_of(self.without_mark(line));
-                if let Some(value) = value {
-                    self.abridge_line(value);
-                }
-                Cut::InLine {
-                    data: value.is_some(),
-                }
-            }
-        };
-        self.searched -= bytes.len();
+            self.cut = Cut::InLine;
+        } else {
+            self.cut = Cut::Before;
+        }
+        self.searched -= length;
         self.line = 0;
-        std::mem::take(&mut self.asides)
+        Skipped {
+            length,
+            open,
+            asides: std::mem::take(&mut self.asides),
+        }
+    }
+
+    /// Returns whether a line being read is known to have data.
+    fn is_data(&self, line: &[u8]) -> bool {
+        self.cut == Cut::InLine || data_of(self.without_mark(line)).is_some()
     }
 }
 

@@ -105,8 +105,8 @@ fn an_observer_that_breaks_ends_the_stream_with_that_event() {
         split,
         Split {
             complete: "data: a\n\n".into(),
-            unclean: Ranges::new(),
-            stopped_by
+            stopped_by,
+            ..Split::default()
         }
     );
 }
@@ -121,8 +121,8 @@ fn an_event_that_is_too_long_is_forwarded_and_observed_abridged() {
             Some(r#"{"type":"e","a":{},"id":1}"#),
         ),
         (
-            format!(": {long}\ndata: {{\ndata:\"type\":\"e\"}}\n: {long}"),
-            Some("{\n\"type\":\"e\"}"),
+            format!("data: {{\"a\":\"{long}\",\ndata:\"type\":\"e\"}}\n: c"),
+            Some("{\"a\":{},\n\"type\":\"e\"}"),
         ),
         (
             format!("\u{feff}data: {{\"a\":\"{long}\"}}"),
@@ -158,12 +158,53 @@ fn an_event_that_is_too_long_cannot_be_left_out() {
 
 #[test]
 fn what_is_held_is_bounded() {
-    let mut splitter = Splitter::default();
-    for _ in 0..10_000 {
-        splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_| Fate::Pass);
-        assert!(splitter.pending.len() <= MAX_EVENT);
+    for (begin, torn) in [("data: ", true), ("x", false)] {
+        let mut splitter = Splitter::default();
+        splitter.push(&begin.into(), |_| Fate::Pass);
+        for _ in 0..10_000 {
+            splitter.push(&Bytes::from_static(&[b'x'; 1000]), |_| Fate::Pass);
+            assert!(splitter.pending.len() <= MAX_EVENT);
+        }
+        assert_eq!(splitter.torn(), torn);
     }
-    assert!(splitter.torn());
+}
+
+#[test]
+fn a_line_that_is_too_long_and_has_no_data_becomes_an_empty_comment() {
+    let long = "x".repeat(MAX_EVENT * 2);
+    for (stream, expected) in [
+        (
+            format!(": {long}\r\ndata: a\r\n\r\n"),
+            ":\r\ndata: a\r\n\r\n",
+        ),
+        (format!("\u{feff}: {long}\rdata: a\r\r"), ":\rdata: a\r\r"),
+        (format!("data: a\nid: {long}\n\n"), "data: a\n:\n\n"),
+        (format!("event: e\nevent: {long}"), "event: e\n:"),
+    ] {
+        for size in [1, 1000, MAX_EVENT + 10] {
+            let (events, forwarded) = split(stream.as_bytes().chunks(size));
+
+            assert_eq!(String::from_utf8(forwarded).unwrap(), expected, "{size}");
+            assert_eq!(events.len(), expected.matches("data").count(), "{size}");
+        }
+    }
+}
+
+#[test]
+fn a_field_is_known_by_its_name_wherever_a_long_event_is_cut() {
+    let first = "x".repeat(MAX_EVENT - 10);
+    let stream = format!("data: {{\"a\":\"{first}\",\ndata: \"type\":\n: c\ndata: \"e\"}}\n\n");
+    let expected = r#"{"a":{},"type":"e"}"#;
+    for cut in MAX_EVENT + 1..stream.len() {
+        let (first, second) = stream.as_bytes().split_at(cut);
+
+        let (events, forwarded) = split([first, second]);
+
+        assert_eq!(events.len(), 1, "cut at {cut}");
+        // White space between values may be of a line or of its data.
+        assert_eq!(events[0].replace([' ', '\n'], ""), expected, "cut at {cut}");
+        assert!(forwarded == stream.as_bytes(), "cut at {cut}");
+    }
 }
 
 proptest! {

@@ -31,6 +31,9 @@ pub(crate) enum Grammar {
     Other,
     /// What is stored: it has an id, and may well describe an error.
     Stored,
+    /// Sound or text, of which only what looks like an object is ever watched: it may be an error, and
+    /// need not be an object.
+    Bytes,
 }
 
 impl Grammar {
@@ -120,13 +123,13 @@ impl Tap {
         let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(&parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
-            Grammar::Other => {
+            Grammar::Other | Grammar::Bytes => {
                 self.content = true;
                 Fate::Pass
             }
         };
         match fate {
-            Fate::Pass if tells_of_error(data) => Fate::Clean,
+            Fate::Pass if parts.tells_of_error => Fate::Clean,
             fate => fate,
         }
     }
@@ -135,18 +138,27 @@ impl Tap {
     pub(crate) fn observe_whole(&mut self, body: &[u8]) {
         let mut parts = Parts::default();
         let scanned = std::str::from_utf8(body).is_ok() && parts.scan(body).is_ok();
-        if !scanned {
+        if !scanned && self.grammar == Grammar::Bytes {
+            self.content = true;
+            self.done = true;
+        } else if !scanned {
             self.failure = Some(StreamFailure::Garbage);
         } else if parts.error.is_some() && !(self.grammar == Grammar::Stored && parts.id.is_some())
         {
             self.failure = Some(StreamFailure::Error);
         } else {
             let is_other = self.grammar == Grammar::Choices && parts.choices.is_none();
-            self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
+            let of_itself = parts.error.is_some() || parts.incomplete.is_some();
+            self.reports = is_other || of_itself || parts.tells_of_error;
             self.content = true;
             self.done = true;
             self.note(&parts, body);
         }
+    }
+
+    /// Takes note that what came is a web page.
+    pub(crate) fn observe_page(&mut self) {
+        self.failure = Some(StreamFailure::Garbage);
     }
 
     /// Takes the end of a whole answer that has been forwarded: what it cost, and its id.
@@ -181,7 +193,7 @@ impl Tap {
     pub(crate) fn finished(&self) -> bool {
         match self.grammar {
             Grammar::Choices => self.done || (self.begun != 0 && self.begun == self.ended),
-            Grammar::Responses => self.done,
+            Grammar::Responses | Grammar::Bytes => self.done,
             Grammar::Other | Grammar::Stored => self.content,
         }
     }
@@ -311,11 +323,13 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
+    /// A member `error` has a value, however deep it is: of a choice, of an item.
+    tells_of_error: bool,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        json::members(text, |member| {
+        self.tells_of_error = json::members_and_errors(text, |member| {
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
                 b"error" => &mut self.error,
@@ -329,7 +343,8 @@ impl<'a> Parts<'a> {
             };
             let value = &text[member.value];
             *place = (value != b"null").then_some(value);
-        })
+        })?;
+        Ok(())
     }
 
     /// Returns whether the event's piece is no text.
@@ -339,9 +354,9 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
-/// an item. Inside a JSON string its quotes would be escaped.
-fn tells_of_error(text: &[u8]) -> bool {
+/// Recognises, in a part of a text, that a member `error` has a value, however deep it is. Inside a
+/// JSON string its quotes would be escaped.
+pub(crate) fn tells_of_error(text: &[u8]) -> bool {
     static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
     KEY.find_iter(text).any(|at| {
         let rest = text.get(at + KEY.needle().len()..).unwrap_or_default();

@@ -341,6 +341,16 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
             r#"{"choices":[{"finish_reason":"error","error" : "x"}]}"#,
             Fate::Clean,
         ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"delta":{"err\u006fr":"x"},"finish_reason":null}]}"#,
+            Fate::Clean,
+        ),
+        (
+            Grammar::Choices,
+            r#"{"choices":[{"index":0,"finish_reason":null}],"\u0065rror":"x"}"#,
+            Fate::Clean,
+        ),
         (Grammar::Choices, r#"{"detail":"x"}"#, Fate::Clean),
         (
             Grammar::Choices,

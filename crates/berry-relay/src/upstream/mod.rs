@@ -1,6 +1,7 @@
 //! A provider, ready to be called.
 
 mod body;
+mod cleaner;
 mod connections;
 mod connector;
 mod gate;
@@ -36,6 +37,7 @@ use crate::json;
 use crate::trace::TRACEPARENT;
 use crate::waits;
 pub(crate) use body::UpstreamBody;
+pub(crate) use cleaner::Cleaner;
 pub(crate) use connections::{PING_EVERY, PING_WITHIN, Waits};
 pub(crate) use gate::{Gate, Place};
 pub use outlet::{Acknowledged, Outlet, Unreached};

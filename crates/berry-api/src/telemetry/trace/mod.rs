@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::loss::Loss;
-use super::traffic::Visit;
+use super::visit::Visit;
 use crate::access_log::AccessRecord;
 use crate::arrival::RequestId;
 use span::Seen;

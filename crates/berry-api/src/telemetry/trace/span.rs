@@ -162,7 +162,7 @@ pub(super) fn write_relayed(
         if let Some(first_byte) = record.first_byte {
             attributes.real(names::BERRY_FIRST_BYTE, milliseconds(first_byte));
         }
-        let overhead = record.visit.stopwatch.read();
+        let overhead = record.visit.stopwatch().read();
         attributes.real(names::BERRY_OVERHEAD, milliseconds(overhead));
         if record.client_left() {
             attributes.truth(names::BERRY_CLIENT_LEFT, true);

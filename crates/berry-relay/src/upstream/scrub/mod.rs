@@ -28,7 +28,24 @@ const MOST_LAYERS: usize = 4;
 /// See the module's documentation.
 #[derive(Clone, Default)]
 pub struct Scrub {
-    needles: Box<[Finder<'static>]>,
+    needles: Box<[Sought]>,
+}
+
+/// One text that clients must not see.
+#[derive(Clone)]
+struct Sought {
+    finder: Finder<'static>,
+    /// Nobody writes it who does not mean it.
+    unmistakable: bool,
+}
+
+/// What a text is, as far as is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suspicion {
+    /// It may be what was asked for: only what is unmistakable is looked for.
+    Slight,
+    /// It is an error, or nobody has asked for it.
+    Grave,
 }
 
 impl Scrub {
@@ -51,10 +68,12 @@ impl Scrub {
             }
         }
         let needles = needles.all().iter();
+        let needles = needles.map(|needle| Sought {
+            finder: Finder::new(&needle.text).into_owned(),
+            unmistakable: needle.unmistakable,
+        });
         Self {
-            needles: needles
-                .map(|needle| Finder::new(needle).into_owned())
-                .collect(),
+            needles: needles.collect(),
         }
     }
 
@@ -68,9 +87,7 @@ impl Scrub {
     pub(crate) fn clean_parts(&self, text: Bytes, parts: &[Range<usize>]) -> Bytes {
         let mut found = Vec::new();
         for part in parts {
-            let secrets = self.find(text.get(part.clone()).unwrap_or_default());
-            let secrets = secrets.into_iter();
-            found.extend(secrets.map(|place| place.start + part.start..place.end + part.start));
+            found.extend(self.find_in(&text, part.clone(), Suspicion::Grave));
         }
         if found.is_empty() {
             return text;
@@ -80,7 +97,7 @@ impl Scrub {
 
     /// Returns a header's value without what is not for clients.
     pub fn clean_header(&self, value: &HeaderValue) -> HeaderValue {
-        let found = self.find(value.as_bytes());
+        let found = self.find(value.as_bytes(), Suspicion::Grave);
         if found.is_empty() {
             return value.clone();
         }
@@ -89,13 +106,30 @@ impl Scrub {
         cleaned.unwrap_or(HeaderValue::from_static("***"))
     }
 
+    /// Returns where the secrets in a part of a text stand.
+    pub(crate) fn find_in(
+        &self,
+        text: &[u8],
+        part: Range<usize>,
+        suspicion: Suspicion,
+    ) -> impl Iterator<Item = Range<usize>> {
+        let begin = part.start;
+        let found = self.find(text.get(part).unwrap_or_default(), suspicion);
+        let found = found.into_iter();
+        found.map(move |place| place.start + begin..place.end + begin)
+    }
+
     /// Returns where the secrets of a text stand, whatever spells them.
-    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+    fn find(&self, text: &[u8], suspicion: Suspicion) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for reading in readings(text) {
-            for needle in &self.needles {
-                let places = needle.find_iter(&reading.text);
-                let places = places.map(|at| reading.place(at..at + needle.needle().len()));
+            for sought in &self.needles {
+                if suspicion == Suspicion::Slight && !sought.unmistakable {
+                    continue;
+                }
+                let finder = &sought.finder;
+                let places = finder.find_iter(&reading.text);
+                let places = places.map(|at| reading.place(at..at + finder.needle().len()));
                 found.extend(places);
             }
         }
@@ -109,7 +143,7 @@ fn readings(text: &[u8]) -> impl Iterator<Item = Reading<'_>> {
 }
 
 /// Returns the text with these places replaced, those that overlap by one replacement.
-fn without(text: &[u8], mut places: Vec<Range<usize>>) -> Vec<u8> {
+pub(crate) fn without(text: &[u8], mut places: Vec<Range<usize>>) -> Vec<u8> {
     places.sort_by_key(|place| place.start);
     let mut cleaned = Vec::with_capacity(text.len());
     let mut at = 0;

@@ -14,6 +14,9 @@ use super::readings;
 /// Shorter ones are words like `none` or `ollama`, which a local server wants instead of a key and
 /// which an error may well contain.
 const SHORTEST_SECRET: usize = 8;
+/// Of a text as long as this, with a digit in it, nobody would say that an answer has it by chance;
+/// keys are longer, regions and versions are shorter.
+const SHORTEST_KEY: usize = 20;
 /// Configured headers that say what is sent and by whom; an answer's own headers use the same words.
 static NO_SECRETS: [HeaderName; 9] = [
     ACCEPT,
@@ -31,11 +34,18 @@ const SCHEMES: [&str; 6] = ["basic", "bearer", "token", "key", "apikey", "api-ke
 
 /// See the module's documentation.
 #[derive(Default)]
-pub(super) struct Needles(Vec<Box<[u8]>>);
+pub(super) struct Needles(Vec<Needle>);
+
+/// One of them.
+pub(super) struct Needle {
+    pub(super) text: Box<[u8]>,
+    /// Nobody writes it who does not mean it.
+    pub(super) unmistakable: bool,
+}
 
 impl Needles {
     /// Returns all that is looked for.
-    pub(super) fn all(&self) -> &[Box<[u8]>] {
+    pub(super) fn all(&self) -> &[Needle] {
         &self.0
     }
 
@@ -83,9 +93,10 @@ impl Needles {
     pub(super) fn secret(&mut self, text: &str) {
         // A quotation mark at an end may be one of the text that quotes it; padding is often left out.
         let text = text.trim_matches('"').trim_end_matches('=');
+        let unmistakable = text.len() >= SHORTEST_KEY && is_random(text);
         for reading in readings(text.as_bytes()) {
             if reading.text.len() >= SHORTEST_SECRET {
-                self.add(&reading.text);
+                self.add(&reading.text, unmistakable);
             }
         }
     }
@@ -106,12 +117,16 @@ impl Needles {
 
     /// Adds where something is.
     pub(super) fn address(&mut self, address: &str) {
-        self.add(address.as_bytes());
+        self.add(address.as_bytes(), false);
     }
 
-    fn add(&mut self, text: &[u8]) {
-        if !self.0.iter().any(|known| **known == *text) {
-            self.0.push(text.into());
+    fn add(&mut self, text: &[u8], unmistakable: bool) {
+        match self.0.iter_mut().find(|known| *known.text == *text) {
+            Some(known) => known.unmistakable |= unmistakable,
+            None => self.0.push(Needle {
+                text: text.into(),
+                unmistakable,
+            }),
         }
     }
 }
