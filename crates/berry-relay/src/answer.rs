@@ -259,7 +259,8 @@ impl Answer {
 
     /// Returns the tokens the upstream has reported so far.
     pub fn usage(&self) -> Option<Usage> {
-        self.tap.usage()
+        let upstream = self.upstream.as_ref();
+        self.tap.usage().or_else(|| upstream?.usage())
     }
 
     /// Returns about how many tokens have been written so far, where the upstream has not said.
@@ -299,8 +300,17 @@ impl Answer {
         Poll::Ready(chunk)
     }
 
+    /// Leaves the upstream; what it had counted is kept. Returns whether it was there.
+    fn leave(&mut self) -> bool {
+        let left = self.upstream.take();
+        if let Some(upstream) = &left {
+            self.tap.note_count(upstream.usage());
+        }
+        left.is_some()
+    }
+
     fn finish(&mut self, outcome: Outcome) {
-        self.upstream = None;
+        self.leave();
         if let Some(mut lease) = self.lease.take() {
             if let Some(usage) = self.tap.usage() {
                 lease.charge(usage.into());
@@ -327,7 +337,7 @@ impl Answer {
                 Some(Ok(data)) => self.pass(data),
                 Some(Err(_)) => return self.end(FailureKind::Protocol),
                 None => {
-                    self.upstream = None;
+                    self.leave();
                     let rest = self.pass_rest();
                     if rest.is_empty() {
                         return self.end(FailureKind::Protocol);
@@ -359,7 +369,7 @@ impl Answer {
             self.note_response();
             return self.cleaner.pass(split);
         };
-        self.upstream = None;
+        self.leave();
         let told = self.tap.failure() == Some(StreamFailure::Error);
         self.ending = Some(Break {
             kind: FailureKind::Protocol,
@@ -404,7 +414,7 @@ impl Answer {
     /// own end every choice must have its finish reason; a body that breaks or stalls must have come
     /// as far as `[DONE]`, or more was to come.
     fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
-        let at_end = self.upstream.take().is_none();
+        let at_end = !self.leave();
         let finished = match &self.shape {
             Shape::Events(_) if self.tap.failure().is_some() => false,
             Shape::Events(_) if at_end => self.tap.finished(),

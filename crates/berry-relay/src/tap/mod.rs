@@ -5,6 +5,7 @@
 //! ends, and what it cost. It changes nothing.
 
 mod choices;
+mod text;
 mod usage;
 mod usual;
 
@@ -15,7 +16,8 @@ use memchr::memmem::Finder;
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::Fate;
-use choices::{Choice, is_middle_of_first};
+use choices::{Choice, middle_of_first};
+use text::Text;
 pub use usage::Usage;
 use usual::Usual;
 
@@ -75,6 +77,8 @@ pub(crate) struct Tap {
     usage: Option<Usage>,
     /// Events that have passed.
     events: u64,
+    /// What they said.
+    text: Text,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
     /// An event in the middle of the first choice: most are like it.
@@ -103,7 +107,9 @@ impl Tap {
     /// Takes the data of one event and says what becomes of it.
     pub(crate) fn observe(&mut self, data: &[u8]) -> Fate {
         self.events += 1;
-        if self.usual.as_ref().is_some_and(|usual| usual.is_like(data)) {
+        if let Some(usual) = &self.usual
+            && usual.is_like(data, &mut self.text)
+        {
             return Fate::Pass;
         }
         if data.trim_ascii() == b"[DONE]" {
@@ -120,6 +126,9 @@ impl Tap {
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
+        if let Some(delta) = parts.delta.filter(|_| !parts.is_sound()) {
+            self.text.add_piece(delta);
+        }
         let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(data, &parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
@@ -151,7 +160,7 @@ impl Tap {
             self.reports = is_other || parts.incomplete.is_some() || tells_of_error(body);
             self.content = true;
             self.done = true;
-            self.note(&parts);
+            self.note(&parts, body);
         }
     }
 
@@ -164,12 +173,15 @@ impl Tap {
     pub(crate) fn observe_forwarded(&mut self, abridged: &[u8]) {
         let mut parts = Parts::default();
         if parts.scan(abridged).is_ok() {
-            self.note(&parts);
+            self.note(&parts, abridged);
         }
     }
 
-    fn note(&mut self, parts: &Parts<'_>) {
+    fn note(&mut self, parts: &Parts<'_>, body: &[u8]) {
         self.usage = parts.usage.and_then(Usage::read);
+        if self.usage.is_none() {
+            self.text.add_answer(body);
+        }
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
         }
@@ -209,16 +221,23 @@ impl Tap {
         self.reports
     }
 
+    /// Takes what the upstream had counted of an answer before it was translated. What the answer itself
+    /// says comes later, and counts more.
+    pub(crate) fn note_count(&mut self, usage: Option<Usage>) {
+        self.usage = self.usage.or(usage);
+    }
+
     /// Returns the tokens the upstream reported last. What is stored was paid for when it was made.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.usage.filter(|_| self.grammar != Grammar::Stored)
     }
 
-    /// Returns how many tokens have been written at least, as far as events tell: most have one.
+    /// Returns about how many tokens have been written: by the length of the text, and at least one for
+    /// each event.
     pub(crate) fn written(&self) -> u64 {
         match self.grammar {
             Grammar::Stored => 0,
-            _ => self.events,
+            _ => self.text.tokens().max(self.events),
         }
     }
 
@@ -227,13 +246,18 @@ impl Tap {
             // No chunk: whatever it says is not what was asked for.
             return Fate::Clean;
         };
-        if self.content && !self.unwanted.reports && is_middle_of_first(choices) {
+        if self.content
+            && !self.unwanted.reports
+            && let Some(middle) = middle_of_first(choices)
+        {
             self.begun |= 1;
+            self.text.add_middle(middle);
             if parts.usage.is_none() && !tells_of_error(event) {
                 self.usual.get_or_insert_default().learn(event);
             }
             return Fate::Pass;
         }
+        self.text.add_strings(choices);
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
             // Choices of a shape we do not know, or too long to be looked at, are the client's to
             // judge: the answer may end with them.
@@ -304,6 +328,8 @@ struct Parts<'a> {
     error: Option<&'a [u8]>,
     usage: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
+    /// The next piece of what a typed event is about.
+    delta: Option<&'a [u8]>,
     response: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
@@ -318,6 +344,7 @@ impl<'a> Parts<'a> {
                 b"error" => &mut self.error,
                 b"usage" => &mut self.usage,
                 b"type" => &mut self.kind,
+                b"delta" => &mut self.delta,
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
                 b"incomplete_details" => &mut self.incomplete,
@@ -326,6 +353,12 @@ impl<'a> Parts<'a> {
             let value = &text[member.value];
             *place = (value != b"null").then_some(value);
         })
+    }
+
+    /// Returns whether the event's piece is no text.
+    fn is_sound(&self) -> bool {
+        self.kind
+            .is_some_and(|kind| kind.ends_with(b"audio.delta\""))
     }
 }
 
