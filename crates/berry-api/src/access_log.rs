@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_loadbalance::EndpointKey;
-use berry_relay::{Operation, Receipt, Usage};
+use berry_relay::{Answer, Operation, Receipt, Usage};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tracing::{error, info};
@@ -14,17 +13,18 @@ use tracing::{error, info};
 use crate::arrival::RequestId;
 use crate::audit::{Action, Event};
 use crate::body_log::AnswerBody;
-use crate::caller::Permit;
+use crate::caller::{Permit, Refused};
 use crate::gateway::Gateway;
 use crate::ledger::{Row, nanodollars};
 use crate::telemetry::label::CLIENT_LEFT;
 use crate::telemetry::visit::Visit;
 
-/// Writes the line of a request that no endpoint was asked for.
+/// Writes the line of a request that no endpoint was asked for; who sent it, where that is a user who
+/// was refused.
 pub(crate) fn finished(
     id: &RequestId,
-    method: &Method,
-    path: &str,
+    (method, path): (&Method, &str),
+    refused: Option<&Refused>,
     status: u16,
     latency: Duration,
 ) {
@@ -35,6 +35,8 @@ pub(crate) fn finished(
                 request_id = id.as_str(),
                 %method,
                 path,
+                user_id = refused.map(|refused| refused.user.as_str()),
+                model = refused.and_then(|refused| Some(refused.model.as_ref()?.as_str())),
                 status,
                 client_left = (status == CLIENT_LEFT).then_some(true),
                 latency_ms = milliseconds(latency),
@@ -73,17 +75,26 @@ pub(crate) struct AccessRecord {
     pub(crate) own_error: bool,
     /// The answer went out to its end.
     pub(crate) ended: bool,
+    /// What the whole answer has used, as the upstream says.
     pub(crate) usage: Option<Usage>,
     /// What was answered, where that is logged.
     pub(crate) answer: Option<AnswerBody>,
-    /// About how many tokens have gone out, for where nobody says.
-    pub(crate) written: u64,
+    pub(crate) progress: Progress,
     /// About how many tokens were read, for where nobody says; none where nothing was asked of a
     /// model.
     pub(crate) expected: Option<u32>,
     pub(crate) receipt: Receipt,
     /// The request's leave, until its answer has come to an end.
     pub(crate) permit: Option<Permit>,
+}
+
+/// How far an answer has come, for where nobody counts it to its end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Progress {
+    /// About how many tokens have gone out.
+    pub(crate) written: u64,
+    /// What the upstream had counted when the answer was left, or broke.
+    pub(crate) counted: Option<Usage>,
 }
 
 impl AccessRecord {
@@ -98,6 +109,14 @@ impl AccessRecord {
         if let Some(answer) = &mut self.answer {
             answer.observe(piece);
         }
+    }
+
+    /// Notes how far an answer has come that will not come to its end.
+    pub(crate) fn cut(&mut self, answer: &Answer) {
+        self.progress = Progress {
+            written: answer.written(),
+            counted: answer.usage(),
+        };
     }
 
     /// Notes that the answer is out to its end.
@@ -116,9 +135,10 @@ impl AccessRecord {
     pub(crate) fn charge(&mut self, usage: Option<Usage>) -> Option<Permit> {
         self.usage = usage.or(self.usage);
         let mut permit = self.permit.take()?;
-        match usage {
+        let counted = self.progress.counted.filter(|counted| counted.input() > 0);
+        match usage.or(counted.map(|counted| counted.at_least(self.progress.written))) {
             Some(usage) => permit.settle(usage),
-            None => permit.settle_unknown(self.written),
+            None => permit.settle_unknown(self.progress.written),
         }
         Some(permit)
     }
@@ -157,12 +177,11 @@ impl AccessRecord {
         if !audit.is_on() {
             return;
         }
-        let endpoint = self.receipt.endpoint.as_ref().map(EndpointKey::label);
         let resource = format!(
             "{} {} {}",
             self.asked.as_deref().unwrap_or("-"),
             self.model,
-            endpoint.as_deref().unwrap_or("-")
+            self.receipt.label.as_deref().unwrap_or("-")
         );
         let event = Event {
             user_id: Some(&self.user_id),
@@ -185,10 +204,19 @@ impl AccessRecord {
     fn row(&mut self, status: u16, latency: Duration) -> Row {
         // Content came, and a client that leaves or an answer that breaks off does not undo that.
         let is_answered = self.first_byte.is_some() && (self.own_error || status < 400);
-        let estimate = self.expected.filter(|_| is_answered).map(|input| Usage {
-            uncached: input.into(),
-            visible: self.written,
-            ..Usage::default()
+        let estimate = self.expected.filter(|_| is_answered).map(|input| {
+            let counted = self
+                .progress
+                .counted
+                .unwrap_or_default()
+                .at_least(self.progress.written);
+            match counted.input() {
+                0 => Usage {
+                    uncached: input.into(),
+                    ..counted
+                },
+                _ => counted,
+            }
         });
         let (usage, prices) = (self.usage.or(estimate), &self.receipt.prices);
         Row {
@@ -239,7 +267,7 @@ impl Drop for AccessRecord {
                     user_id = &*self.user_id,
                     model = &*self.model,
                     provider = endpoint.map(|key| key.provider.as_str()),
-                    backend = endpoint.map(EndpointKey::label),
+                    backend = self.receipt.label.as_deref(),
                     strategy = self.strategy,
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),
@@ -270,5 +298,7 @@ impl Drop for AccessRecord {
 
 /// Milliseconds to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
+    // Its own way to a float would go over 128 bits.
+    let micros = duration.as_secs() * 1_000_000 + u64::from(duration.subsec_micros());
+    micros as f64 / 1000.0
 }

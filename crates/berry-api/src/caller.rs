@@ -5,13 +5,13 @@
 //! another machine, and nothing but this file would know.
 
 use std::future::{Future, ready};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use berry_core::User;
 use berry_core::config::RateLimit;
 use berry_core::limit::{Entry, Estimate, Limited, Meter, Place, Quota, Reservation, Standing};
+use berry_core::{ModelName, User, UserName};
 use berry_loadbalance::Clock;
 use berry_relay::{Exchange, Snapshot, Usage};
 use http::HeaderMap;
@@ -38,6 +38,8 @@ const TOKENS: QuotaHeaders = [
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) user: Arc<User>,
+    /// Which model they ask for, once it is known to be one that they may use.
+    pub(crate) model: OnceLock<ModelName>,
     meter: Arc<Meter>,
     clock: Clock,
 }
@@ -48,6 +50,7 @@ impl Caller {
         let meter = snapshot.meters.get(&user.id).cloned().unwrap_or_default();
         Self {
             user,
+            model: OnceLock::new(),
             meter,
             clock: gateway.clock,
         }
@@ -79,6 +82,16 @@ impl Caller {
         }))
     }
 
+    /// Answers what is refused, and says in the log who asked for it.
+    pub(crate) fn refuse(&self, error: ApiError) -> Response {
+        let mut response = self.answer(error);
+        response.extensions_mut().insert(Refused {
+            user: self.user.id.clone(),
+            model: self.model.get().cloned(),
+        });
+        response
+    }
+
     /// Answers, and says what the user has left, where anything limits them.
     pub(crate) fn answer(&self, answer: impl IntoResponse) -> Response {
         let mut response = answer.into_response();
@@ -90,6 +103,13 @@ impl Caller {
         }
         response
     }
+}
+
+/// Who was refused, and what: rides on the answer to where its line is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) user: UserName,
+    pub(crate) model: Option<ModelName>,
 }
 
 /// A request's leave to be relayed. It ends where the answer does; what the request was charged

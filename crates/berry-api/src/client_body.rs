@@ -141,6 +141,7 @@ impl ClientBody {
             }
             State::Passing(answer, mut record) if answer.is_events() => {
                 record.failed(error.status());
+                record.cut(&answer);
                 State::Last(self.event(error, answer.is_torn()), Some(record))
             }
             state => state,
@@ -189,6 +190,14 @@ impl Body for ClientBody {
     }
 }
 
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if let State::Passing(answer, record) = &mut self.state {
+            record.cut(answer);
+        }
+    }
+}
+
 impl ClientBody {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
         let this = self;
@@ -211,8 +220,8 @@ impl ClientBody {
                 State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
                         record.passes(&chunk);
-                        record.written = answer.written();
                         if answer.is_done() {
+                            record.progress.written = answer.written();
                             // The client may send its next request before the upstream's own end.
                             record.settle(answer.usage());
                         }
@@ -221,13 +230,20 @@ impl ClientBody {
                         return Poll::Ready(Some(Ok(Frame::data(chunk))));
                     }
                     Poll::Ready(Some(Err(broken))) if !answer.is_events() => {
+                        record.cut(&answer);
                         record.failed(StatusCode::BAD_GATEWAY);
                         record.receipt.failure = Some(broken.kind);
                         record.ended(None);
                         return Poll::Ready(Some(Err(broken)));
                     }
-                    Poll::Ready(Some(Err(broken))) => this.state = this.broken(broken, record),
-                    Poll::Ready(None) => record.ended(answer.usage()),
+                    Poll::Ready(Some(Err(broken))) => {
+                        record.cut(&answer);
+                        this.state = this.broken(broken, record);
+                    }
+                    Poll::Ready(None) => {
+                        record.progress.written = answer.written();
+                        record.ended(answer.usage());
+                    }
                     Poll::Pending => {
                         let torn = answer.is_torn();
                         this.state = State::Passing(answer, record);

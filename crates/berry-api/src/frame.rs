@@ -17,6 +17,7 @@ use tracing::error;
 use crate::access_log;
 use crate::arrival::{Arrival, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
+use crate::caller::Refused;
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::host::names_its_host;
@@ -109,7 +110,7 @@ impl Frame {
             if status == StatusCode::TOO_MANY_REQUESTS {
                 entry.visit.rate_limited();
             }
-            entry.tell(status.as_u16());
+            entry.tell(status.as_u16(), response.extensions().get());
         }
         entry.is_told = true;
         let id = entry.id.clone().into_header();
@@ -133,14 +134,15 @@ struct Entry<'a> {
 
 impl Entry<'_> {
     /// Counts the request, and tells the logs what came of it.
-    fn tell(&self, status: u16) {
+    fn tell(&self, status: u16, refused: Option<&Refused>) {
         self.visit.ended(status);
         if let Some(trace) = &self.trace {
             let tracer = &self.gateway.tracer;
             tracer.answered(trace, &self.visit, status, &self.id);
         }
         let elapsed = self.visit.elapsed();
-        access_log::finished(&self.id, &self.method, self.uri.path(), status, elapsed);
+        let asked = (&self.method, self.uri.path());
+        access_log::finished(&self.id, asked, refused, status, elapsed);
         if let Some(sender) = self.sender.as_ref().and_then(|sender| sender.get()) {
             self.audit(sender, status);
         }
@@ -170,7 +172,7 @@ impl Entry<'_> {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         if !self.is_told && !self.visit.has_record() {
-            self.tell(CLIENT_LEFT);
+            self.tell(CLIENT_LEFT, None);
         }
     }
 }
@@ -185,6 +187,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::router::routes;
     use crate::telemetry::Logs;
     use crate::{App, Options};
 
@@ -263,6 +266,37 @@ mod tests {
         let samples = page.lines().filter(|line| !line.starts_with('#'));
         let names = samples.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned()));
         names.collect()
+    }
+
+    #[tokio::test]
+    async fn methods_that_a_route_does_not_have_add_no_series_of_it() {
+        let app = app();
+        let frame = Frame::new(app.gateway());
+
+        for (allow, path) in routes() {
+            for method in ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "BREW"] {
+                if allow.split(", ").any(|allowed| allowed == method) {
+                    continue;
+                }
+                let request = Request::builder().method(method).header(HOST, "gateway");
+                let path = path.replace(['{', '}', '*'], "");
+                let request = request.uri(path).body(Body::empty()).unwrap();
+                let status = frame
+                    .serve(request, PEER, Seat::Usual)
+                    .await
+                    .status()
+                    .as_u16();
+                assert!(matches!(status, 401 | 405), "{method} {status}");
+            }
+        }
+
+        let paths: BTreeSet<_> = app
+            .gateway()
+            .traffic
+            .requests()
+            .map(|(labels, ..)| labels.path)
+            .collect();
+        assert_eq!(paths, BTreeSet::from(["other"]));
     }
 
     #[tokio::test]

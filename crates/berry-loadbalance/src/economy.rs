@@ -27,6 +27,8 @@ pub struct Tokens {
     pub input: f64,
     /// Those of them that the provider had in its cache.
     pub cached: f64,
+    /// Those of them that it put there.
+    pub cache_write: f64,
     /// Tokens written.
     pub output: f64,
 }
@@ -38,6 +40,7 @@ impl Default for Tokens {
         Self {
             input: 1000.0,
             cached: 0.0,
+            cache_write: 0.0,
             output: 300.0,
         }
     }
@@ -45,13 +48,15 @@ impl Default for Tokens {
 
 impl Tokens {
     /// Returns what a request of this size costs; none where a price that matters is unknown. Where
-    /// the cache has no price of its own, it has that of all input.
+    /// reading the cache, or writing to it, has no price of its own, it has that of all input.
     pub fn cost(self, prices: &Prices) -> Option<f64> {
         let written = prices.output.or((self.output == 0.0).then_some(0.0));
         let tokens = match (prices.input, written) {
             (Some(input), Some(output)) => {
                 let cached = prices.cached_input.unwrap_or(input);
-                let read = (self.input - self.cached) * input + self.cached * cached;
+                let cache_write = prices.cache_write.unwrap_or(input);
+                let uncached = self.input - self.cached - self.cache_write;
+                let read = uncached * input + self.cached * cached + self.cache_write * cache_write;
                 Some((read + self.output * output) / PER)
             }
             _ => None,
@@ -83,6 +88,7 @@ impl Economy {
         ledger.average = Tokens {
             input: average.input + (tokens.input - average.input) * WEIGHT,
             cached: average.cached + (tokens.cached - average.cached) * WEIGHT,
+            cache_write: average.cache_write + (tokens.cache_write - average.cache_write) * WEIGHT,
             output: average.output + (tokens.output - average.output) * WEIGHT,
         };
         ledger.spent += cost.unwrap_or_default();
@@ -127,6 +133,7 @@ mod tests {
         input: Some(2.0),
         output: Some(10.0),
         cached_input: None,
+        cache_write: None,
         request: None,
     };
 
@@ -143,6 +150,7 @@ mod tests {
         let tokens = Tokens {
             input: 1000.0,
             cached: 0.0,
+            cache_write: 0.0,
             output: 500.0,
         };
         let per_request = Prices {
@@ -167,6 +175,7 @@ mod tests {
         let tokens = Tokens {
             input: 1000.0,
             cached: 400.0,
+            cache_write: 0.0,
             output: 500.0,
         };
         let cached = Prices {
@@ -179,10 +188,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_into_the_cache_has_its_own_price_where_one_is_known() {
+        let tokens = Tokens {
+            input: 1000.0,
+            cached: 400.0,
+            cache_write: 200.0,
+            output: 500.0,
+        };
+        let written = Prices {
+            cached_input: Some(0.5),
+            cache_write: Some(2.5),
+            ..PRICES
+        };
+
+        assert!(close(tokens.cost(&PRICES).unwrap(), 0.007));
+        assert!(close(tokens.cost(&written).unwrap(), 0.0065));
+    }
+
+    #[test]
     fn what_nothing_was_written_for_needs_no_price_of_output() {
         let embedded = Tokens {
             input: 1000.0,
             cached: 0.0,
+            cache_write: 0.0,
             output: 0.0,
         };
         let prices = Prices {
@@ -201,6 +229,7 @@ mod tests {
                 Tokens {
                     input: 10.0,
                     cached: 0.0,
+                    cache_write: 0.0,
                     output: 20.0,
                 },
                 None,

@@ -106,6 +106,7 @@ mod tests {
         let tokens = Tokens {
             input: 3.0,
             cached: 1.0,
+            cache_write: 0.0,
             output: 2.0,
         };
 

@@ -3,6 +3,7 @@
 //! One small lock, held for arithmetic only: never across an await, and never while another lock
 //! is taken (transitions are announced after it is released).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -229,6 +230,7 @@ impl Learned {
 #[derive(Debug)]
 pub struct EndpointState {
     key: EndpointKey,
+    label: Arc<str>,
     lane: Lane,
     events: Events,
     in_flight: AtomicU32,
@@ -243,6 +245,7 @@ impl EndpointState {
     pub fn new(key: EndpointKey, events: Events) -> Self {
         Self {
             lane: Lane::of(&key),
+            label: key.label().into(),
             key,
             events,
             in_flight: AtomicU32::new(0),
@@ -265,6 +268,11 @@ impl EndpointState {
     /// Returns whose state this is.
     pub fn key(&self) -> &EndpointKey {
         &self.key
+    }
+
+    /// Returns the text that it is shown as, without making it anew.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
     }
 
     /// Returns what was measured of it.

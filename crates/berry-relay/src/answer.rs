@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::abridge::{Abridged, NotWhole};
 use crate::beginning::Beginning;
-use crate::broken::Break;
+use crate::broken::{Break, Unanswered, unanswered};
 use crate::classify::Failure;
 use crate::patience::Patience;
 use crate::pins::Pinning;
@@ -34,9 +34,6 @@ const HELD_EVENTS: usize = 64 * 1024;
 const LIFE: usize = 4 * 1024;
 /// The most that is held of a whole answer; beyond it the head goes out.
 const HELD_WHOLE: usize = 1024 * 1024;
-
-/// Why an answer never had content.
-type Unanswered = (FailureKind, &'static str);
 
 /// What the bytes are.
 #[derive(Debug)]
@@ -157,7 +154,7 @@ impl Answer {
                     }
                     Beginning::Page => {
                         self.tap.observe_garbage();
-                        return Poll::Ready(Err(self.describe(FailureKind::Protocol)));
+                        return Poll::Ready(Err(unanswered(FailureKind::Protocol, &self.tap)));
                     }
                 },
             };
@@ -173,14 +170,14 @@ impl Answer {
                     self.ending = Some(broken);
                     return Poll::Ready(Ok(()));
                 }
-                Some(Err(broken)) => return Poll::Ready(Err(self.describe(broken.kind))),
+                Some(Err(broken)) => return Poll::Ready(Err(unanswered(broken.kind, &self.tap))),
                 None if matches!(self.shape, Shape::Whole(_)) => {
                     return Poll::Ready(self.check_whole());
                 }
                 None if matches!(self.shape, Shape::Bytes) && self.held_bytes > 0 => {
                     return Poll::Ready(Ok(()));
                 }
-                None => return Poll::Ready(Err(self.describe(FailureKind::Protocol))),
+                None => return Poll::Ready(Err(unanswered(FailureKind::Protocol, &self.tap))),
             }
         }
     }
@@ -229,7 +226,7 @@ impl Answer {
         self.tap
             .observe_whole(self.held.front().map_or(&[], |body| body));
         if self.tap.failure().is_some() {
-            return Err(self.describe(FailureKind::Protocol));
+            return Err(unanswered(FailureKind::Protocol, &self.tap));
         }
         if self.tap.reports_error()
             && let Some(body) = self.held.front_mut()
@@ -266,7 +263,8 @@ impl Answer {
 
     /// Returns the tokens the upstream has reported so far.
     pub fn usage(&self) -> Option<Usage> {
-        self.tap.usage()
+        let upstream = self.upstream.as_ref();
+        self.tap.usage().or_else(|| upstream?.usage())
     }
 
     /// Returns about how many tokens have been written so far, where the upstream has not said.
@@ -306,8 +304,17 @@ impl Answer {
         Poll::Ready(chunk)
     }
 
+    /// Leaves the upstream; what it had counted is kept. Returns whether it was there.
+    fn leave(&mut self) -> bool {
+        let left = self.upstream.take();
+        if let Some(upstream) = &left {
+            self.tap.note_count(upstream.usage());
+        }
+        left.is_some()
+    }
+
     fn finish(&mut self, outcome: Outcome) {
-        self.upstream = None;
+        self.leave();
         if let Some(mut lease) = self.lease.take() {
             if let Some(usage) = self.tap.usage() {
                 lease.charge(usage.into());
@@ -348,7 +355,7 @@ impl Answer {
                 }
                 Some(Err(_)) => return self.end(FailureKind::Protocol),
                 None => {
-                    self.upstream = None;
+                    self.leave();
                     let rest = self.pass_rest();
                     if rest.is_empty() && self.ending.is_none() {
                         return self.end(FailureKind::Protocol);
@@ -389,7 +396,7 @@ impl Answer {
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
                 if abridged.is_broken() && self.tap.wants_object() {
-                    self.upstream = None;
+                    self.leave();
                     self.ending = Some(Break::GARBAGE);
                     return Bytes::new();
                 }
@@ -405,7 +412,7 @@ impl Answer {
             self.note_response();
             return self.cleaner.pass(split);
         };
-        self.upstream = None;
+        self.leave();
         let told = self.tap.failure() == Some(StreamFailure::Told);
         self.ending = Some(Break {
             told,
@@ -456,7 +463,7 @@ impl Answer {
     /// own end every choice must have its finish reason; a body that breaks or stalls must have come
     /// as far as `[DONE]`, or more was to come.
     fn end(&mut self, kind: FailureKind) -> Poll<Option<Result<Bytes, Break>>> {
-        let at_end = self.upstream.take().is_none();
+        let at_end = !self.leave();
         let finished = match &self.shape {
             Shape::Events(_) if self.tap.failure().is_some() => false,
             Shape::Events(_) if at_end => self.tap.finished(),
@@ -471,17 +478,6 @@ impl Answer {
             told: false,
             torn: self.is_torn(),
         })))
-    }
-
-    /// Says why there was no content.
-    fn describe(&self, kind: FailureKind) -> Unanswered {
-        let cause = match (self.tap.failure(), kind) {
-            (Some(StreamFailure::Told | StreamFailure::Untold), _) => "an error in a 200",
-            (Some(StreamFailure::Garbage), _) => "not an answer in this protocol",
-            (None, FailureKind::Timeout) => "no content in time",
-            (None, _) => "the answer ended before its content",
-        };
-        (kind, cause)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use berry_loadbalance::FailureKind;
 
+use crate::tap::{StreamFailure, Tap};
+
 /// Why an answer broke off after content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream's answer broke off ({kind})")]
@@ -21,4 +23,18 @@ impl Break {
         told: false,
         torn: false,
     };
+}
+
+/// Why an answer never had content.
+pub(crate) type Unanswered = (FailureKind, &'static str);
+
+/// Says why there was no content.
+pub(crate) fn unanswered(kind: FailureKind, tap: &Tap) -> Unanswered {
+    let cause = match (tap.failure(), kind) {
+        (Some(StreamFailure::Told | StreamFailure::Untold), _) => "an error in a 200",
+        (Some(StreamFailure::Garbage), _) => "not an answer in this protocol",
+        (None, FailureKind::Timeout) => "no content in time",
+        (None, _) => "the answer ended before its content",
+    };
+    (kind, cause)
 }

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 /// The deepest nesting accepted. Real requests stay below a dozen; upstreams' own parsers give up
 /// at depths that differ, and some crash.
 pub(crate) const MAX_DEPTH: usize = 256;
@@ -38,7 +40,7 @@ pub(crate) enum Malformed {
 
 /// Scans `text`, which must be one object, and hands each of its members to `visit` in order.
 pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), Malformed> {
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner::new(text);
     scanner.white_space();
     if !scanner.eat(b'{') {
         scanner.value()?;
@@ -70,12 +72,37 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
     scanner.end()
 }
 
+/// Hands each string in a JSON value to `visit`, without its quotes, with the key it stands under: in an
+/// array, that of the array. What is no JSON has the strings before that shows.
+pub(crate) fn strings<'a>(value: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) {
+    let mut scanner = Scanner::new(value);
+    let mut key: &[u8] = b"";
+    while let Some(gap) = memchr(b'"', &value[scanner.at..]) {
+        scanner.at += gap;
+        let start = scanner.at + 1;
+        if scanner.string().is_err() {
+            return;
+        }
+        let string = &value[start..scanner.at - 1];
+        scanner.white_space();
+        if scanner.peek() == Some(b':') {
+            key = string;
+        } else {
+            visit(key, string);
+        }
+    }
+}
+
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Scanner<'_> {
+impl<'a> Scanner<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
     /// Passes one value of any kind, the cursor at its first byte.
     fn value(&mut self) -> Result<(), Malformed> {
         let mut open = Nesting::default();
@@ -374,6 +401,19 @@ mod tests {
         let text = r#" { "a" : 1 , "b":[{"a":2},"}"],"c\n":"x\"y" } "#;
 
         assert_eq!(keys(text), [r"a=1", r#"b=[{"a":2},"}"]"#, r#"c\n="x\"y""#]);
+    }
+
+    #[test]
+    fn strings_are_found_with_their_keys_however_deep_they_are() {
+        let text = r#"{"a" : "x","b":["y",{"c":"\"}:"}, 1, "z"],"d":null,"":"","#;
+        let mut found = Vec::new();
+
+        strings(text.as_bytes(), |key, string| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_owned()).unwrap();
+            found.push(format!("{}={}", text(key), text(string)));
+        });
+
+        assert_eq!(found, ["a=x", "b=y", r#"c=\"}:"#, "c=z", "="]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::trace::{Trace, TraceContext};
 pub struct Receipt {
     /// The endpoint that was asked last.
     pub endpoint: Option<EndpointKey>,
+    /// What it is called in logs.
+    pub label: Option<Arc<str>>,
     /// How many attempts were begun.
     pub attempts: u32,
     /// The kind of the last failure.
@@ -41,6 +43,7 @@ impl Receipt {
     pub(crate) fn asks(&mut self, lease: &Lease, attempts: u32) {
         self.attempts = attempts;
         self.endpoint = Some(lease.endpoint().key().clone());
+        self.label = Some(Arc::clone(lease.endpoint().state.label()));
         self.prices = lease.endpoint().prices;
     }
 

@@ -50,6 +50,8 @@ pub struct Reply {
     pub scrub: Arc<Scrub>,
     /// The tokens it cost, where the answer is complete and says so.
     pub usage: Option<Usage>,
+    /// About how many tokens were written, where it is complete.
+    pub written: u64,
     /// What follows.
     pub body: ReplyBody,
 }
@@ -362,19 +364,20 @@ impl Answered {
         match self.body {
             AnsweredBody::Answer(mut answer) => {
                 answer.take_over(lease);
-                let usage = answer.usage();
+                let (usage, written) = (answer.usage(), answer.written());
                 if let Some(pinning) = pinning {
                     answer.pin(pinning);
                 }
-                let body = match answer.complete() {
-                    Some(body) => ReplyBody::Complete(body),
-                    None => ReplyBody::Coming(answer),
+                let (usage, written, body) = match answer.complete() {
+                    Some(body) => (usage, written, ReplyBody::Complete(body)),
+                    None => (None, 0, ReplyBody::Coming(answer)),
                 };
                 Reply {
                     status,
                     headers,
                     scrub,
                     usage,
+                    written,
                     body,
                 }
             }
@@ -385,6 +388,7 @@ impl Answered {
                     headers,
                     scrub,
                     usage: None,
+                    written: 0,
                     body: ReplyBody::Refusal(body),
                 }
             }

@@ -12,6 +12,7 @@ use http_body::Body;
 
 use crate::adapter::translate::{Decoder, Garbled};
 use crate::sse::{Fate, Splitter};
+use crate::tap::Usage;
 use crate::upstream::UpstreamBody;
 
 /// The most that is held to be translated in one piece, a whole answer or an event: pictures come
@@ -52,6 +53,8 @@ pub(crate) struct Broken;
 pub(crate) struct Source {
     body: UpstreamBody,
     stage: Stage,
+    /// What a decoder that is gone had counted.
+    counted: Option<Usage>,
 }
 
 enum Stage {
@@ -74,7 +77,11 @@ impl Source {
             }
             Translation::Whole(translate) => Stage::Whole(Vec::new(), translate),
         };
-        Self { body, stage }
+        Self {
+            body,
+            stage,
+            counted: None,
+        }
     }
 
     /// Returns what has come; an empty piece where it is a sign of life and nothing more.
@@ -95,6 +102,7 @@ impl Source {
             Stage::Events(splitter, decoder) => {
                 let (translated, going) = decode(splitter, decoder.as_mut(), &data);
                 if !going {
+                    self.counted = counted(decoder.as_ref());
                     self.stage = Stage::Failed;
                 }
                 Ok(translated)
@@ -112,6 +120,14 @@ impl Source {
         matches!(self.stage, Stage::Ended)
     }
 
+    /// Returns what the upstream has counted so far, where its protocol says so before the end.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        match &self.stage {
+            Stage::Events(_, decoder) => counted(decoder.as_ref()),
+            Stage::Plain | Stage::Whole(..) | Stage::Failed | Stage::Ended => self.counted,
+        }
+    }
+
     /// Translates what only the end of the body completes.
     fn end(&mut self) -> Option<Result<Bytes, Broken>> {
         match std::mem::replace(&mut self.stage, Stage::Ended) {
@@ -124,6 +140,7 @@ impl Source {
                     Fate::Drop
                 });
                 decoder.end(&mut out);
+                self.counted = counted(decoder.as_ref());
                 let translated = if failed { Err(Broken) } else { Ok(out.into()) };
                 Some(translated)
             }
@@ -132,6 +149,12 @@ impl Source {
             }
         }
     }
+}
+
+fn counted(decoder: &dyn Decoder) -> Option<Usage> {
+    let mut usage = Vec::new();
+    decoder.write_usage(&mut usage);
+    Usage::read(&usage)
 }
 
 /// Translates the events that a piece of a stream completes; returns whether it may go on.

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use berry_core::config::Usage;
+use tracing::warn;
 
 pub(crate) use row::{Row, nanodollars};
 
@@ -100,11 +101,17 @@ impl Ledger {
     }
 
     /// Writes what was put before, and then nothing any more; all of it is in the file afterwards, and
-    /// nothing beside it. Does not wait for ever.
+    /// nothing beside it, or it is said what is not. Does not wait for ever.
     pub(crate) fn close(&self) {
-        if let Some(inner) = &self.0 {
-            // A disk that does not answer has been told of.
-            inner.rows.close(LAST_WORDS);
+        let Some(inner) = &self.0 else { return };
+        let before = inner.loss.count();
+        let has_ended = inner.rows.close(LAST_WORDS);
+        let rows = inner.loss.count() - before;
+        if !has_ended {
+            warn!("usage not written in time");
+        } else if rows > 0 {
+            let cause = inner.loss.cause();
+            warn!(rows, cause = cause.as_deref(), "usage not written");
         }
     }
 

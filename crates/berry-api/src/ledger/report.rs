@@ -87,7 +87,7 @@ impl Sums {
             cache_write: self.cache_write + other.cache_write,
             visible: self.visible + other.visible,
             reasoning: self.reasoning + other.reasoning,
-            nanodollars: self.nanodollars + other.nanodollars,
+            nanodollars: self.nanodollars.saturating_add(other.nanodollars),
             latency_us: self.latency_us + other.latency_us,
         }
     }
@@ -144,13 +144,15 @@ pub(crate) fn report(
 ) -> Result<Vec<(String, Sums)>, StoreError> {
     let file = store::reader(path)?;
     let group = group_by.expression();
+    // Beyond what a whole number can be, `sum` fails. `total` is a float: exact up to nine million
+    // dollars, and to the cent up to where the cast stops.
     let query = format!(
         "WITH part AS (
            SELECT * FROM total WHERE span = {DAY} AND start >= ?3 AND start < ?4
            UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?1 AND start < ?3
            UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?4 AND start < ?2)
          SELECT {group}, sum(requests), sum(failed), sum(estimated), sum(uncached), sum(cache_read),
-           sum(cache_write), sum(visible), sum(reasoning), sum(nanodollars), sum(latency_us)
+           sum(cache_write), sum(visible), sum(reasoning), cast(total(nanodollars) AS INTEGER), sum(latency_us)
          FROM part GROUP BY 1 ORDER BY 1"
     );
     let mut query = file.prepare(&query)?;

@@ -6,10 +6,12 @@
 //! requests milliseconds since 1970, times of totals seconds, all in UTC.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::row::Row;
 use crate::folder;
@@ -70,6 +72,7 @@ COMMIT;
 
 const INSERT: &str = "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
+// A sum beyond what a whole number can be would become a float, and stay one.
 const ADD: &str = "
 INSERT INTO total VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
   requests = requests + excluded.requests,
@@ -80,7 +83,7 @@ INSERT INTO total VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE
   cache_write = cache_write + excluded.cache_write,
   visible = visible + excluded.visible,
   reasoning = reasoning + excluded.reasoning,
-  nanodollars = nanodollars + excluded.nanodollars,
+  nanodollars = min(nanodollars + excluded.nanodollars, 9223372036854775807),
   latency_us = latency_us + excluded.latency_us
 ";
 
@@ -101,9 +104,35 @@ pub(crate) enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Returns whether trying again is of no use: only people can help.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+            ),
+            Self::Newer { .. } => true,
+            Self::Folder(_) => false,
+        }
+    }
+}
+
 /// The file, open to be written.
 #[derive(Debug)]
-pub(super) struct Store(Connection);
+pub(super) struct Store {
+    file: Connection,
+    /// Which file it is; none where that cannot be known.
+    identity: Option<Identity>,
+}
+
+/// The device of a file, and its number there: its name may become another file's.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> Option<Identity> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
 
 impl Store {
     /// Opens the file, and makes it where there is none.
@@ -119,12 +148,26 @@ impl Store {
             VERSION => {}
             found => return Err(StoreError::Newer { found }),
         }
-        Ok(Self(file))
+        let identity = identity(path);
+        Ok(Self { file, identity })
+    }
+
+    /// Returns whether the file is still where it was opened.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.identity == identity(path)
+    }
+
+    /// Puts all that was written into the file itself, so that it is whole wherever it is by now.
+    pub(super) fn gather(&self) -> Result<(), StoreError> {
+        let all = self
+            .file
+            .pragma(None, "wal_checkpoint", "TRUNCATE", |_| Ok(()));
+        Ok(all?)
     }
 
     /// Writes rows: all of them or none.
     pub(super) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let all = self.0.transaction()?;
+        let all = self.file.transaction()?;
         insert(&all, rows)?;
         add(&all, rows)?;
         Ok(all.commit()?)
@@ -133,12 +176,12 @@ impl Store {
     /// Deletes some of what is older than `cutoff`, in seconds; returns whether that was all.
     pub(super) fn prune(&mut self, cutoff: i64) -> Result<bool, StoreError> {
         // Rows are in the order of their ends, nearly.
-        let deleted = self.0.execute(
+        let deleted = self.file.execute(
             "DELETE FROM request WHERE at < ?1 AND rowid <= ?2 + (SELECT min(rowid) FROM request)",
             params![cutoff * 1_000, DELETED_AT_ONCE],
         )?;
         for span in SPANS {
-            self.0.execute(
+            self.file.execute(
                 "DELETE FROM total WHERE span = ?1 AND start < ?2",
                 params![span, cutoff - cutoff.rem_euclid(span)],
             )?;
@@ -205,6 +248,28 @@ struct Total {
     latency: i64,
 }
 
+impl Total {
+    /// Adds a row. Sums stop at what a number can be: of tokens that takes centuries, but prices may be
+    /// anything.
+    fn add(&mut self, row: &Row) {
+        let usage = &row.usage;
+        for (sum, part) in [
+            (&mut self.requests, 1),
+            (&mut self.failed, i64::from(row.status >= 400)),
+            (&mut self.estimated, i64::from(row.estimated)),
+            (&mut self.uncached, whole(usage.uncached)),
+            (&mut self.cache_read, whole(usage.cache_read)),
+            (&mut self.cache_write, whole(usage.cache_write)),
+            (&mut self.visible, whole(usage.visible)),
+            (&mut self.reasoning, whole(usage.reasoning)),
+            (&mut self.nanodollars, row.nanodollars.unwrap_or_default()),
+            (&mut self.latency, micros(row.latency)),
+        ] {
+            *sum = sum.saturating_add(part);
+        }
+    }
+}
+
 /// Adds the rows to the totals, each of which is touched once.
 fn add(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
     let mut hours: BTreeMap<Key<'_>, Total> = BTreeMap::new();
@@ -214,16 +279,7 @@ fn add(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
         let hour = second - second.rem_euclid(HOUR);
         let key = (hour, &*row.user, &*row.model, provider, upstream_model);
         let total = hours.entry(key).or_default();
-        total.requests += 1;
-        total.failed += i64::from(row.status >= 400);
-        total.estimated += i64::from(row.estimated);
-        total.uncached += whole(row.usage.uncached);
-        total.cache_read += whole(row.usage.cache_read);
-        total.cache_write += whole(row.usage.cache_write);
-        total.visible += whole(row.usage.visible);
-        total.reasoning += whole(row.usage.reasoning);
-        total.nanodollars += row.nanodollars.unwrap_or_default();
-        total.latency += micros(row.latency);
+        total.add(row);
     }
     let mut add = all.prepare_cached(ADD)?;
     for ((hour, user, model, provider, upstream_model), total) in &hours {

@@ -3,7 +3,8 @@
 //! It opens the file, which takes longer than the rest of a start, and then writes rows in batches.
 //! Where the file cannot be opened or written, the rows stay in memory and it is tried again every
 //! second: a disk that is full or a file that is locked for a while costs nothing. Beyond a bound, rows
-//! are lost and counted.
+//! are lost and counted; at once where the file is none of ours, or broken. A file that is moved away
+//! keeps what is in it, and a new one is begun in its place.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::row::Row;
 use super::store::{Store, StoreError};
@@ -82,6 +84,9 @@ impl Writer {
                 self.write();
             }
             if batch.is_last {
+                if !self.rows.is_empty() {
+                    self.lose_all("the process ends");
+                }
                 // SQLite puts what is in its log into the file, which may be copied then.
                 self.store = None;
                 return;
@@ -97,17 +102,38 @@ impl Writer {
                 // It may be another file by then.
                 self.store = None;
                 self.next_try = Instant::now() + RETRY;
-                let path = self.path.display();
-                self.loss.lose(0, format_args!("`{path}`: {error}"));
+                let cause = format!("`{}`: {error}", self.path.display());
+                if error.is_lasting() {
+                    self.lose_all(&cause);
+                } else {
+                    self.loss.lose(0, cause);
+                }
             }
         }
     }
 
+    fn lose_all(&mut self, cause: &str) {
+        self.loss.lose(self.rows.len() as u64, cause);
+        self.rows.clear();
+    }
+
+    /// Returns the file, open; where it is not in its place any more, a new one.
+    fn open(&mut self) -> Result<Store, StoreError> {
+        match self.store.take() {
+            Some(store) if store.is_at(&self.path) => return Ok(store),
+            Some(store) => {
+                let path = self.path.display();
+                warn!(%path, "usage database gone: a new one is begun");
+                // It may be deleted, or its disk gone: nothing is left to be done for it.
+                let _ = store.gather();
+            }
+            None => {}
+        }
+        Store::open(&self.path)
+    }
+
     fn try_write(&mut self) -> Result<(), StoreError> {
-        let mut store = match self.store.take() {
-            Some(store) => store,
-            None => Store::open(&self.path)?,
-        };
+        let mut store = self.open()?;
         if !self.rows.is_empty() {
             store.write(&self.rows)?;
             self.rows.clear();

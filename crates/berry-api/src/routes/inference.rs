@@ -77,6 +77,7 @@ async fn accept(
     };
     arrival.asks_for(|| Some(snapshot.route(envelope.model())?.model.name.clone()));
     let route = Arc::clone(gateway::route(snapshot, user, envelope.model())?);
+    let _ = caller.model.set(route.model.name.clone());
     let filter = filter(Arc::clone(user), &route.model, &envelope)?;
     let keep_alive = config.settings.stream_keepalive;
     let keep_alive = keep_alive.filter(|_| envelope.stream());

@@ -48,7 +48,7 @@ pub(super) fn page(gateway: &Gateway, disclosure: Disclosure, form: Form) -> Res
 /// What clients see.
 fn requests(page: &mut Exposition, gateway: &Gateway) {
     let traffic = &gateway.traffic;
-    let help = "Requests that were answered to their end, or whose client left (499).";
+    let help = "Requests by what their clients got; 499 left before there was an answer.";
     let mut family = page.family(Kind::Counter, "http_requests_total", help);
     for (Labels { path, method }, status, count) in traffic.requests() {
         let labels = [("method", method), ("path", path), ("status", status)];
@@ -191,7 +191,7 @@ fn backends(page: &mut Exposition, backends: &[Backend<'_>]) {
 
 /// How backends are.
 fn states(page: &mut Exposition, backends: &[Backend<'_>]) {
-    let help = "Whether the backend is in use without being on trial.";
+    let help = "1 while the breaker is closed and the last health check did not fail, else 0.";
     let mut family = page.family(Kind::Gauge, "backend_health_status", help);
     for backend in backends {
         let healthy = backend.view.signals.healthy();

@@ -15,7 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::access_log::AccessRecord;
+use crate::access_log::{AccessRecord, Progress};
 use crate::arrival::{Arrival, X_REQUEST_ID};
 use crate::body_log::AnswerBody;
 use crate::caller::{Caller, Permit};
@@ -54,7 +54,7 @@ pub(super) async fn respond(
 ) -> Response {
     match accepted {
         Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
-        Err(error) => caller.answer(error),
+        Err(error) => caller.refuse(error),
     }
 }
 
@@ -113,7 +113,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         ended: false,
         usage: None,
         answer: AnswerBody::if_logged(logs_answer),
-        written: 0,
+        progress: Progress::default(),
         expected: None,
         receipt: Receipt::traced(trace),
         permit: Some(permit),
@@ -193,6 +193,7 @@ impl Out {
             }
             ReplyBody::Complete(body) => {
                 record.passes(&body);
+                record.progress.written = reply.written;
                 let permit = record.charge(reply.usage);
                 record.ended(reply.usage);
                 (Body::new(WholeBody::new(body, permit)), false)

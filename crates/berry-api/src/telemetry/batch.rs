@@ -140,11 +140,11 @@ impl<T> Inlet<T> {
     }
 
     /// Refuses everything from now on, and waits until who takes has ended, but no longer than
-    /// `patience`.
-    pub(crate) fn close(&self, patience: Duration) {
+    /// `patience`; returns whether it has.
+    pub(crate) fn close(&self, patience: Duration) -> bool {
         let mut state = self.0.state.lock();
         state.is_closed = true;
-        self.wait(state, patience, |_| false);
+        self.wait(state, patience, |_| false)
     }
 
     fn wait(
@@ -152,11 +152,12 @@ impl<T> Inlet<T> {
         mut state: MutexGuard<'_, State<T>>,
         patience: Duration,
         is_done: impl Fn(&State<T>) -> bool,
-    ) {
+    ) -> bool {
         self.0.filled.notify_one();
         let is_pending = |state: &mut State<T>| !state.has_ended && !is_done(state);
         let returned = &self.0.returned;
-        returned.wait_while_for(&mut state, is_pending, patience);
+        let waited = returned.wait_while_for(&mut state, is_pending, patience);
+        !waited.timed_out()
     }
 }
 

@@ -19,21 +19,27 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// Returns the form that a client likes best, if it asks for either.
+    /// Returns the form that a client likes best; none where that is JSON, or where it asks for neither.
+    /// Of what it likes alike, what it names first.
     pub(crate) fn wanted(headers: &HeaderMap) -> Option<Self> {
         let accepted = headers.get_all(ACCEPT).iter();
         let kinds = accepted.filter_map(|value| value.to_str().ok());
-        let mut best = None;
+        let (mut best, mut most, mut anything) = (None, 0.0, 0.0);
         for kind in kinds.flat_map(|value| value.split(',')) {
-            let (form, liking) = match parse(kind) {
-                Some(known) if known.1 > 0.0 => known,
-                _ => continue,
+            let (form, liking) = match Range::parse(kind) {
+                (Range::Form(form), liking) => (Some(form), liking),
+                (Range::Json, liking) => (None, liking),
+                (Range::Anything, liking) => {
+                    anything = liking.max(anything);
+                    continue;
+                }
+                (Range::Other, _) => continue,
             };
-            if best.is_none_or(|(_, most)| liking > most) {
-                best = Some((form, liking));
+            if liking > most {
+                (best, most) = (form, liking);
             }
         }
-        best.map(|(form, _)| form)
+        best.filter(|_| most >= anything)
     }
 
     /// Returns the content type.
@@ -45,22 +51,38 @@ impl Form {
     }
 }
 
-/// Reads one media range: the form it means, and how much it is liked.
-fn parse(range: &str) -> Option<(Form, f64)> {
-    let mut parts = range.split(';').map(str::trim);
-    let kind = parts.next()?.to_ascii_lowercase();
-    let (mut version, mut liking) = (None, 1.0);
-    for part in parts {
-        match part.split_once('=') {
-            Some(("version", value)) => version = Some(value),
-            Some(("q", value)) => liking = value.parse().unwrap_or(0.0),
-            _ => {}
+/// What a media range means here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Form(Form),
+    Json,
+    /// JSON too, where nothing is said of it by name.
+    Anything,
+    Other,
+}
+
+impl Range {
+    /// Reads one, in letters of either case, and how much it is liked.
+    fn parse(range: &str) -> (Self, f64) {
+        let range = range.to_ascii_lowercase();
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let (mut version, mut liking) = (None, 1.0);
+        for part in parts {
+            match part.split_once('=') {
+                Some(("version", value)) => version = Some(value.trim_matches('"')),
+                Some(("q", value)) => liking = value.parse().unwrap_or(0.0),
+                _ => {}
+            }
         }
-    }
-    match (kind.as_str(), version) {
-        ("application/openmetrics-text", _) => Some((Form::OpenMetrics, liking)),
-        ("text/plain", Some("0.0.4")) => Some((Form::Classic, liking)),
-        _ => None,
+        let range = match (kind, version) {
+            ("application/openmetrics-text", _) => Self::Form(Form::OpenMetrics),
+            ("text/plain", Some("0.0.4")) => Self::Form(Form::Classic),
+            ("application/json", _) => Self::Json,
+            ("*/*" | "application/*", _) => Self::Anything,
+            _ => Self::Other,
+        };
+        (range, liking)
     }
 }
 
@@ -244,6 +266,22 @@ mod tests {
             ),
             ("Application/OpenMetrics-Text", Some(Form::OpenMetrics)),
             ("application/openmetrics-text;q=0", None),
+            (
+                "text/plain;Version=\"0.0.4\";Q=0.4, application/openmetrics-text;Q=0.3",
+                Some(Form::Classic),
+            ),
+            ("application/json, text/plain;version=0.0.4;q=0.5", None),
+            (
+                "application/json;q=0.4, text/plain;version=0.0.4;q=0.5",
+                Some(Form::Classic),
+            ),
+            (
+                "text/plain;version=0.0.4, application/json",
+                Some(Form::Classic),
+            ),
+            ("application/json, text/plain;version=0.0.4", None),
+            ("*/*, text/plain;version=0.0.4", Some(Form::Classic)),
+            ("*/*, text/plain;version=0.0.4;q=0.5", None),
             ("text/plain", None),
             ("application/json", None),
             ("*/*", None),

@@ -87,7 +87,8 @@ impl Making {
             self.line.text("");
         }
         self.line.put(",\"fields\":{");
-        self.line.0.extend_from_slice(&self.fields.0);
+        let fields = self.fields.0.get(1..).unwrap_or_default();
+        self.line.0.extend_from_slice(fields);
         self.line.put("}}\n");
     }
 
@@ -124,7 +125,7 @@ impl Visit for Making {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.place(field).value(value);
+        self.place(field).real(value);
     }
 }
 
@@ -145,17 +146,42 @@ impl Json {
     /// Writes a text; most have nothing to escape.
     fn text(&mut self, text: &str) {
         if is_plain(text.as_bytes()) {
-            self.quoted(text);
+            self.0.push(b'"');
+            self.put(text);
+            self.0.push(b'"');
         } else {
             self.value(text);
         }
     }
 
-    fn quoted(&mut self, text: &str) {
-        self.0.reserve(text.len() + 2);
-        self.0.push(b'"');
-        self.put(text);
-        self.0.push(b'"');
+    /// Writes a number. Most are times of whole thousandths, whose text is found in less time than the
+    /// shortest one of any number.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and what comes of it is compared with the number"
+    )]
+    fn real(&mut self, value: f64) {
+        let thousandths = (value * 1000.0 + 0.5) as u64;
+        let is_same = (thousandths as f64 / 1000.0).to_bits() == value.to_bits();
+        if thousandths >= 1 << 50 || !is_same {
+            return self.value(value);
+        }
+        self.value(thousandths / 1000);
+        let mut digits = *b".000";
+        let [_, fraction @ ..] = &mut digits;
+        let mut rest = thousandths % 1000;
+        for digit in fraction.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        let mut text = &digits[..];
+        while let [shorter @ .., b'0'] = text
+            && shorter.len() > 1
+        {
+            text = shorter;
+        }
+        self.0.extend_from_slice(text);
     }
 
     /// Writes the text of a value, and once more where something in it is to be escaped.
@@ -171,14 +197,12 @@ impl Json {
         }
     }
 
-    /// Writes the name of a field: a word of the code, in which nothing is to be escaped.
+    /// Writes a comma and the name of a field: a word of the code, in which nothing is to be escaped.
     fn name(&mut self, name: &str) {
         debug_assert!(is_plain(name.as_bytes()), "{name}");
-        if !self.0.is_empty() {
-            self.0.push(b',');
-        }
-        self.quoted(name);
-        self.0.push(b':');
+        self.put(",\"");
+        self.put(name);
+        self.put("\":");
     }
 }
 
@@ -296,6 +320,35 @@ mod tests {
     fn a_line_may_be_made_while_another_is() {
         let subscriber = tracing_subscriber::registry().with(Nested);
         subscriber::with_default(subscriber, || info!(target: "t", number = 1, "said"));
+    }
+
+    #[test]
+    fn numbers_are_written_as_serde_json_does() {
+        let times = (0..5_000).map(|number| f64::from(number) / 1000.0);
+        let others = [
+            0.0005,
+            1.2345,
+            12.0,
+            600_000.125,
+            1e9,
+            1e12,
+            1e15,
+            1e16,
+            1e300,
+            -0.0,
+            -1.5,
+            0.1 + 0.2,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::MIN_POSITIVE,
+            1_125_899_906_842.624,
+        ];
+        for value in times.chain(others) {
+            let mut json = Json::default();
+            json.real(value);
+            assert_eq!(json.0, serde_json::to_vec(&value).unwrap(), "{value}");
+        }
     }
 
     #[test]

@@ -2,62 +2,76 @@
 
 use http::Method;
 
-/// A route, as `path` in metrics shows it: an index into [`PATHS`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PathLabel(usize);
+/// The methods that have a label of their own.
+pub(crate) const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "DELETE", "OPTIONS", OTHER];
 
-/// Every route, sorted by its bytes.
-const PATHS: &[&str] = &[
-    "/",
-    "/admin/backend-health",
-    "/admin/model-weights",
-    "/admin/rate-limit-usage",
-    "/admin/reload-config",
-    "/admin/system-stats",
-    "/admin/usage",
-    "/health",
-    "/health/live",
-    "/health/ready",
-    "/metrics",
-    "/models",
-    "/monitoring",
-    "/monitoring/health",
-    "/monitoring/info",
-    "/monitoring/model-weights",
-    "/monitoring/performance",
-    "/prometheus",
-    "/smart-ai/models/{model}/weights",
-    "/smart-ai/weights",
-    "/status",
-    "/v1/audio/speech",
-    "/v1/audio/transcriptions",
-    "/v1/audio/translations",
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/embeddings",
-    "/v1/health",
-    "/v1/images/edits",
-    "/v1/images/generations",
-    "/v1/models",
-    "/v1/models/{id}",
-    "/v1/moderations",
-    "/v1/rerank",
-    "/v1/responses",
-    "/v1/responses/{id}",
-    "/v1/responses/{id}/cancel",
-    "/v1/responses/{id}/input_items",
-    OTHER,
+/// What a route answers: a bit for the place of each method.
+type Answers = u8;
+const GET: Answers = 0b11;
+const POST: Answers = 0b100;
+const DELETE: Answers = 0b1000;
+
+/// Every route, sorted by its bytes, with the methods it has.
+const PATHS: &[(&str, Answers)] = &[
+    ("/", GET),
+    ("/admin/backend-health", GET),
+    ("/admin/model-weights", GET),
+    ("/admin/rate-limit-usage", GET),
+    ("/admin/reload-config", POST),
+    ("/admin/system-stats", GET),
+    ("/admin/usage", GET),
+    ("/health", GET),
+    ("/health/live", GET),
+    ("/health/ready", GET),
+    ("/metrics", GET),
+    ("/models", GET),
+    ("/monitoring", GET),
+    ("/monitoring/health", GET),
+    ("/monitoring/info", GET),
+    ("/monitoring/model-weights", GET),
+    ("/monitoring/performance", GET),
+    ("/prometheus", GET),
+    ("/smart-ai/models/{model}/weights", GET),
+    ("/smart-ai/weights", GET),
+    ("/v1/audio/speech", POST),
+    ("/v1/audio/transcriptions", POST),
+    ("/v1/audio/translations", POST),
+    ("/v1/chat/completions", POST),
+    ("/v1/completions", POST),
+    ("/v1/embeddings", POST),
+    ("/v1/health", GET),
+    ("/v1/images/edits", POST),
+    ("/v1/images/generations", POST),
+    ("/v1/models", GET),
+    ("/v1/models/{id}", GET),
+    ("/v1/moderations", POST),
+    ("/v1/rerank", POST),
+    ("/v1/responses", POST),
+    ("/v1/responses/{id}", GET | DELETE),
+    ("/v1/responses/{id}/cancel", POST),
+    ("/v1/responses/{id}/input_items", GET),
+    (OTHER, Answers::MAX),
 ];
 
 /// What is in no table.
 const OTHER: &str = "other";
 
-impl PathLabel {
-    /// How many there are.
-    pub(crate) const COUNT: usize = PATHS.len();
+/// A route and a method, as metrics show them: places in [`PATHS`] and [`METHODS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    path: usize,
+    method: usize,
+}
 
-    /// Returns the label of a request's path.
-    pub(crate) fn of(path: &str) -> Self {
+impl Place {
+    /// How many there are.
+    pub(crate) const COUNT: usize = PATHS.len() * METHODS.len();
+
+    /// Returns the place of a request. A method that the route does not have is another path's: what
+    /// nobody serves makes no series for each route.
+    pub(crate) fn of(path: &str, method: &Method) -> Self {
+        let known = METHODS.iter().position(|known| method.as_str() == *known);
+        let method = known.unwrap_or(METHODS.len() - 1);
         let label = match path {
             path if path.contains(['{', '}']) => OTHER,
             path if path.starts_with("/v1/responses/") => match path.rsplit('/').next() {
@@ -69,32 +83,32 @@ impl PathLabel {
             path if path.starts_with("/smart-ai/models/") => "/smart-ai/models/{model}/weights",
             path => path,
         };
-        Self(PATHS.binary_search(&label).unwrap_or(PATHS.len() - 1))
+        let found = PATHS.binary_search_by_key(&label, |(path, _)| path).ok();
+        let served = found.filter(|place| PATHS[*place].1 >> method & 1 == 1);
+        let path = served.unwrap_or(PATHS.len() - 1);
+        Self { path, method }
     }
 
-    /// Returns the place in the table.
+    /// Returns the number of the place among all.
     pub(crate) fn index(self) -> usize {
-        self.0
+        self.path * METHODS.len() + self.method
     }
 
-    /// Returns the label at a place.
-    pub(crate) fn at(index: usize) -> &'static str {
-        PATHS.get(index).copied().unwrap_or(OTHER)
+    /// Returns every place, in order.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let methods = |path| (0..METHODS.len()).map(move |method| Self { path, method });
+        (0..PATHS.len()).flat_map(methods)
     }
 
-    /// Returns the labels in the order of their places.
-    pub(crate) fn all() -> impl Iterator<Item = &'static str> {
-        PATHS.iter().copied()
+    /// Returns the label of its path.
+    pub(crate) fn path(self) -> &'static str {
+        PATHS[self.path].0
     }
-}
 
-/// The methods that have a label of their own.
-pub(crate) const METHODS: [&str; 6] = ["GET", "POST", "HEAD", "OPTIONS", "DELETE", OTHER];
-
-/// Returns the place of a method's label.
-pub(crate) fn method(method: &Method) -> usize {
-    let known = METHODS.iter().position(|known| method.as_str() == *known);
-    known.unwrap_or(METHODS.len() - 1)
+    /// Returns the label of its method.
+    pub(crate) fn method(self) -> &'static str {
+        METHODS[self.method]
+    }
 }
 
 /// The statuses that have a label of their own, and the classes of the others. An upstream may
@@ -139,18 +153,21 @@ mod tests {
 
     #[test]
     fn the_paths_are_in_order() {
-        assert!(PATHS[..PATHS.len() - 1].is_sorted());
-        assert_eq!(PATHS.last(), Some(&OTHER));
+        assert!(PATHS[..PATHS.len() - 1].is_sorted_by_key(|(path, _)| path));
+        assert_eq!(PATHS.last().unwrap().0, OTHER);
     }
 
     #[test]
     fn a_path_has_the_label_of_its_route() {
         for (path, label) in [
             ("/", "/"),
-            ("/v1/chat/completions", "/v1/chat/completions"),
+            ("/v1/models", "/v1/models"),
             ("/v1/models/a/b", "/v1/models/{id}"),
             ("/v1/responses/r1", "/v1/responses/{id}"),
-            ("/v1/responses/r1/cancel", "/v1/responses/{id}/cancel"),
+            (
+                "/v1/responses/r1/input_items",
+                "/v1/responses/{id}/input_items",
+            ),
             (
                 "/smart-ai/models/x/weights",
                 "/smart-ai/models/{model}/weights",
@@ -160,7 +177,27 @@ mod tests {
             ("other", OTHER),
             ("", OTHER),
         ] {
-            assert_eq!(PATHS[PathLabel::of(path).index()], label, "{path}");
+            let place = Place::of(path, &Method::GET);
+            assert_eq!((place.path(), place.method()), (label, "GET"), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_has_a_label_for_the_methods_that_it_has() {
+        let mut labels = vec![OTHER];
+        for (allow, path) in crate::router::routes() {
+            let path = path.replace("{*path}", "x/weights").replace("{*id}", "x");
+            let path = path.replace("{id}", "x");
+            for method in METHODS {
+                let place = Place::of(&path, &Method::from_bytes(method.as_bytes()).unwrap());
+                let is_served = allow.split(", ").any(|allowed| allowed == method);
+                assert_eq!(place.path() != OTHER, is_served, "{method} {path}");
+                assert_eq!(place.method(), method);
+                labels.push(place.path());
+            }
+        }
+        for (path, _) in PATHS {
+            assert!(labels.contains(path), "{path} is no route");
         }
     }
 
@@ -186,8 +223,14 @@ mod tests {
 
     #[test]
     fn a_method_that_nobody_knows_is_another() {
-        assert_eq!(METHODS[method(&Method::POST)], "POST");
         let odd = Method::from_bytes(b"BREW").unwrap();
-        assert_eq!(METHODS[method(&odd)], OTHER);
+        assert_eq!(Place::of("/", &odd).method(), OTHER);
+    }
+
+    #[test]
+    fn every_place_has_its_number() {
+        let numbers: Vec<_> = Place::all().map(Place::index).collect();
+        let expected: Vec<_> = (0..Place::COUNT).collect();
+        assert_eq!(numbers, expected);
     }
 }

@@ -50,6 +50,11 @@ impl Loss {
         self.0.count.load(Ordering::Relaxed)
     }
 
+    /// Returns why the last outage began.
+    pub(crate) fn cause(&self) -> Option<Box<str>> {
+        self.0.cause.lock().clone()
+    }
+
     /// Counts what is lost.
     pub(crate) fn lose(&self, count: u64, cause: impl fmt::Display) {
         // The cause of an outage is its first.
@@ -116,7 +121,7 @@ pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
             let output = told.loss.output();
             match news {
                 Some(News::Begun) => {
-                    let cause = told.loss.0.cause.lock().clone();
+                    let cause = told.loss.cause();
                     warn!(
                         output,
                         cause = cause.as_deref(),

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use berry_core::{Distribution, Histogram};
 use berry_loadbalance::LATENCIES;
-use http::Method;
 
 use super::gauge::Gauge;
-use super::label::{self, METHODS, PathLabel, STATUSES};
+use super::label::{self, Place, STATUSES};
 use super::refusals::Refusals;
 
 /// From a few microseconds, which is what a request costs, to what nobody should see.
@@ -49,34 +48,18 @@ pub(crate) struct Traffic {
 
 impl Default for Traffic {
     fn default() -> Self {
-        let places = PathLabel::COUNT * METHODS.len();
         Self {
-            requests: (0..places * STATUSES.len())
+            requests: (0..Place::COUNT * STATUSES.len())
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            durations: (0..places).map(|_| Histogram::new(LATENCIES)).collect(),
+            durations: (0..Place::COUNT)
+                .map(|_| Histogram::new(LATENCIES))
+                .collect(),
             overhead: Histogram::new(OVERHEADS),
             rate_limited: AtomicU64::new(0),
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             refusals: Refusals::default(),
-        }
-    }
-}
-
-/// The path and the method of a request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place(usize);
-
-impl Place {
-    pub(super) fn of(path: &str, method: &Method) -> Self {
-        Self(PathLabel::of(path).index() * METHODS.len() + label::method(method))
-    }
-
-    pub(super) fn labels(self) -> Labels {
-        Labels {
-            path: PathLabel::at(self.0 / METHODS.len()),
-            method: METHODS[self.0 % METHODS.len()],
         }
     }
 }
@@ -88,14 +71,23 @@ pub(crate) struct Labels {
     pub(crate) method: &'static str,
 }
 
+impl From<Place> for Labels {
+    fn from(place: Place) -> Self {
+        Self {
+            path: place.path(),
+            method: place.method(),
+        }
+    }
+}
+
 impl Traffic {
     /// Counts a request.
     pub(super) fn ended(&self, place: Place, status: u16, elapsed: Duration) {
-        let counter = place.0 * STATUSES.len() + label::status(status);
+        let counter = place.index() * STATUSES.len() + label::status(status);
         if let Some(counter) = self.requests.get(counter) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        if let Some(durations) = self.durations.get(place.0) {
+        if let Some(durations) = self.durations.get(place.index()) {
             durations.observe(elapsed);
         }
     }
@@ -138,12 +130,14 @@ impl Traffic {
 
 /// Every place, in order.
 fn labels() -> impl Iterator<Item = Labels> {
-    PathLabel::all().flat_map(|path| METHODS.map(|method| Labels { path, method }))
+    Place::all().map(Labels::from)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use http::Method;
 
     use super::*;
     use crate::telemetry::visit::Visit;

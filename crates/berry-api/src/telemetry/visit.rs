@@ -11,8 +11,9 @@ use http::Method;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
+use super::label::Place;
 use super::stopwatch::Stopwatch;
-use super::traffic::{Labels, Place, Traffic};
+use super::traffic::{Labels, Traffic};
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl Visit {
 
     /// Returns where it will be counted.
     pub(crate) fn labels(&self) -> Labels {
-        self.0.place.labels()
+        self.0.place.into()
     }
 
     /// Returns how long ago it began.

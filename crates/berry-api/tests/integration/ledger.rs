@@ -219,9 +219,9 @@ async fn without_a_database_there_is_no_ledger() {
     assert!(answer.error().contains("no_ledger"), "{}", answer.error());
 }
 
-/// A ledger in `file` of a process that a shell has prepared so: requests are answered, one warning
-/// ends with `cause`, and no row is lost so far.
-async fn holds_nobody_up(preparation: &str, folder: &TempDir, file: &Path, cause: &str) {
+/// A ledger in `file` of a process that a shell has prepared so: five requests are answered, one
+/// warning ends with `cause`, so many rows are lost so far, and the end of the process says how many.
+async fn holds_nobody_up(preparation: &str, folder: &TempDir, file: &Path, cause: &str, lost: u64) {
     let upstream = Upstream::start().await;
     let toml = Setup::over(&upstream)
         .user("tags = [\"admin\"]")
@@ -240,9 +240,22 @@ async fn holds_nobody_up(preparation: &str, folder: &TempDir, file: &Path, cause
     let told = told["fields"]["cause"].as_str().unwrap();
     assert!(told.ends_with(cause), "{told}");
     assert_eq!(usage(&mut client, "").await.status, 503);
-    let page = client.send(get("/prometheus")).await;
-    let lost = "telemetry_lost_total{output=\"usage\"} 0";
-    assert!(page.text().contains(lost));
+    let series = format!("telemetry_lost_total{{output=\"usage\"}} {lost}\n");
+    within(async {
+        while !client
+            .send(get("/prometheus"))
+            .await
+            .text()
+            .contains(&series)
+        {}
+    })
+    .await;
+    process.signal("TERM").await;
+    if lost == 0 {
+        let told = process.logged("usage not written").await;
+        assert_eq!(told["fields"]["rows"], 5, "{told}");
+    }
+    assert_eq!(process.ended().await, Some(0));
 }
 
 #[tokio::test]
@@ -250,7 +263,7 @@ async fn a_file_that_is_no_database_holds_nobody_up_and_is_told_of() {
     let folder = scratch(&[("usage.db", "this is no database, however long it may be")]);
     let file = folder.path().join("usage.db");
 
-    holds_nobody_up("true", &folder, &file, "file is not a database").await;
+    holds_nobody_up("true", &folder, &file, "file is not a database", 5).await;
 }
 
 #[tokio::test]
@@ -263,6 +276,7 @@ async fn a_place_where_nobody_can_write_holds_nobody_up_and_is_told_of() {
         &scratch(&[]),
         file,
         "unable to open database file: /sys/usage.db",
+        0,
     )
     .await;
 }
@@ -278,6 +292,7 @@ async fn a_file_that_cannot_grow_holds_nobody_up_and_is_told_of() {
         &folder,
         &file,
         "disk I/O error",
+        0,
     )
     .await;
 }

@@ -121,6 +121,43 @@ async fn every_request_leaves_one_line_of_the_same_target() {
 }
 
 #[tokio::test]
+async fn the_line_of_a_refused_request_names_the_user_and_the_model() {
+    let upstream = Upstream::start().await;
+    let setup = Setup::over(&upstream).user("rate_limit = { requests_per_minute = 1 }");
+    let (mut process, mut client, _folder) = start(&setup).await;
+    let unknown = chat(r#"{"model":"no-such"}"#);
+    let stranger = request(Method::POST, "/v1/chat/completions", &[], "{}");
+
+    for (request, status, user, model) in [
+        (unknown, 404, json!("ada"), Value::Null),
+        (
+            chat(hello().to_string()),
+            200,
+            json!("ada"),
+            json!("test-model"),
+        ),
+        (
+            chat(hello().to_string()),
+            429,
+            json!("ada"),
+            json!("test-model"),
+        ),
+        (stranger, 401, Value::Null, Value::Null),
+    ] {
+        client.send(request).await;
+        let line = process.logged_request().await;
+
+        let fields = &line["fields"];
+        assert_eq!(fields["status"], status, "{line}");
+        assert_eq!(
+            (&fields["user_id"], &fields["model"]),
+            (&user, &model),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_noted_and_no_failure() {
     let upstream = Upstream::start().await;
     let (mut process, client, _folder) = start(&Setup::over(&upstream)).await;

@@ -81,6 +81,9 @@ mod ledger;
 /// What recorded answers cost.
 #[cfg(test)]
 mod ledger_cost;
+/// What answers cost whose end nobody counted.
+#[cfg(test)]
+mod ledger_cut;
 /// What a client may cost: bytes, time, connections.
 #[cfg(test)]
 mod limits;

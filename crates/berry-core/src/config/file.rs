@@ -278,6 +278,9 @@ table! {
         output_price: Price,
         /// US dollars per million input tokens that the provider had cached.
         cached_input_price: Price,
+        /// US dollars per million input tokens that the provider put into its cache; without it they cost
+        /// what all input does. Anthropic asks 1.25 times its `input_price`.
+        cache_write_price: Price,
         /// US dollars per request.
         request_price: Price,
     }

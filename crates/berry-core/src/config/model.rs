@@ -76,6 +76,8 @@ pub struct Prices {
     pub output: Option<f64>,
     /// Per million input tokens that the provider had cached.
     pub cached_input: Option<f64>,
+    /// Per million input tokens that the provider put into its cache.
+    pub cache_write: Option<f64>,
     /// Per request.
     pub request: Option<f64>,
 }

@@ -141,12 +141,12 @@ impl<P: Prober> HealthMonitor<P> {
             begun,
             outcome,
         } = ended;
-        self.log(*check, outcome);
-        self.rounds
-            .record(*check, outcome, *begun, self.clock.now());
+        let now = self.clock.now();
+        self.log(*check, outcome, now.saturating_since(*begun));
+        self.rounds.record(*check, outcome, *begun, now);
     }
 
-    fn log(&mut self, check: Check, outcome: &ProbeOutcome) {
+    fn log(&mut self, check: Check, outcome: &ProbeOutcome, latency: Duration) {
         let (endpoint, depth) = self.rounds.subject(check);
         let provider = endpoint.provider.as_str();
         let model = (depth == ProbeDepth::Chat).then_some(&*endpoint.model);
@@ -159,10 +159,12 @@ impl<P: Prober> HealthMonitor<P> {
             ProbeOutcome::Failed(failure) => (Some(failure.kind.as_str()), Some(&*failure.cause)),
             ProbeOutcome::Passed | ProbeOutcome::Unknown => (None, None),
         };
+        // Names may have `latency` in them, and whoever looks for that word expects a number.
+        let latency_ms = latency.as_micros() as f64 / 1000.0;
         if self.logged.insert(check, word) == Some(word) {
-            debug!(target: TARGET, provider, model, %depth, kind, cause, "{message}");
+            debug!(target: TARGET, provider, model, %depth, kind, cause, latency_ms, "{message}");
         } else {
-            info!(target: TARGET, provider, model, %depth, kind, cause, "{message}");
+            info!(target: TARGET, provider, model, %depth, kind, cause, latency_ms, "{message}");
         }
     }
 }

@@ -134,6 +134,7 @@ impl Fleet {
         let average = Tokens {
             input: scenario.input_tokens,
             cached: 0.0,
+            cache_write: 0.0,
             output: scenario.output_tokens,
         };
         let cost = |place: &usize| {

@@ -261,6 +261,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
         let tokens = Tokens {
             input: size(self.scenario.input_tokens),
             cached: 0.0,
+            cache_write: 0.0,
             output: size(self.scenario.output_tokens),
         };
         let now = self.clock.now();
@@ -412,6 +413,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             tokens: Tokens {
                 input: 1.0,
                 cached: 0.0,
+                cache_write: 0.0,
                 output: 1.0,
             },
             patience: self.fleet.probe_patience,

@@ -94,4 +94,8 @@ pub(crate) trait Decoder: std::fmt::Debug + Send {
     /// The stream is over. A protocol whose last event is not marked (Gemini) ends its answer here,
     /// if a finish reason had come; otherwise nothing is appended and the cut shows by itself.
     fn end(&mut self, out: &mut Vec<u8>);
+
+    /// Appends the object `usage` as far as it has been counted, if it has: of a stream that is left, or
+    /// breaks, no chunk says it.
+    fn write_usage(&self, out: &mut Vec<u8>);
 }

@@ -94,18 +94,16 @@ fn carries(value: &RawValue) -> bool {
     !matches!(text.as_ref(), "\"\"" | "[]" | "{}")
 }
 
-/// Recognises, without parsing it, what nearly every chunk is: one choice, the first, not ended.
+/// Recognises, without parsing it, what nearly every chunk is: one choice, the first, not ended. Returns
+/// what is between its index and its finish reason.
 ///
 /// A quoted `finish_reason` before a colon can only be a key: inside a JSON string its quotes would
 /// be escaped. So a text that begins with the first index and has one such key, and that null, is
 /// one choice.
-pub(super) fn is_middle_of_first(choices: &[u8]) -> bool {
-    if !choices.starts_with(b"[{\"index\":0,") {
-        return false;
-    }
-    let mut keys = KEY.find_iter(choices);
-    let Some(first) = keys.next() else {
-        return false;
-    };
-    keys.next().is_none() && choices[first + KEY.needle().len()..].starts_with(b"null")
+pub(super) fn middle_of_first(choices: &[u8]) -> Option<&[u8]> {
+    let rest = choices.strip_prefix(b"[{\"index\":0,")?;
+    let mut keys = KEY.find_iter(rest);
+    let first = keys.next()?;
+    let is_one = keys.next().is_none() && rest[first + KEY.needle().len()..].starts_with(b"null");
+    is_one.then(|| &rest[..first])
 }

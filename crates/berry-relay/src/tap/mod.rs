@@ -6,6 +6,7 @@
 
 mod choices;
 mod failure;
+mod text;
 mod usage;
 mod usual;
 
@@ -16,8 +17,9 @@ use memchr::memmem::Finder;
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
 use crate::sse::{Fate, Name};
-use choices::{Choice, is_middle_of_first};
+use choices::{Choice, middle_of_first};
 pub(crate) use failure::StreamFailure;
+use text::Text;
 pub use usage::Usage;
 use usual::Usual;
 
@@ -76,6 +78,8 @@ pub(crate) struct Tap {
     usage: Option<Usage>,
     /// Events that have passed.
     events: u64,
+    /// What they said.
+    text: Text,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
     /// An event in the middle of the first choice: most are like it.
@@ -106,8 +110,10 @@ impl Tap {
     /// Takes one event's name and data, and says what becomes of it.
     pub(crate) fn observe(&mut self, name: Name, data: &[u8]) -> Fate {
         self.events += 1;
-        let usual = self.usual.as_ref().filter(|_| name == Name::Other);
-        if usual.is_some_and(|usual| usual.is_like(data)) {
+        if let Some(usual) = &self.usual
+            && name == Name::Other
+            && usual.is_like(data, &mut self.text)
+        {
             return Fate::Pass;
         }
         if data.trim_ascii() == b"[DONE]" {
@@ -126,6 +132,9 @@ impl Tap {
         }
         // Some upstreams send a running total with every chunk: the last one counts.
         self.usage = parts.usage.and_then(Usage::read).or(self.usage);
+        if let Some(delta) = parts.delta.filter(|_| !parts.is_sound()) {
+            self.text.add_piece(delta);
+        }
         let fate = match self.grammar {
             Grammar::Choices => self.observe_choices(data, &parts),
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
@@ -166,6 +175,9 @@ impl Tap {
         self.come = Come::Content;
         self.done = true;
         self.usage = parts.usage.and_then(Usage::read);
+        if self.usage.is_none() {
+            self.text.add_answer(body);
+        }
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
         }
@@ -237,6 +249,12 @@ impl Tap {
         self.reports
     }
 
+    /// Takes what the upstream had counted of an answer before it was translated. What the answer itself
+    /// says comes later, and counts more.
+    pub(crate) fn note_count(&mut self, usage: Option<Usage>) {
+        self.usage = self.usage.or(usage);
+    }
+
     /// Returns the tokens the upstream reported last. What is stored was paid for when it was made.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.usage.filter(|_| self.grammar != Grammar::Stored)
@@ -247,11 +265,12 @@ impl Tap {
         self.events
     }
 
-    /// Returns how many tokens have been written at least, as far as events tell: most have one.
+    /// Returns about how many tokens have been written: by the length of the text, and at least one for
+    /// each event.
     pub(crate) fn written(&self) -> u64 {
         match self.grammar {
             Grammar::Stored => 0,
-            _ => self.events,
+            _ => self.text.tokens().max(self.events),
         }
     }
 
@@ -261,13 +280,18 @@ impl Tap {
             return Fate::Clean;
         };
         self.come = self.come.max(Come::Event);
-        if self.content() && !self.unwanted.reports && is_middle_of_first(choices) {
+        if self.content()
+            && !self.unwanted.reports
+            && let Some(middle) = middle_of_first(choices)
+        {
             self.begun |= 1;
+            self.text.add_middle(middle);
             if parts.usage.is_none() && !tells_of_error(event) {
                 self.usual.get_or_insert_default().learn(event);
             }
             return Fate::Pass;
         }
+        self.text.add_strings(choices);
         let Ok(choices) = serde_json::from_slice::<Vec<Choice<'_>>>(choices) else {
             // Choices of a shape we do not know, or too long to be looked at, are the client's to
             // judge: the answer may end with them.
@@ -347,6 +371,8 @@ struct Parts<'a> {
     object: Option<&'a [u8]>,
     /// It has a member in which servers complain that do not speak the protocol.
     complains: bool,
+    /// The next piece of what a typed event is about.
+    delta: Option<&'a [u8]>,
     response: Option<&'a [u8]>,
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
@@ -363,6 +389,7 @@ impl<'a> Parts<'a> {
                 b"usage" => &mut self.usage,
                 b"type" => &mut self.kind,
                 b"object" => &mut self.object,
+                b"delta" => &mut self.delta,
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
                 b"incomplete_details" => &mut self.incomplete,
@@ -374,6 +401,12 @@ impl<'a> Parts<'a> {
             };
             *place = (value != b"null").then_some(value);
         })
+    }
+
+    /// Returns whether the event's piece is no text.
+    fn is_sound(&self) -> bool {
+        self.kind
+            .is_some_and(|kind| kind.ends_with(b"audio.delta\""))
     }
 }
 

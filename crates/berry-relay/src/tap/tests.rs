@@ -90,9 +90,9 @@ fn the_usual_chunk_is_recognised_without_parsing() {
         r#"[{"delta":{},"finish_reason":null}]"#,
     ];
 
-    assert!(is_middle_of_first(usual.as_bytes()));
+    assert!(middle_of_first(usual.as_bytes()).is_some());
     for other in others {
-        assert!(!is_middle_of_first(other.as_bytes()), "{other}");
+        assert!(middle_of_first(other.as_bytes()).is_none(), "{other}");
     }
 }
 

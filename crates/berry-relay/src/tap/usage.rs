@@ -33,11 +33,20 @@ impl Usage {
         self.visible + self.reasoning
     }
 
+    /// Returns the same with at least so many tokens written.
+    #[must_use]
+    pub fn at_least(self, written: u64) -> Self {
+        Self {
+            visible: self.visible.max(written.saturating_sub(self.reasoning)),
+            ..self
+        }
+    }
+
     /// Reads the member `usage` of an answer; none where it counts nothing, or more than can be.
     ///
     /// OpenAI's counts of tokens read include those from the cache, and its counts of tokens written
     /// include reasoning. Responses, images and transcriptions have other names for the same.
-    pub(super) fn read(member: &[u8]) -> Option<Self> {
+    pub(crate) fn read(member: &[u8]) -> Option<Self> {
         let counted: Counted = serde_json::from_slice(member).ok()?;
         let input = counted.prompt_tokens.or(counted.input_tokens);
         let output = counted.completion_tokens.or(counted.output_tokens);
@@ -76,6 +85,7 @@ impl From<Usage> for Tokens {
         Self {
             input: usage.input() as f64,
             cached: usage.cache_read as f64,
+            cache_write: usage.cache_write as f64,
             output: usage.output() as f64,
         }
     }

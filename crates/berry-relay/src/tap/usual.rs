@@ -9,11 +9,19 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use smallvec::SmallVec;
 
+use super::text::{Part, Text};
 use crate::json::plain_run;
 
-/// The members that may say something else: text of any kind, arguments, and what OpenAI adds so that
-/// lengths tell nothing. Nobody looks at them, wherever they are.
-const WORDS: [&[u8]; 3] = [b"content", b"arguments", b"obfuscation"];
+/// The ends of the keys whose strings may say something else: text of any kind, arguments, and what OpenAI
+/// adds so that lengths tell nothing. Nobody looks at them, wherever they are, but to count them.
+const WORDS: [&[u8]; 6] = [
+    b"\"content",
+    b"\"reasoning_content",
+    b"\"reasoning",
+    b"\"text",
+    b"\"arguments",
+    b"\"obfuscation",
+];
 /// What stands between a member's key and a string.
 static BETWEEN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\":\""));
 /// Longer events are read.
@@ -25,8 +33,8 @@ const TRIES: u8 = 8;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Usual {
     event: Vec<u8>,
-    /// The parts of the event that are followed by a string which may be another.
-    before: SmallVec<[Range<usize>; 3]>,
+    /// The pieces of the event that are followed by a string which may be another, and what that is.
+    before: SmallVec<[(Range<usize>, Option<Part>); 3]>,
     /// What follows the last of them.
     end: usize,
     tries: u8,
@@ -44,30 +52,42 @@ impl Usual {
         for at in BETWEEN.find_iter(event) {
             let key = event.get(..at).unwrap_or_default();
             let value = at + BETWEEN.needle().len();
-            if at < self.end || !WORDS.iter().any(|word| key.ends_with(word)) {
+            let Some(word) = WORDS.iter().find(|word| key.ends_with(word)) else {
+                continue;
+            };
+            if at < self.end {
                 continue;
             }
-            self.before.push(self.end..value);
+            let part = word.strip_prefix(b"\"").and_then(Part::of);
+            self.before.push((self.end..value, part));
             self.end = value + plain_run(event.get(value..).unwrap_or_default());
         }
         self.event.clear();
         self.event.extend_from_slice(event);
     }
 
-    /// Returns whether this event says nothing else than the usual one, but for the text.
-    pub(super) fn is_like(&self, event: &[u8]) -> bool {
+    /// Returns whether this event says nothing else than the usual one, but for the text; that is counted.
+    pub(super) fn is_like(&self, event: &[u8], text: &mut Text) -> bool {
         if self.before.is_empty() {
             return false;
         }
-        let mut rest = event;
-        for part in &self.before {
-            let part = self.event.get(part.clone()).unwrap_or_default();
-            let Some(value) = rest.strip_prefix(part) else {
+        let (mut rest, mut counted) = (event, *text);
+        for (piece, part) in &self.before {
+            let piece = self.event.get(piece.clone()).unwrap_or_default();
+            let Some(value) = rest.strip_prefix(piece) else {
                 return false;
             };
-            rest = value.get(plain_run(value)..).unwrap_or_default();
+            let length = plain_run(value);
+            if let Some(part) = part {
+                counted.add(*part, length);
+            }
+            rest = value.get(length..).unwrap_or_default();
         }
-        self.event.get(self.end..) == Some(rest)
+        let is_like = self.event.get(self.end..) == Some(rest);
+        if is_like {
+            *text = counted;
+        }
+        is_like
     }
 }
 
@@ -78,7 +98,7 @@ mod tests {
     fn is_like(usual: &str, event: &str) -> bool {
         let mut learnt = Usual::default();
         learnt.learn(usual.as_bytes());
-        learnt.is_like(event.as_bytes())
+        learnt.is_like(event.as_bytes(), &mut Text::default())
     }
 
     #[test]
@@ -146,6 +166,6 @@ mod tests {
             usual.learn(event(id).as_bytes());
         }
 
-        assert!(usual.is_like(event(TRIES - 1).as_bytes()));
+        assert!(usual.is_like(event(TRIES - 1).as_bytes(), &mut Text::default()));
     }
 }

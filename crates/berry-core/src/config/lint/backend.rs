@@ -117,10 +117,15 @@ fn oddity(backend: &Backend, is_priced: bool) -> Option<(&'static str, &'static 
         input,
         output,
         cached_input,
+        cache_write,
         request,
     } = backend.prices;
     let is_tiny = |price: f64| price > 0.0 && price < LOWEST_PRICE;
-    if input.into_iter().chain(output).any(is_tiny) {
+    if [input, output, cache_write]
+        .into_iter()
+        .flatten()
+        .any(is_tiny)
+    {
         Some((
             "has a price of less than a thousandth of a dollar",
             "prices are for a million tokens: what costs $0.0000025 a token has a price of 2.5",

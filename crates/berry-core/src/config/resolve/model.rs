@@ -192,6 +192,7 @@ impl Resolver<'_> {
                 input: file.input_price.value().copied(),
                 output: file.output_price.value().copied(),
                 cached_input: file.cached_input_price.value().copied(),
+                cache_write: file.cache_write_price.value().copied(),
                 request: file.request_price.value().copied(),
             },
             provider,

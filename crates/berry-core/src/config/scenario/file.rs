@@ -223,6 +223,7 @@ impl SiteFile {
                 input: self.input_price.value().copied(),
                 output: self.output_price.value().copied(),
                 cached_input: None,
+                cache_write: None,
                 request: self.request_price.value().copied(),
             },
         })

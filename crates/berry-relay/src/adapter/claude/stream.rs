@@ -475,4 +475,10 @@ impl Decoder for Stream {
             self.close(out);
         }
     }
+
+    fn write_usage(&self, out: &mut Vec<u8>) {
+        if self.usage.is_known() {
+            self.usage.write(out);
+        }
+    }
 }

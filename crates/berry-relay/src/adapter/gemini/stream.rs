@@ -115,6 +115,12 @@ impl Decoder for Stream {
         }
         out.extend(b"data: [DONE]\n\n");
     }
+
+    fn write_usage(&self, out: &mut Vec<u8>) {
+        if let Some(usage) = &self.usage {
+            usage.write(out);
+        }
+    }
 }
 
 /// Returns the choice with this index, new where nothing of it has come yet.

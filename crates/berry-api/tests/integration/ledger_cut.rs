@@ -1,0 +1,215 @@
+//! What answers cost whose end nobody counted: they were left, they broke, or no count was in them.
+
+use std::time::Duration;
+
+use berry_testkit::{Behaviour, Upstream};
+use serde_json::{Value, json};
+
+use super::ledger_cost::{Tokens, Written, ask, rows, setup};
+use crate::support::{hello, hello_stream, scratch};
+
+/// Says for each token of a text that long that it was written.
+const TEXT: &str = "Air scatters blue light more than red.";
+
+/// A provider's stream that has not ended, and the tokens it has counted by then.
+struct Begun {
+    provider: &'static str,
+    events: Vec<Value>,
+    counted: Tokens,
+}
+
+/// Some upstreams send a running total with every chunk, Claude counts what it read at the beginning.
+fn begun() -> Vec<Begun> {
+    let tokens = |uncached, cache_read, visible, reasoning| Tokens {
+        uncached,
+        cache_read,
+        cache_write: 0,
+        visible,
+        reasoning,
+    };
+    let text = json!({"type": "text_delta", "text": TEXT});
+    vec![
+        Begun {
+            provider: "openai",
+            events: vec![json!({
+                "choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": null}],
+                "usage": {"prompt_tokens": 5000, "completion_tokens": 300},
+            })],
+            counted: tokens(5000, 0, 300, 0),
+        },
+        Begun {
+            provider: "claude",
+            events: vec![
+                json!({"type": "message_start", "message": {
+                    "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+                    "usage": {"input_tokens": 100, "cache_read_input_tokens": 1000, "output_tokens": 1},
+                }}),
+                json!({"type": "content_block_start", "index": 0,
+                    "content_block": {"type": "text", "text": ""}}),
+                json!({"type": "content_block_delta", "index": 0, "delta": text}),
+            ],
+            // Of what was written it has said nothing yet.
+            counted: tokens(100, 1000, i64::try_from(TEXT.len().div_ceil(4)).unwrap(), 0),
+        },
+        Begun {
+            provider: "gemini",
+            events: vec![json!({
+                "candidates": [{"content": {"parts": [{"text": TEXT}], "role": "model"}, "index": 0}],
+                "usageMetadata": {
+                    "promptTokenCount": 5000, "candidatesTokenCount": 300, "thoughtsTokenCount": 900,
+                },
+            })],
+            counted: tokens(5000, 0, 300, 900),
+        },
+    ]
+}
+
+fn events(events: &[Value]) -> Behaviour {
+    let events: Vec<_> = events
+        .iter()
+        .map(|event| format!("data: {event}\n\n"))
+        .collect();
+    Behaviour::stream(events, Duration::ZERO)
+}
+
+#[tokio::test]
+async fn streams_that_are_left_or_break_cost_what_was_counted_by_then() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let mut expected: Vec<(&str, Written)> = Vec::new();
+
+    for begun in begun() {
+        let mut body = hello_stream();
+        body["backend"] = begun.provider.into();
+        let written = (begun.counted, Some(begun.counted.cost()), true);
+
+        // The upstream ends in the middle.
+        upstream.set(events(&begun.events));
+        gateway.stream(&body).await.rest().await;
+        expected.push((begun.provider, written));
+        rows(&database, expected.len()).await;
+
+        // What was being sent when its connection was closed is lost, but nothing before.
+        upstream.set(events(&begun.events).hang_after(begun.events.len()));
+        let mut left = gateway.stream(&body).await;
+        while !left.event().await.contains(TEXT) {}
+        drop(left);
+        expected.push((begun.provider, written));
+        rows(&database, expected.len()).await;
+    }
+
+    let found = rows(&database, expected.len()).await;
+    for ((provider, expected), found) in expected.into_iter().zip(found) {
+        assert_eq!(found, expected, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_count_costs_what_its_text_is_worth() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let said = TEXT.repeat(100);
+    let message = json!({"role": "assistant", "content": said});
+    let chunk = json!({"choices": [{"index": 0, "delta": message, "finish_reason": null}]});
+    let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
+    let response = json!({"type": "response.output_text.delta", "delta": said});
+    let responded = json!({"type": "response.completed", "response": {"id": "resp_1"}});
+    let mut answers = Vec::new();
+    for (path, body, answer) in [
+        (
+            "/v1/chat/completions",
+            hello(),
+            Behaviour::json(json!({
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            })),
+        ),
+        (
+            "/v1/chat/completions",
+            hello_stream(),
+            Behaviour::stream(
+                [format!("data: {chunk}\n\ndata: {end}\n\ndata: [DONE]\n\n")],
+                Duration::ZERO,
+            ),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "test-model", "input": "hello"}),
+            Behaviour::json(json!({
+                "id": "resp_1", "object": "response", "error": null,
+                "output": [{"type": "message", "content": [{"type": "output_text", "text": said}]}],
+            })),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "test-model", "input": "hello", "stream": true}),
+            events(&[response, responded]),
+        ),
+        (
+            "/v1/embeddings",
+            json!({"model": "test-model", "input": "hello"}),
+            Behaviour::json(json!({"object": "list", "data": [{"embedding": [0.5, 0.25]}]})),
+        ),
+    ] {
+        upstream.set(answer);
+        let mut body = body.clone();
+        body["backend"] = "openai".into();
+        ask(&gateway, path, &body).await;
+        answers.push((path, body));
+    }
+
+    let found = rows(&database, answers.len()).await;
+    let worth = i64::try_from(said.len() / 4).unwrap();
+    for ((path, body), (tokens, cost, estimated)) in answers.iter().zip(found) {
+        let input = i64::try_from(body.to_string().len().div_ceil(4)).unwrap();
+        // Embeddings write nothing.
+        let output = if path.ends_with("embeddings") {
+            0
+        } else {
+            worth
+        };
+        assert_eq!(
+            (tokens.uncached, tokens.visible),
+            (input, output),
+            "{path} {body}"
+        );
+        assert_eq!((cost, estimated), (Some(tokens.cost()), true), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_whole_costs_what_was_written_of_it() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let mut body = hello_stream();
+    body["backend"] = "openai".into();
+    let words = ["one ", "two ", "three "];
+    upstream.set(Behaviour::text_stream(words, Duration::ZERO).hang_after(3));
+    let mut left = gateway.stream(&body).await;
+    left.event().await;
+    left.event().await;
+    drop(left);
+    rows(&database, 1).await;
+    upstream.set(Behaviour::text_stream(words, Duration::ZERO).error_event_after(3));
+    gateway.stream(&body).await.rest().await;
+    rows(&database, 2).await;
+    upstream.set(Behaviour::status(400));
+    gateway.chat(&body).await;
+
+    let written = rows(&database, 3).await;
+
+    for (tokens, cost, estimated) in &written[..2] {
+        // A token for every four bytes that were sent.
+        let input = i64::try_from(body.to_string().len().div_ceil(4)).unwrap();
+        assert_eq!(tokens.uncached, input);
+        assert!((2..=6).contains(&tokens.visible), "{tokens:?}");
+        assert_eq!((*cost, *estimated), (Some(tokens.cost()), true));
+    }
+    let (tokens, cost, estimated) = written[2];
+    assert_eq!((tokens.cost(), cost, estimated), (0, Some(0), false));
+}
