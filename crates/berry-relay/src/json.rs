@@ -7,8 +7,6 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
 /// The deepest nesting accepted. Real requests stay below a dozen; upstreams' own parsers give up
 /// at depths that differ, and some crash.
 pub(crate) const MAX_DEPTH: usize = 256;
@@ -70,27 +68,6 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<(), 
         }
     }
     scanner.end()
-}
-
-/// Hands each string in a JSON value to `visit`, without its quotes, with the key it stands under: in an
-/// array, that of the array. What is no JSON has the strings before that shows.
-pub(crate) fn strings<'a>(value: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) {
-    let mut scanner = Scanner::new(value);
-    let mut key: &[u8] = b"";
-    while let Some(gap) = memchr(b'"', &value[scanner.at..]) {
-        scanner.at += gap;
-        let start = scanner.at + 1;
-        if scanner.string().is_err() {
-            return;
-        }
-        let string = &value[start..scanner.at - 1];
-        scanner.white_space();
-        if scanner.peek() == Some(b':') {
-            key = string;
-        } else {
-            visit(key, string);
-        }
-    }
 }
 
 struct Scanner<'a> {
@@ -401,19 +378,6 @@ mod tests {
         let text = r#" { "a" : 1 , "b":[{"a":2},"}"],"c\n":"x\"y" } "#;
 
         assert_eq!(keys(text), [r"a=1", r#"b=[{"a":2},"}"]"#, r#"c\n="x\"y""#]);
-    }
-
-    #[test]
-    fn strings_are_found_with_their_keys_however_deep_they_are() {
-        let text = r#"{"a" : "x","b":["y",{"c":"\"}:"}, 1, "z"],"d":null,"":"","#;
-        let mut found = Vec::new();
-
-        strings(text.as_bytes(), |key, string| {
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_owned()).unwrap();
-            found.push(format!("{}={}", text(key), text(string)));
-        });
-
-        assert_eq!(found, ["a=x", "b=y", r#"c=\"}:"#, "c=z", "="]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! and their bytes are no tokens. Thoughts come under several names, and from some upstreams under two
 //! of them at once: the longest counts.
 
+use memchr::{memchr, memchr2};
+
 use crate::json;
 
 /// Bytes of JSON for each token, as English text has it.
@@ -52,7 +54,7 @@ impl Text {
 
     /// Adds what is in the strings of a value, however deep they are.
     pub(super) fn add_strings(&mut self, value: &[u8]) {
-        json::strings(value, |key, string| {
+        strings(value, |key, string| {
             if let Some(part) = Part::of(key) {
                 self.add(part, string.len());
             }
@@ -113,9 +115,51 @@ impl Text {
     }
 }
 
+/// Hands each string in a JSON value to `visit`, without its quotes, with the key it stands under: in an
+/// array, that of the array.
+fn strings<'a>(value: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) {
+    let (mut rest, mut key): (_, &[u8]) = (value, b"");
+    while let Some(at) = memchr(b'"', rest)
+        && let Some(end) = rest.get(at + 1..).and_then(end_of_string)
+    {
+        let string = &rest[at + 1..][..end];
+        rest = &rest[at + end + 2..];
+        if rest.trim_ascii_start().starts_with(b":") {
+            key = string;
+        } else {
+            visit(key, string);
+        }
+    }
+}
+
+/// Returns where the string ends whose quote is before the text.
+fn end_of_string(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strings_are_found_with_their_keys_however_deep_they_are() {
+        let text = r#"{"a" : "x","b":["y",{"c":"\"}:"}, 1, "z"],"d":null,"":"","#;
+        let mut found = Vec::new();
+
+        strings(text.as_bytes(), |key, string| {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_owned()).unwrap();
+            found.push(format!("{}={}", text(key), text(string)));
+        });
+
+        assert_eq!(found, ["a=x", "b=y", r#"c=\"}:"#, "c=z", "="]);
+    }
 
     #[test]
     fn text_counts_once_and_nothing_else_does() {
