@@ -48,6 +48,28 @@ count() {
         cargo bench --quiet --all-features -p "${bench%/*}" --bench "${bench#*/}" -- "$@")
 }
 
+# Removes what was built of the workspace's own crates: cargo knows them by name and version, not by where they lie, and
+# would take the earlier commit's for ours, whose files are older.
+forget_builds() {
+    local package packages=()
+    for package in crates/*/; do
+        packages+=(-p "$(basename "$package")")
+    done
+    cargo clean --quiet --profile bench "${packages[@]}"
+}
+
+# Whether the earlier commit has a benchmark that can be compared with.
+is_comparable() {
+    local bench=$1
+    if [[ ! -f $WORK/base/crates/${bench%/*}/benches/${bench#*/}.rs ]]; then
+        echo "$bench is new: nothing to compare with"
+        return 1
+    elif [[ $(locked_version gungraun "$WORK/base") != "$(locked_version gungraun)" ]]; then
+        echo "$bench was counted by another version of gungraun: nothing to compare with"
+        return 1
+    fi
+}
+
 case ${1:-} in
     -h | --help) usage "$0" && exit 0 ;;
 esac
@@ -56,24 +78,22 @@ have gungraun-runner || fail 'gungraun-runner is not installed: run scripts/dev-
 
 base=${1:-$(base_commit)}
 rm -rf "$WORK/counts"
+declare -A compare=()
 if [[ -z $base ]]; then
     echo 'no earlier commit is at hand: nothing to compare with'
 else
     check_out "$base"
     echo "compared with $(git log -1 --format='%h %s' "$base")"
+    for bench in "${BENCHES[@]}"; do
+        if is_comparable "$bench"; then
+            count "$WORK/base" "$bench" --save-baseline=base >/dev/null
+            compare[$bench]="--baseline=base --callgrind-limits=$LIMIT"
+        fi
+    done
+    forget_builds
 fi
 
 for bench in "${BENCHES[@]}"; do
-    compare=()
-    if [[ -z $base ]]; then
-        :
-    elif [[ ! -f $WORK/base/crates/${bench%/*}/benches/${bench#*/}.rs ]]; then
-        echo "$bench is new: nothing to compare with"
-    elif [[ $(locked_version gungraun "$WORK/base") != "$(locked_version gungraun)" ]]; then
-        echo "$bench was counted by another version of gungraun: nothing to compare with"
-    else
-        count "$WORK/base" "$bench" --save-baseline=base >/dev/null
-        compare=(--baseline=base --callgrind-limits="$LIMIT")
-    fi
-    count "$ROOT" "$bench" ${compare[@]+"${compare[@]}"}
+    # shellcheck disable=SC2086 # two words
+    count "$ROOT" "$bench" ${compare[$bench]:-}
 done
