@@ -61,6 +61,9 @@ pub(crate) struct Unwanted {
     pub(crate) reports: bool,
 }
 
+/// A stream of so few events ends before it is worth it to have learnt from one.
+const FEW: u64 = 4;
+
 /// What has been seen of an answer so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tap {
@@ -286,7 +289,7 @@ impl Tap {
         {
             self.begun |= 1;
             self.text.add_middle(middle);
-            if parts.usage.is_none() && !tells_of_error(event) {
+            if self.events > FEW && parts.usage.is_none() && !tells_of_error(event) {
                 self.usual.get_or_insert_default().learn(event);
             }
             return Fate::Pass;

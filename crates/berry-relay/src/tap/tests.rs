@@ -455,7 +455,7 @@ fn events() -> impl Strategy<Value = Vec<String>> {
         let change = |(at, c)| if at == place { other } else { c };
         event.chars().enumerate().map(change).collect::<String>()
     });
-    proptest::collection::vec(changed, 0..8)
+    proptest::collection::vec(changed, 0..16)
 }
 
 proptest! {

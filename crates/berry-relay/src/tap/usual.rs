@@ -14,12 +14,14 @@ use crate::json::plain_run;
 
 /// The ends of the keys whose strings may say something else: text of any kind, arguments, and what OpenAI
 /// adds so that lengths tell nothing. Nobody looks at them, wherever they are, but to count them.
-const WORDS: [&[u8]; 6] = [
+const WORDS: [&[u8]; 8] = [
     b"\"content",
     b"\"reasoning_content",
     b"\"reasoning",
     b"\"text",
     b"\"arguments",
+    b"\"refusal",
+    b"\"transcript",
     b"\"obfuscation",
 ];
 /// What stands between a member's key and a string.
@@ -55,12 +57,18 @@ impl Usual {
             let Some(word) = WORDS.iter().find(|word| key.ends_with(word)) else {
                 continue;
             };
+            let end = value + plain_run(event.get(value..).unwrap_or_default());
             if at < self.end {
                 continue;
             }
+            if event.get(end) != Some(&b'"') {
+                // What follows an escape would be taken for the event's, and not counted.
+                self.before.clear();
+                return;
+            }
             let part = word.strip_prefix(b"\"").and_then(Part::of);
             self.before.push((self.end..value, part));
-            self.end = value + plain_run(event.get(value..).unwrap_or_default());
+            self.end = end;
         }
         self.event.clear();
         self.event.extend_from_slice(event);
@@ -142,6 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn text_is_counted_whole_or_not_at_all() {
+        let event = |text: &str| format!(r#"{{"content":"{text}"}}"#);
+        let mut usual = Usual::default();
+        usual.learn(event("ab\\r").as_bytes());
+
+        let mut text = Text::default();
+        assert!(!usual.is_like(event("c\\r").as_bytes(), &mut text));
+        assert_eq!(text, Text::default());
+    }
+
+    #[test]
     fn an_event_without_words_is_like_no_other() {
         let event = r#"{"a":"b"}"#;
 
@@ -150,11 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn a_string_that_quotes_a_member_is_no_member() {
-        let usual = r#"{"content":"say \"content\":\"x\"","y":1}"#;
-
-        assert!(is_like(usual, usual));
-        assert!(!is_like(usual, &usual.replace("\"x", "\"z")));
+    fn an_event_with_escapes_is_like_no_other() {
+        for usual in [
+            r#"{"content":"say \"content\":\"x\"","text":"y"}"#,
+            r#"{"content":"a","text":"\\"}"#,
+        ] {
+            assert!(!is_like(usual, usual), "{usual}");
+        }
     }
 
     #[test]
