@@ -218,6 +218,9 @@ impl AccessRecord {
                 _ => counted,
             }
         });
+        // What was counted before any content was paid, too.
+        let unseen = self.receipt.counted.filter(|_| self.first_byte.is_none());
+        let estimate = estimate.or(unseen);
         let (usage, prices) = (self.usage.or(estimate), &self.receipt.prices);
         Row {
             at: Timestamp::now(),

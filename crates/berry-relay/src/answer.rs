@@ -120,9 +120,18 @@ impl Answer {
     }
 
     /// Reads until the client may be answered, within `limit`: a stream to its first content, a whole
-    /// answer to its end. From then on no other endpoint can answer.
-    pub(crate) async fn read_content(&mut self, limit: Option<Duration>) -> Result<(), Failure> {
-        let reading = poll_fn(|cx| self.poll_content(cx));
+    /// answer to its end. From then on no other endpoint can answer. `counted` is what the upstream has
+    /// said of the cost, also where the reading is given up.
+    pub(crate) async fn read_content(
+        &mut self,
+        limit: Option<Duration>,
+        counted: &mut Option<Usage>,
+    ) -> Result<(), Failure> {
+        let reading = poll_fn(|cx| {
+            let polled = self.poll_content(cx);
+            *counted = self.usage();
+            polled
+        });
         let read = match limit {
             Some(limit) => timeout(limit, reading)
                 .await

@@ -258,7 +258,7 @@ async fn read(
     // Nobody is shown what it says.
     let scrub = Arc::default();
     let mut answer = Answer::whole(source, tap, &scrub, None);
-    answer.read_content(None).await?;
+    answer.read_content(None, &mut None).await?;
     Ok(Read::Answer)
 }
 

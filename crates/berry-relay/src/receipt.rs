@@ -9,6 +9,7 @@ use http::StatusCode;
 use tracing::debug;
 
 use crate::classify::Failure;
+use crate::tap::Usage;
 use crate::trace::{Trace, TraceContext};
 
 /// What the access line and its like are made of, whatever the request comes to.
@@ -26,6 +27,8 @@ pub struct Receipt {
     pub cause: Option<Cow<'static, str>>,
     /// What that endpoint charges.
     pub prices: Prices,
+    /// What it had counted of an answer that never had content, when that failed or the client left.
+    pub counted: Option<Usage>,
     /// The attempts as spans, where the request is traced.
     pub trace: Option<Box<Trace>>,
 }
@@ -45,6 +48,7 @@ impl Receipt {
         self.endpoint = Some(lease.endpoint().key().clone());
         self.label = Some(Arc::clone(lease.endpoint().state.label()));
         self.prices = lease.endpoint().prices;
+        self.counted = None;
     }
 
     /// Notes that the attempt was answered.

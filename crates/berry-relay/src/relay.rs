@@ -196,7 +196,7 @@ impl Relay {
             self.name_attempt(route, &lease, &mut prepared, receipt);
             let asked = until(
                 deadline,
-                attempt(route, &lease, expected, &mut prepared, place),
+                attempt(route, &lease, expected, &mut prepared, place, receipt),
             )
             .await;
             let failure = match asked {
@@ -403,6 +403,7 @@ async fn attempt(
     expected: Expected,
     prepared: &mut Prepared,
     place: Place,
+    receipt: &mut Receipt,
 ) -> Result<Answered, Failure> {
     let upstream = &route.upstreams[lease.index()];
     let response = upstream
@@ -433,7 +434,7 @@ async fn attempt(
         }
         Form::Bytes => (Answer::bytes(source, scrub, waits.idle), None),
     };
-    answer.read_content(limit).await?;
+    answer.read_content(limit, &mut receipt.counted).await?;
     Ok(Answered {
         head,
         body: AnsweredBody::Answer(Box::new(answer)),

@@ -107,6 +107,41 @@ async fn streams_that_are_left_or_break_cost_what_was_counted_by_then() {
 }
 
 #[tokio::test]
+async fn what_was_counted_before_any_content_is_paid() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let role = json!({
+        "choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": null}],
+        "usage": {"prompt_tokens": 5000, "completion_tokens": 300},
+    });
+    let mut expected: Vec<Written> = Vec::new();
+
+    for mut begun in begun() {
+        match begun.provider {
+            "openai" => begun.events = vec![role.clone()],
+            "claude" => {
+                begun.events.truncate(1);
+                begun.counted.visible = 1;
+            }
+            // Gemini has nothing to say before its text.
+            _ => continue,
+        }
+        let mut body = hello_stream();
+        body["backend"] = begun.provider.into();
+
+        upstream.set(events(&begun.events));
+        gateway.stream(&body).await.rest().await;
+
+        expected.push((begun.counted, Some(begun.counted.cost()), true));
+        rows(&database, expected.len()).await;
+    }
+
+    assert_eq!(rows(&database, expected.len()).await, expected);
+}
+
+#[tokio::test]
 async fn an_answer_without_a_count_costs_what_its_text_is_worth() {
     let upstream = Upstream::start().await;
     let folder = scratch(&[]);

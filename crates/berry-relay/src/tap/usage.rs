@@ -2,6 +2,7 @@
 
 use berry_loadbalance::Tokens;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// No answer has that many tokens read or written. What counts more has counted something else, or
 /// wrong: one such number would spoil every sum that it is part of.
@@ -45,31 +46,43 @@ impl Usage {
     /// Reads the member `usage` of an answer; none where it counts nothing, or more than can be.
     ///
     /// OpenAI's counts of tokens read include those from the cache, and its counts of tokens written
-    /// include reasoning. Responses, images and transcriptions have other names for the same.
+    /// include reasoning. Responses, images and transcriptions have other names for the same. xAI counts
+    /// reasoning beside what is written, and others leave it out of all but the total.
     pub(crate) fn read(member: &[u8]) -> Option<Self> {
-        let counted: Counted = serde_json::from_slice(member).ok()?;
+        let counted = serde_json::from_slice(member).or_else(|_| Counted::roughly(member));
+        let counted: Counted = counted.ok()?;
         let input = counted.prompt_tokens.or(counted.input_tokens);
         let output = counted.completion_tokens.or(counted.output_tokens);
         if input.is_none() && output.is_none() {
             return None;
         }
         let (input, output) = (input.unwrap_or_default(), output.unwrap_or_default());
-        if input > MOST || output > MOST {
-            return None;
-        }
         let read = counted
             .prompt_tokens_details
             .or(counted.input_tokens_details);
         let read = read.unwrap_or_default();
-        // Shares cannot be more than the whole.
-        let cache_read = read.cached_tokens.unwrap_or_default().min(input);
-        let cache_write = read.cache_write_tokens.unwrap_or_default();
-        let cache_write = cache_write.min(input - cache_read);
+        let cached = read.cached_tokens.or(counted.cached_tokens);
+        let cached = cached.or(counted.prompt_cache_hit_tokens);
         let written = counted
             .completion_tokens_details
             .or(counted.output_tokens_details);
         let reasoning = written.unwrap_or_default().reasoning_tokens;
-        let reasoning = reasoning.unwrap_or_default().min(output);
+        let total = counted.total_tokens.unwrap_or_default();
+        let missing = total.saturating_sub(input.checked_add(output)?);
+        let beside = match reasoning {
+            Some(reasoning) if reasoning > output || reasoning == missing => reasoning,
+            None if cached != Some(missing) => missing,
+            _ => 0,
+        };
+        let output = output.checked_add(beside)?;
+        if input > MOST || output > MOST {
+            return None;
+        }
+        // Shares cannot be more than the whole.
+        let cache_read = cached.unwrap_or_default().min(input);
+        let cache_write = read.cache_write_tokens.unwrap_or_default();
+        let cache_write = cache_write.min(input - cache_read);
+        let reasoning = reasoning.unwrap_or(beside).min(output);
         Some(Self {
             uncached: input - cache_read - cache_write,
             cache_read,
@@ -91,16 +104,45 @@ impl From<Usage> for Tokens {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Counted {
     prompt_tokens: Option<u64>,
     input_tokens: Option<u64>,
     completion_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    total_tokens: Option<u64>,
     prompt_tokens_details: Option<Read>,
     input_tokens_details: Option<Read>,
     completion_tokens_details: Option<Written>,
     output_tokens_details: Option<Written>,
+    /// Other names for what the details have.
+    cached_tokens: Option<u64>,
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+impl Counted {
+    /// Reads what makes sense of a count in which not all does: whole numbers with a point, a list where an
+    /// object is expected, less than nothing.
+    fn roughly(member: &[u8]) -> serde_json::Result<Self> {
+        let mut members: Map<String, Value> = serde_json::from_slice(member)?;
+        for value in members.values_mut() {
+            match value {
+                Value::Object(details) => details.values_mut().for_each(mend),
+                value => mend(value),
+            }
+        }
+        serde_json::from_value(Value::Object(members))
+    }
+}
+
+/// Makes a whole number of a count, or nothing.
+fn mend(value: &mut Value) {
+    if value.as_u64().is_none() {
+        // A number like `1000.0` is written without its point where it is whole.
+        let number = value.as_f64().map(|number| number.to_string());
+        let whole = number.and_then(|number| number.parse::<u64>().ok());
+        *value = whole.map_or(Value::Null, Value::from);
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -118,17 +160,25 @@ struct Written {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands beside none")]
+    fn usage(
+        uncached: u64,
+        cache_read: u64,
+        cache_write: u64,
+        visible: u64,
+        reasoning: u64,
+    ) -> Option<Usage> {
+        Some(Usage {
+            uncached,
+            cache_read,
+            cache_write,
+            visible,
+            reasoning,
+        })
+    }
+
     #[test]
     fn every_token_is_counted_once() {
-        let usage = |uncached, cache_read, cache_write, visible, reasoning| {
-            Some(Usage {
-                uncached,
-                cache_read,
-                cache_write,
-                visible,
-                reasoning,
-            })
-        };
         for (member, expected) in [
             (
                 r#"{"prompt_tokens":7,"completion_tokens":2}"#,
@@ -156,11 +206,12 @@ mod tests {
             (
                 r#"{"prompt_tokens":5,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":9,"cache_write_tokens":9},
                     "completion_tokens_details":{"reasoning_tokens":9}}"#,
-                usage(0, 5, 0, 0, 1),
+                usage(0, 5, 0, 1, 9),
             ),
             ("{}", None),
             (r#"{"total_tokens":3}"#, None),
             (r#"{"prompt_tokens":-1}"#, None),
+            (r#"{"prompt_tokens":0.5,"completion_tokens":"7"}"#, None),
             (
                 r#"{"prompt_tokens":5,"completion_tokens":18446744073709551615}"#,
                 None,
@@ -171,6 +222,49 @@ mod tests {
                 usage(100_000_000, 0, 0, 1, 0),
             ),
             ("[]", None),
+        ] {
+            assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn counts_of_other_ways_are_understood() {
+        for (member, expected) in [
+            (
+                r#"{"prompt_tokens":1000,"completion_tokens":10,"total_tokens":1910,
+                    "completion_tokens_details":{"reasoning_tokens":900}}"#,
+                usage(1000, 0, 0, 10, 900),
+            ),
+            (
+                r#"{"prompt_tokens":1000,"completion_tokens":950,"total_tokens":2850,
+                    "completion_tokens_details":{"reasoning_tokens":900}}"#,
+                usage(1000, 0, 0, 950, 900),
+            ),
+            (
+                r#"{"prompt_tokens":1000,"completion_tokens":10,"total_tokens":1910}"#,
+                usage(1000, 0, 0, 10, 900),
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":10,"total_tokens":27,
+                    "prompt_tokens_details":{"cached_tokens":7}}"#,
+                usage(3, 7, 0, 10, 0),
+            ),
+            (
+                r#"{"prompt_tokens":1000.0,"completion_tokens":2,"prompt_tokens_details":[]}"#,
+                usage(1000, 0, 0, 2, 0),
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":-1},"x":"y"}"#,
+                usage(10, 0, 0, 2, 0),
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":2,"cached_tokens":4}"#,
+                usage(6, 4, 0, 2, 0),
+            ),
+            (
+                r#"{"prompt_tokens":10,"completion_tokens":2,"prompt_cache_hit_tokens":4}"#,
+                usage(6, 4, 0, 2, 0),
+            ),
         ] {
             assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
         }
