@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use berry_core::Source;
+use berry_core::config::variable;
 use tempfile::NamedTempFile;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -32,9 +33,9 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Whether it is the name of an environment variable.
+    /// Whether it stands for the value of an environment variable, which a digest never does.
     pub(crate) fn is_variable(&self) -> bool {
-        self.value.contains("${")
+        self.key != "token_sha256" && variable(&self.value).is_some()
     }
 }
 
@@ -128,4 +129,29 @@ pub(crate) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(wrong)?;
     beside.persist(path).with_context(wrong)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Text;
+
+    #[test]
+    fn a_variable_is_what_the_configuration_takes_for_one() {
+        for (key, value, expected) in [
+            ("token", "${ADA}", true),
+            ("api_key", "${KEY_1}", true),
+            ("token", "a${ADA}", false),
+            ("token", "${}", false),
+            ("token", "${ADA:-none}", false),
+            ("token_sha256", "${ADA}", false),
+        ] {
+            let text = Text {
+                id: "ada".to_owned(),
+                key: key.to_owned(),
+                value: value.to_owned(),
+                span: 0..0,
+            };
+            assert_eq!(text.is_variable(), expected, "{key} = {value}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
@@ -23,6 +24,20 @@ use crate::gateway::{self, Gateway, authenticate};
 use crate::headers;
 use crate::routes::relaying::{Accepted, respond};
 use crate::server::Seat;
+
+/// The parameters that questions about a response have, as clients write them.
+const PARAMETERS: [&str; 10] = [
+    "include",
+    "include[]",
+    "include%5b%5d",
+    "stream",
+    "starting_after",
+    "include_obfuscation",
+    "after",
+    "before",
+    "limit",
+    "order",
+];
 
 /// Returns the route of a response itself.
 pub(crate) fn itself() -> MethodRouter<Arc<Gateway>> {
@@ -46,16 +61,17 @@ async fn ask(
     part: StoredPart,
     State(gateway): State<Arc<Gateway>>,
     Extension(arrival): Extension<Arrival>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let snapshot = gateway.snapshot();
     let user = authenticate(&snapshot, request.headers(), &arrival)?;
     let caller = Caller::new(&gateway, &snapshot, user);
     let asked = Stored {
-        id: id.into(),
+        // What is not text is nobody's name, as the empty one is.
+        id: id.map(|Path(id)| id.into()).unwrap_or_default(),
         part,
-        query: request.uri().query().map(Into::into),
+        query: request.uri().query().and_then(parameters),
     };
     let accepted = accept(asked, &gateway, arrival.seat, &snapshot, &caller, request).await;
     drop(snapshot);
@@ -121,6 +137,17 @@ async fn accept(
 fn is_name(id: &str) -> bool {
     let named = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     id.len() <= Pin::LONGEST_ID && id.bytes().all(named) && id.bytes().any(|byte| byte != b'.')
+}
+
+/// Returns what the API knows of a query, as it is written; some clients put their token beside it.
+fn parameters(query: &str) -> Option<Box<str>> {
+    let known = |pair: &&str| {
+        let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+        let mut parameters = PARAMETERS.iter();
+        parameters.any(|known| name.eq_ignore_ascii_case(known))
+    };
+    let known: Vec<_> = query.split('&').filter(known).collect();
+    (!known.is_empty()).then(|| known.join("&").into())
 }
 
 /// Where a question goes, and the only account that can answer it.

@@ -33,6 +33,8 @@ use queue::Queue;
 
 /// What is logged where nothing is said.
 const DEFAULT_FILTER: &str = "info";
+/// What is quiet unless `RUST_LOG` names it: its lines at debug level say where providers are.
+const QUIET: &str = "hyper_util=warn";
 /// A name that configurations of `RUST_LOG` use for this crate.
 const ALIAS: (&str, &str) = ("berry_api_api", "berry_api");
 /// How long the end of the process waits for lines that are not written.
@@ -101,7 +103,7 @@ impl LogOptions {
             Some(found) => return Err(LogError::Format { found }),
         };
         let filter = env::read(env::RUST_LOG).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-        let filter = filter.replace(ALIAS.0, ALIAS.1);
+        let filter = format!("{QUIET},{}", filter.replace(ALIAS.0, ALIAS.1));
         Ok(Self {
             format,
             filter,

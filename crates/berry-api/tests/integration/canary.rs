@@ -386,7 +386,8 @@ fn assert_absent(text: &str, secrets: &[&str]) {
 #[tokio::test]
 async fn no_secret_and_no_prompt_leaves_whatever_is_asked_and_whatever_fails() {
     let stage = Stage::set().await;
-    let environment = [("RUST_LOG", "debug"), ("LOG_FILE", "all.log")];
+    let filter = "debug,hyper_util=debug";
+    let environment = [("RUST_LOG", filter), ("LOG_FILE", "all.log")];
     let mut process = Process::start(stage.folder.path(), &[], &environment).await;
     let (id, address) = (process.id(), process.address());
     let mut driver = Driver {

@@ -353,7 +353,7 @@ const SECRETS: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn prompts_answers_keys_and_tokens_are_in_no_log() {
+async fn prompts_answers_keys_tokens_and_addresses_are_in_no_log() {
     let upstream = Upstream::start().await;
     let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
     let environment = [("RUST_LOG", "debug"), ("LOG_FILE", "all.log")];
@@ -391,7 +391,8 @@ async fn prompts_answers_keys_and_tokens_are_in_no_log() {
 
     let log = std::fs::read_to_string(folder.path().join("all.log")).unwrap();
     assert!(log.contains("attempt failed"), "{log}");
-    for secret in SECRETS {
+    let address = upstream.address().to_string();
+    for secret in SECRETS.into_iter().chain([&*address]) {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret}");
     }

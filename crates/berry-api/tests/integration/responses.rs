@@ -108,6 +108,55 @@ async fn a_response_of_somebody_else_does_not_exist() {
 }
 
 #[tokio::test]
+async fn an_id_that_is_no_text_is_an_unknown_response_to_whoever_has_a_token() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream).start();
+    for (method, end) in [
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+        (Method::POST, "/cancel"),
+        (Method::GET, "/input_items"),
+    ] {
+        let path = format!("/v1/responses/%ff{end}");
+        for (token, expected) in [
+            (TOKEN, "404 invalid_request_error/response_not_found"),
+            (EVE, "401 invalid_request_error/invalid_api_key"),
+        ] {
+            let answer = ask(&gateway, token, method.clone(), &path).await;
+
+            assert_eq!(answer.error(), expected, "{method} {path}");
+        }
+    }
+    assert_eq!(upstream.request_count(), 0);
+}
+
+#[tokio::test]
+async fn what_the_api_does_not_know_of_a_query_stays_here() {
+    let upstream = Upstream::start().await;
+    let gateway = Setup::over(&upstream).start();
+    for (query, expected) in [
+        ("", ""),
+        ("?api_key=sk-of-berry", ""),
+        (
+            "?after=a&api_key=sk-of-berry&include[]=x%20y&include%5B%5D=z&limit=1&&key=sk&order",
+            "?after=a&include[]=x%20y&include%5B%5D=z&limit=1&order",
+        ),
+        (
+            "?include_obfuscation=false&starting_after=3",
+            "?include_obfuscation=false&starting_after=3",
+        ),
+    ] {
+        let path = format!("/v1/responses/resp_1{query}");
+
+        ask(&gateway, TOKEN, Method::GET, &path).await;
+
+        let asked = upstream.requests().pop().expect("a question");
+        let (_, sent) = asked.path_and_query.split_once("resp_1").expect("its id");
+        assert_eq!(sent, expected);
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_response_is_looked_for_once_and_its_404_passes() {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
     let gateway = Setup::over_two(&first, &second).start();

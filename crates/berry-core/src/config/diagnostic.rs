@@ -90,6 +90,14 @@ impl Diagnostics {
         self.secrets.push(span);
     }
 
+    /// Changes the words of every finding.
+    pub(super) fn reword(&mut self, change: impl Fn(&mut String)) {
+        for finding in &mut self.findings {
+            change(&mut finding.message);
+            finding.help.iter_mut().for_each(&change);
+        }
+    }
+
     /// Takes over findings whose place `holds`, and all that is secret.
     pub(super) fn extend(&mut self, others: Self, holds: impl Fn(Option<&Range<usize>>) -> bool) {
         let kept = others

@@ -17,6 +17,7 @@ mod home;
 mod lint;
 mod lookalike;
 mod model;
+mod nameless;
 mod provider;
 mod reader;
 mod reference;
@@ -140,6 +141,7 @@ impl Config {
             }
             .config(&file);
             findings.extend(judged, |place| !parsed.is_guess(place));
+            nameless::conceal(tree, &mut findings);
         }
         if source.is_public() && !findings.secrets.is_empty() {
             let message = "every user of this machine can read the keys and tokens in the file";

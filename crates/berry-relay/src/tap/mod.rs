@@ -173,7 +173,7 @@ impl Tap {
         if self.failure.is_some() {
             return;
         }
-        let of_itself = parts.error.is_some() || parts.incomplete.is_some();
+        let of_itself = parts.error.is_some() || parts.has_stopped();
         self.reports = of_itself || tells_of_error(body);
         self.come = Come::Content;
         self.done = true;
@@ -342,7 +342,7 @@ impl Tap {
         {
             let mut inner = Parts::default();
             if inner.scan(response).is_ok() {
-                reports |= inner.incomplete.is_some();
+                reports |= inner.has_stopped();
                 self.usage = inner.usage.and_then(Usage::read).or(self.usage);
                 if self.response.is_none() {
                     self.response = inner.id.and_then(text);
@@ -380,6 +380,7 @@ struct Parts<'a> {
     id: Option<&'a [u8]>,
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
+    status: Option<&'a [u8]>,
 }
 
 impl<'a> Parts<'a> {
@@ -396,6 +397,7 @@ impl<'a> Parts<'a> {
                 b"response" => &mut self.response,
                 b"id" => &mut self.id,
                 b"incomplete_details" => &mut self.incomplete,
+                b"status" => &mut self.status,
                 b"code" | b"detail" | b"message" => {
                     self.complains |= value != b"null";
                     return;
@@ -404,6 +406,11 @@ impl<'a> Parts<'a> {
             };
             *place = (value != b"null").then_some(value);
         })
+    }
+
+    /// Returns whether a response says that it was not brought to its end.
+    fn has_stopped(&self) -> bool {
+        self.incomplete.is_some() || self.status == Some(b"\"failed\"")
     }
 
     /// Returns whether the event's piece is no text.

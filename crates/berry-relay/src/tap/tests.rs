@@ -302,6 +302,10 @@ fn what_is_stored_of_an_error_is_to_be_cleaned_and_is_no_failure() {
             Fate::Clean,
         ),
         (
+            r#"{"type":"response.completed","response":{"id":"r","status":"failed"}}"#,
+            Fate::Clean,
+        ),
+        (
             r#"{"type":"response.completed","response":{"id":"r","error":null}}"#,
             Fate::Pass,
         ),
@@ -317,6 +321,8 @@ fn what_is_stored_of_an_error_is_to_be_cleaned_and_is_no_failure() {
     }
     for (body, expected) in [
         (r#"{"id":"r","status":"failed","error":{"code":"x"}}"#, true),
+        (r#"{"id":"r","status":"failed","output":["x"]}"#, true),
+        (r#"{"id":"r","status":"failed","error":null}"#, true),
         (r#"{"id":"r","status":"completed","error":null}"#, false),
     ] {
         let mut tap = stored();

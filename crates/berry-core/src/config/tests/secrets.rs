@@ -30,6 +30,28 @@ fn with_token(token: &str) -> String {
 }
 
 #[test]
+fn a_secret_in_the_place_of_a_name_is_not_shown() {
+    for line in [
+        "headers = { \"Authorization: Bearer sk-LEAK\" = \"x\" }",
+        "headers = { \"X-Key:LEAK\" = 1 }",
+        "\"api_key=sk-LEAK\" = 1",
+        "\"api_key=\\\"LEAK\\\"\" = { x = 1 }",
+        "sk-LEAK-12 = 1",
+        "[users.\"Ada sk-LEAK\"]",
+        "[users.u]\n\"token: LEAK\" = 1",
+        "[providers.\"api_key=LEAK\".b]\nbase_url = 1",
+        "[models.LEAK45678901234567890]",
+    ] {
+        let text = format!("[providers.a]\nbase_url = \"https://a.example\"\n{line}\n");
+
+        let shown = all_findings(&text);
+
+        assert!(shown.contains("***"), "{line}: {shown}");
+        assert!(!shown.contains("LEAK"), "{shown}");
+    }
+}
+
+#[test]
 fn a_key_that_stands_for_another_is_not_taken_in_silence() {
     let told = told_about(
         with_key,

@@ -9,6 +9,8 @@
 mod needles;
 mod unescape;
 
+use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::iter::successors;
 use std::ops::Range;
 
@@ -37,6 +39,8 @@ struct Sought {
     finder: Finder<'static>,
     /// Nobody writes it who does not mean it.
     unmistakable: bool,
+    /// It is looked for among the text's letters without their case.
+    any_case: bool,
 }
 
 /// What a text is, as far as is known of it.
@@ -59,6 +63,7 @@ impl Scrub {
         let url = &provider.base_url;
         if url.path().len() > 1 {
             needles.address(&url.to_string());
+            needles.path(url.path());
         }
         needles.host(url);
         if let Some(proxy) = proxy {
@@ -71,6 +76,7 @@ impl Scrub {
         let needles = needles.map(|needle| Sought {
             finder: Finder::new(&needle.text).into_owned(),
             unmistakable: needle.unmistakable,
+            any_case: needle.any_case,
         });
         Self {
             needles: needles.collect(),
@@ -123,17 +129,32 @@ impl Scrub {
     fn find(&self, text: &[u8], suspicion: Suspicion) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         for reading in readings(text) {
+            let lower = LazyCell::new(|| lower(&reading.text));
             for sought in &self.needles {
                 if suspicion == Suspicion::Slight && !sought.unmistakable {
                     continue;
                 }
                 let finder = &sought.finder;
-                let places = finder.find_iter(&reading.text);
+                let text = if sought.any_case {
+                    &*lower
+                } else {
+                    &reading.text
+                };
+                let places = finder.find_iter(text);
                 let places = places.map(|at| reading.place(at..at + finder.needle().len()));
                 found.extend(places);
             }
         }
         found
+    }
+}
+
+/// Returns a text with small letters for capitals.
+fn lower(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.iter().any(u8::is_ascii_uppercase) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.into()
     }
 }
 

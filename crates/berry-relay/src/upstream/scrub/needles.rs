@@ -41,6 +41,8 @@ pub(super) struct Needle {
     pub(super) text: Box<[u8]>,
     /// Nobody writes it who does not mean it.
     pub(super) unmistakable: bool,
+    /// It is the same in capitals, and is itself without them.
+    pub(super) any_case: bool,
 }
 
 impl Needles {
@@ -96,7 +98,11 @@ impl Needles {
         let unmistakable = text.len() >= SHORTEST_KEY && is_random(text);
         for reading in readings(text.as_bytes()) {
             if reading.text.len() >= SHORTEST_SECRET {
-                self.add(&reading.text, unmistakable);
+                self.insert(Needle {
+                    text: (*reading.text).into(),
+                    unmistakable,
+                    any_case: false,
+                });
             }
         }
     }
@@ -115,20 +121,40 @@ impl Needles {
         }
     }
 
-    /// Adds where something is.
-    pub(super) fn address(&mut self, address: &str) {
-        self.add(address.as_bytes(), false);
-    }
-
-    fn add(&mut self, text: &[u8], unmistakable: bool) {
-        match self.0.iter_mut().find(|known| *known.text == *text) {
-            Some(known) => known.unmistakable |= unmistakable,
-            None => self.0.push(Needle {
-                text: text.into(),
-                unmistakable,
-            }),
+    /// Adds the path of an address, which an upstream may quote without the rest; not one that many
+    /// providers have.
+    pub(super) fn path(&mut self, path: &str) {
+        let mut steps = path.split('/').filter(|step| !step.is_empty());
+        if path.len() >= SHORTEST_SECRET && !steps.all(is_common_step) {
+            self.address(path);
         }
     }
+
+    /// Adds where something is. Schemes and hosts are the same in capitals.
+    pub(super) fn address(&mut self, address: &str) {
+        self.insert(Needle {
+            text: address.to_ascii_lowercase().into_bytes().into(),
+            unmistakable: false,
+            any_case: true,
+        });
+    }
+
+    fn insert(&mut self, needle: Needle) {
+        match self.0.iter_mut().find(|known| known.text == needle.text) {
+            Some(known) => {
+                known.unmistakable |= needle.unmistakable;
+                known.any_case |= needle.any_case;
+            }
+            None => self.0.push(needle),
+        }
+    }
+}
+
+/// Returns whether a step of a path is a version, such as `v1beta`, or says that an API is there.
+fn is_common_step(step: &str) -> bool {
+    let version = step.strip_prefix('v').unwrap_or_default();
+    version.starts_with(|first: char| first.is_ascii_digit())
+        || matches!(step, "api" | "openai" | "anthropic")
 }
 
 /// Returns whether a word is more than letters: those that people write to each other are not.

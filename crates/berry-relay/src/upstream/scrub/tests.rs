@@ -49,6 +49,37 @@ fn keys_addresses_and_configured_headers_are_replaced() {
 }
 
 #[test]
+fn an_address_is_hidden_in_any_case() {
+    let local = "base_url = \"http://LocalHost:18801/v1\"";
+    for (lines, text, expected) in [
+        (local, "http://localhost:18801/v1/x", "***/x"),
+        (local, "at HTTP://LOCALHOST:18801", "at HTTP:***"),
+        (local, "got %4cocalhost:18801", "got ***"),
+        (PROVIDER, "no LLM.Example.COM", "no ***"),
+        (PROVIDER, "SK-LIVE/0123456789", "SK-LIVE/0123456789"),
+    ] {
+        assert_eq!(cleaned(lines, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_path_that_names_more_than_a_version_is_hidden_by_itself() {
+    let of = |path: &str| format!("base_url = \"https://h.example.com{path}\"");
+    for (path, expected) in [
+        ("/accounts/4711/v1", "POST ***/chat"),
+        ("/team-of-ada", "POST ***/chat"),
+        ("/v1", "POST /v1/chat"),
+        ("/api/v1", "POST /api/v1/chat"),
+        ("/v1beta/openai", "POST /v1beta/openai/chat"),
+        ("/a/v1", "POST /a/v1/chat"),
+    ] {
+        let scrub = scrub(&of(path));
+        let cleaned = scrub.clean(format!("POST {path}/chat").into());
+        assert_eq!(*cleaned, *expected.as_bytes());
+    }
+}
+
+#[test]
 fn what_looks_like_a_secret_in_a_configured_header_is_one() {
     let headers = r#"
         base_url = "https://h.example.com/v1"
@@ -224,7 +255,7 @@ proptest! {
     #[test]
     fn however_its_characters_are_spelled_a_key_is_found(
         before in any::<Vec<u8>>(),
-        spellings in proptest::collection::vec(0..6_usize, 18),
+        spellings in proptest::collection::vec(0..7_usize, 18),
         after in any::<Vec<u8>>(),
     ) {
         let scrub = scrub(PROVIDER);
@@ -237,6 +268,7 @@ proptest! {
                 2 => format!("%{code:02X}"),
                 3 => format!("&#{code};"),
                 4 => format!("&amp;#x{code:x};"),
+                5 => format!("&#{code:012};"),
                 _ => format!("\\\\u{code:04X}"),
             }
         }).collect();

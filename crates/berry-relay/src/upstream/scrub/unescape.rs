@@ -9,15 +9,19 @@ use std::ops::Range;
 
 use memchr::memchr3;
 
-/// The longest digits of a character in HTML that are read; zeros may come before those that count.
-const LONGEST_NUMBER: usize = 8;
 /// The characters that HTML spells with a name, as far as programs do so.
-const NAMED: [(&[u8], u8); 5] = [
+const NAMED: [(&[u8], u8); 11] = [
     (b"amp;", b'&'),
     (b"lt;", b'<'),
     (b"gt;", b'>'),
     (b"quot;", b'"'),
     (b"apos;", b'\''),
+    (b"sol;", b'/'),
+    (b"plus;", b'+'),
+    (b"equals;", b'='),
+    (b"colon;", b':'),
+    (b"period;", b'.'),
+    (b"lowbar;", b'_'),
 ];
 
 /// A text as it is, or with layers of escapes undone.
@@ -89,12 +93,12 @@ fn escape(text: &[u8]) -> Option<(usize, u8)> {
         [b'\\', b'x', digits @ ..] => Some((4, hexadecimal(digits.get(..2)?)?)),
         [b'%', digits @ ..] => Some((3, hexadecimal(digits.get(..2)?)?)),
         [b'&', b'#', b'x' | b'X', digits @ ..] => {
-            let end = end_of_number(digits)?;
-            Some((end + 4, hexadecimal(digits.get(..end)?)?))
+            let (length, character) = reference(digits, 16)?;
+            Some((length + 3, character))
         }
         [b'&', b'#', digits @ ..] => {
-            let end = end_of_number(digits)?;
-            Some((end + 3, number(digits.get(..end)?, 10)?))
+            let (length, character) = reference(digits, 10)?;
+            Some((length + 2, character))
         }
         [b'&', name @ ..] => {
             let mut named = NAMED.iter();
@@ -105,9 +109,14 @@ fn escape(text: &[u8]) -> Option<(usize, u8)> {
     }
 }
 
-fn end_of_number(digits: &[u8]) -> Option<usize> {
-    let mut first = digits.iter().take(LONGEST_NUMBER + 1);
-    first.position(|&byte| byte == b';')
+/// Reads what follows the mark of a number in HTML: digits, as many as there are, and perhaps a
+/// semicolon. Returns the length of both, and the character.
+fn reference(text: &[u8], radix: u32) -> Option<(usize, u8)> {
+    let is_digit = |byte: &u8| char::from(*byte).is_digit(radix);
+    let length = text.iter().take_while(|byte| is_digit(byte)).count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    let end = usize::from(rest.starts_with(b";"));
+    Some((length + end, number(digits, radix)?))
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u8> {
@@ -144,6 +153,8 @@ mod tests {
                 "&#65;&#x42;&#X00043;&#0068;&amp;&lt;&gt;&quot;&apos;",
                 "ABCD&<>\"'",
             ),
+            ("&#0000000115;&#x0000000073;&#115&#107-&#x73k", "sssk-sk"),
+            ("&sol;&plus;&equals;&colon;&period;&lowbar;", "/+=:._"),
             ("é%41é", "éAé"),
         ] {
             assert_eq!(undone(text), expected);
@@ -160,7 +171,7 @@ mod tests {
             "%zz",
             "%00%ff",
             "100 % & more",
-            "&#;&#x;&#+5;&#256;&#000000065;&nbsp;&#",
+            "&#;&#x;&#+5;&#256;&#11500000000000;&nbsp;&#",
             "\\",
             "",
         ] {
