@@ -9,6 +9,7 @@ mod commands;
 mod env;
 mod exchange;
 mod failure;
+mod input;
 mod opened;
 mod output;
 mod probing;

@@ -3,7 +3,6 @@
 //! The admin's token in a file is for the gateway that the file configures. To any other address goes a
 //! token only that was given for it.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use serde_json::Value;
 use toml::Table as TomlTable;
 
 use crate::args::{ConfigArg, text};
-use crate::{env, exchange, opened, trust};
+use crate::{env, exchange, input, opened, trust};
 
 /// Which gateway to ask, and as whom.
 #[derive(Debug, clap::Args)]
@@ -84,7 +83,7 @@ impl Running {
         match token.as_deref() {
             None => {}
             Some("-") => {
-                let token = Secret::new(io::read_to_string(io::stdin())?.trim());
+                let token = Secret::new(input::secret("token")?.expose().trim());
                 ensure!(!token.is_empty(), "a token is expected on stdin");
                 found.token = Some(token);
             }

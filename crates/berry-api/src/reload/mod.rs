@@ -41,8 +41,8 @@ pub(crate) use watch::Watch;
 const WAITING: usize = 16;
 /// The most findings in one log line.
 const MOST_LOGGED: usize = 20;
-/// How long a file may be empty because it is being written.
-const LONGEST_EMPTY: Duration = Duration::from_secs(2);
+/// How long a file may lack everything because it is being written.
+const LONGEST_UNFINISHED: Duration = Duration::from_secs(2);
 
 /// An admin who asks for a reload. The reload goes on where they leave.
 #[derive(Debug)]
@@ -232,8 +232,8 @@ pub(crate) struct Reloader {
     served: Source,
     /// What the file held when it was looked at last, good or bad.
     seen: u64,
-    /// Until when the file may be empty, if it is.
-    empty_until: Option<Instant>,
+    /// Until when the file may lack all models or all users, if it does.
+    unfinished_until: Option<Instant>,
 }
 
 impl Reloader {
@@ -248,7 +248,7 @@ impl Reloader {
             requests,
             watch: Watch::begin(served.path()),
             seen: fingerprint(Ok(&served)),
-            empty_until: None,
+            unfinished_until: None,
             served,
         }
     }
@@ -260,7 +260,7 @@ impl Reloader {
                 () = stopping.cancelled() => return,
                 Some(request) = self.requests.recv() => request,
                 () = self.watch.settled() => Request::of_file(),
-                () = passed(self.empty_until) => Request::of_file(),
+                () = passed(self.unfinished_until) => Request::of_file(),
             };
             supervisor::reloading();
             let outcome = self.reload(&request.trigger).await;
@@ -293,13 +293,15 @@ impl Reloader {
         let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
         let seen = fingerprint(read.as_ref());
         let is_empty = read.as_ref().is_ok_and(is_empty);
+        let is_unfinished = |source| is_empty || ConfigDiff::is_emptied(&self.served, source);
+        let is_unfinished = read.as_ref().is_ok_and(is_unfinished);
         if matches!(trigger, Trigger::File)
-            && (seen == self.seen || is_empty && self.may_be_empty())
+            && (seen == self.seen || is_unfinished && self.may_be_unfinished())
         {
-            self.empty_until = self.empty_until.filter(|_| seen != self.seen);
+            self.unfinished_until = self.unfinished_until.filter(|_| seen != self.seen);
             return None;
         }
-        self.empty_until = None;
+        self.unfinished_until = None;
         self.seen = seen;
         let outcome = match read {
             Ok(source) if is_empty => Err(ReloadError::Empty(source.path().to_owned())),
@@ -312,10 +314,12 @@ impl Reloader {
         Some(outcome)
     }
 
-    /// Whether a file that is empty may be one that an editor has just truncated.
-    fn may_be_empty(&mut self) -> bool {
+    /// Whether a file that lacks everything may be one that somebody is still writing.
+    fn may_be_unfinished(&mut self) -> bool {
         let now = Instant::now();
-        now < *self.empty_until.get_or_insert(now + LONGEST_EMPTY)
+        now < *self
+            .unfinished_until
+            .get_or_insert(now + LONGEST_UNFINISHED)
     }
 
     /// Opens the audit log anew where it is, whatever the configuration has become.

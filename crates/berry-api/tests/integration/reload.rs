@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Client, Gateway, Setup, chat, hello, hello_stream, within};
@@ -261,6 +262,29 @@ async fn an_empty_file_is_refused_whoever_asks_for_it_and_once_where_nobody_does
     let config = &served.gateway.get("/metrics").await.json()["config"];
     assert_eq!(config["refused_reloads"], 2);
     assert_eq!(served.gateway.chat(&hello()).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_file_that_loses_all_users_is_waited_for_unless_somebody_asks() {
+    let upstream = Upstream::start().await;
+    let served = Served::start(&over(&upstream));
+    let toml = over(&upstream).toml();
+    let (beginning, _users) = toml.split_once("[users").unwrap();
+
+    let written = Instant::now();
+    served.write(beginning);
+    served.gateway.reckons("generation", 2).await;
+    assert!(written.elapsed() >= Duration::from_secs(2));
+
+    // One that is finished meanwhile takes nobody away, and is served as any other.
+    served.write(&toml);
+    served.gateway.reckons("generation", 3).await;
+    let (status, answer) = served.reload(beginning).await;
+    assert_eq!(
+        (status, &answer["generation"]),
+        (200, &json!(4)),
+        "{answer}"
+    );
 }
 
 #[tokio::test]

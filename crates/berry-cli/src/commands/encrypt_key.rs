@@ -2,8 +2,8 @@
 //!
 //! A key to encrypt is read from stdin, never from the command line, which others see.
 
+use std::iter;
 use std::path::{Path, PathBuf};
-use std::{io, iter};
 
 use anyhow::{Context, anyhow, bail};
 use berry_core::Secret;
@@ -12,7 +12,7 @@ use clap::ArgGroup;
 
 use crate::args::{ConfigArg, text};
 use crate::rewrite::{File, Text};
-use crate::{env, opened, output};
+use crate::{env, input, opened, output};
 
 /// What to encrypt. The master key is taken from the environment, as the gateway takes it.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,8 @@ use crate::{env, opened, output};
 pub(crate) struct Options {
     #[command(flatten)]
     file: ConfigArg,
-    /// Encrypt the key on stdin for this provider, and print the line for the file
+    /// Encrypt the key on stdin for this provider, and print the line for the file; a terminal asks for the
+    /// key, and shows it as it is typed
     #[arg(short, long, value_name = "ID", value_parser = text)]
     provider: Option<String>,
     /// Encrypt every key in the file that is not encrypted with the master key yet
@@ -67,7 +68,7 @@ fn warn_of_exposure(master: &MasterKey) {
 fn print_sealed(config: &Path, provider: &str) -> anyhow::Result<()> {
     check_provider(config, provider)?;
     let master = master_key()?;
-    let input = Secret::new(io::read_to_string(io::stdin())?);
+    let input = input::secret("key")?;
     let key = input.expose().trim_end_matches(['\r', '\n']);
     check_key(key)?;
     let sealed = master.seal(provider, &Secret::new(key))?;

@@ -1,28 +1,25 @@
 //! `hash-token`: the digest that a configuration can have in a token's place.
-//!
-//! The token is read from stdin: a command line is seen by every user of a machine, and kept by
-//! the shell.
-
-use std::io::{self, Read};
 
 use anyhow::bail;
 use berry_core::TokenDigest;
 use berry_core::config::weakness;
 
-use crate::output;
+use crate::{input, output};
 
 /// Nothing to choose.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The token is read from stdin; a terminal asks for it, and shows it as it is typed."
+)]
 pub(crate) struct Options {}
 
 /// Reads a token and prints its digest.
 pub(crate) fn run(Options {}: Options) -> anyhow::Result<()> {
-    let mut token = Vec::new();
-    io::stdin().read_to_end(&mut token)?;
-    let token = token.trim_ascii();
-    let Some(token) = str::from_utf8(token).ok().filter(|token| is_token(token)) else {
+    let input = input::secret("token")?;
+    let token = input.expose().trim_ascii();
+    if !is_token(token) {
         bail!("a token is expected on stdin, without white space or characters outside ASCII");
-    };
+    }
     if let Some(weakness) = weakness(token) {
         output::aside(&format!(
             "warning: the token {weakness}: whoever has the digest may find it; use one that \

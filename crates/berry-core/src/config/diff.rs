@@ -51,6 +51,22 @@ impl ConfigDiff {
         diff.changed.sort();
         diff
     }
+
+    /// Whether a file has lost all models or all users that another has, as one has of which only the
+    /// beginning is written. Of a file that is no TOML this is not said.
+    pub fn is_emptied(old: &Source, new: &Source) -> bool {
+        let parse = |source: &Source| source.text().parse::<Table>().ok();
+        let (Some(old), Some(new)) = (parse(old), parse(new)) else {
+            return false;
+        };
+        let has = |file: &Table, section: &str| {
+            let entries = file.get(section).and_then(Value::as_table);
+            entries.is_some_and(|entries| !entries.is_empty())
+        };
+        ["models", "users"]
+            .iter()
+            .any(|section| has(&old, section) && !has(&new, section))
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -232,6 +248,27 @@ mod tests {
                 vec!["users.ada".to_owned()],
             ]
         );
+    }
+
+    #[test]
+    fn a_file_is_emptied_that_has_lost_all_models_or_all_users() {
+        let whole = "[models.m]\nname = \"m\"\n[users.u]\ntoken = \"t\"\n[users.v]";
+        for (new, expected) in [
+            (whole, false),
+            ("[models.n]\n[users.v]", false),
+            ("[models.m]\nname = \"m\"\n", true),
+            ("[models.m]\n[users]", true),
+            ("[users.u]", true),
+            ("[settings]", true),
+            ("[models.m", false),
+        ] {
+            let is_emptied = ConfigDiff::is_emptied(&source(whole), &source(new));
+            assert_eq!(is_emptied, expected, "{new}");
+        }
+        assert!(!ConfigDiff::is_emptied(
+            &source("[models.m]"),
+            &source("[models.n]")
+        ));
     }
 
     #[test]

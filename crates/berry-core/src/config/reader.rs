@@ -190,7 +190,7 @@ impl Reader {
         value: Option<V>,
     ) -> Option<V> {
         if T::SECRET && written.get_ref().as_str().and_then(variable).is_none() {
-            self.findings.conceal(written.span());
+            self.conceal_all(written);
         }
         if value.is_none() {
             if matches!(T::KIND, Kind::Table(_) | Kind::Named(_)) {
@@ -225,6 +225,16 @@ impl Reader {
         } else {
             span
         });
+    }
+
+    /// Hides a value and all within it, for the place of a table may be but its key.
+    fn conceal_all(&mut self, written: &Written<'_>) {
+        self.findings.conceal(written.span());
+        match written.get_ref() {
+            DeValue::Array(items) => items.iter().for_each(|item| self.conceal_all(item)),
+            DeValue::Table(table) => table.values().for_each(|value| self.conceal_all(value)),
+            _ => {}
+        }
     }
 
     /// Hides every text in a value whose meaning is not known: it may be a misspelt key's secret.

@@ -35,7 +35,7 @@ impl Loaded {
         lint.unused_providers();
         lint.twin_providers();
         lint.addresses_of_another_protocol();
-        lint.models_and_backends_of_nobody();
+        lint.models_and_backends_of_nobody(now);
         lint.users_of_nothing();
         lint.users_of_the_past(now);
         lint.ignored_keys();
@@ -138,9 +138,16 @@ impl<'a> Lint<'a> {
         }
     }
 
-    fn models_and_backends_of_nobody(&mut self) {
-        let everybody = self.users();
+    fn models_and_backends_of_nobody(&mut self, now: Timestamp) {
+        let is_current = |user: &&Arc<User>| user.expires_at.is_none_or(|end| end > now);
+        let everybody = self.users().filter(is_current);
         if everybody.clone().next().is_none() {
+            // A file without any user is warned about wherever it is read.
+            if !self.config.users.is_empty() {
+                let message = "all users are disabled or have expired".to_owned();
+                let help = "every request is answered with 401 until one of them is let in";
+                self.warn(&["users"], message, Some(help));
+            }
             return;
         }
         // A model whose providers are disabled is warned about wherever a file is read.

@@ -209,3 +209,31 @@ fn settings_in_another_unit_or_for_everybody_are_named() {
         ""
     );
 }
+
+#[test]
+fn users_who_are_not_let_in_count_as_nobody() {
+    let with = |users: &str| {
+        let backends = "[{ provider = \"a\", model = \"x\" }]";
+        let models = ["m", "n"]
+            .map(|key| format!("[models.{key}]\nname = \"{key}\"\nbackends = {backends}\n"));
+        lint(&format!(
+            "[providers.a]\nbase_url = \"http://a\"\n{}{users}",
+            models.concat()
+        ))
+    };
+    let off = "[users.off]\ntoken = \"k3J9s8dQ2m7Zx1vB4n6p\"\nenabled = false\n";
+    let gone =
+        "[users.gone]\ntoken = \"k3J9s8dQ2m7Zx1vB4n6q\"\nexpires_at = 2025-12-31T23:59:59Z\n";
+    let some = "[users.some]\ntoken = \"k3J9s8dQ2m7Zx1vB4n6r\"\nallowed_models = [\"m\"]\n";
+
+    for users in [off.to_owned(), gone.to_owned(), format!("{off}{gone}")] {
+        let shown = with(&users);
+        assert!(
+            shown.contains("all users are disabled or have expired"),
+            "{shown}"
+        );
+    }
+    let shown = with(&format!("{off}{gone}{some}"));
+    assert!(shown.contains("no user may use model `n`"), "{shown}");
+    assert!(!shown.contains("all users"), "{shown}");
+}

@@ -231,3 +231,35 @@ fn a_comment_beside_a_finding_is_not_shown() {
     assert!(shown.contains("which is not a model"), "{shown}");
     assert!(!shown.contains("canary"), "{shown}");
 }
+
+#[test]
+fn a_secret_under_a_dotted_key_is_not_shown() {
+    for written in [
+        "headers.X.Key = \"canary\"",
+        "headers = { X.Api.Key = \"canary\" }",
+        "headers = { X.Api = [\"canary\"] }",
+        "api_key.env = \"canary\"",
+        "api_key = { env = \"canary\" }",
+        "api_key.env.name = \"canary\"",
+    ] {
+        let file =
+            with_key("${OPENAI_API_KEY}").replace("api_key = \"${OPENAI_API_KEY}\"", written);
+        let shown = all_findings(&file);
+        assert!(shown.contains("must be"), "{shown}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+    for written in [
+        "token.sha256 = \"canary\"",
+        "token = { x.y = \"canary\" }",
+        "token_sha256.x = \"canary\"",
+        "token.number = 700012345678",
+    ] {
+        let file = with_token("canary").replace("token = \"canary\"", written);
+        let shown = all_findings(&file);
+        assert!(shown.contains("must be"), "{shown}");
+        assert!(
+            !shown.contains("canary") && !shown.contains("12345"),
+            "{shown}"
+        );
+    }
+}
