@@ -16,7 +16,7 @@ use std::os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt};
 use listenfd::ListenFd;
 use sd_notify::{NotifyState, watchdog_enabled};
 use tokio::time::interval;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::env;
 
@@ -69,16 +69,23 @@ fn tell(state: &[NotifyState<'_>]) {
     let Some(socket) = env::read_path(env::NOTIFY_SOCKET) else {
         return;
     };
-    if let Err(error) = send(&socket, state) {
-        warn!(%error, "service manager not told");
+    match send(&socket, state) {
+        Ok(()) => {}
+        // It reads too slowly, or not at all: a word is missed.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            debug!(%error, "service manager not told");
+        }
+        Err(error) => warn!(%error, "service manager not told"),
     }
 }
 
-/// Sends a message with a line for each state.
+/// Sends a message with a line for each state, without waiting for a manager that does not read.
 fn send(socket: &OsStr, state: &[NotifyState<'_>]) -> io::Result<()> {
     let lines: Vec<_> = state.iter().map(ToString::to_string).collect();
     let lines = lines.join("\n");
-    UnixDatagram::unbound()?.send_to_addr(lines.as_bytes(), &address(socket)?)?;
+    let sender = UnixDatagram::unbound()?;
+    sender.set_nonblocking(true)?;
+    sender.send_to_addr(lines.as_bytes(), &address(socket)?)?;
     Ok(())
 }
 

@@ -66,6 +66,25 @@ async fn a_service_manager_is_told_what_the_process_does() {
 }
 
 #[tokio::test]
+async fn a_service_manager_that_does_not_read_holds_nothing_up() {
+    let (folder, _upstream) = folder(Behaviour::echo()).await;
+    let path = folder.path().join("notify.sock");
+    let _manager = UnixDatagram::bind(&path).unwrap();
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"full", &path).is_ok() {}
+    let environment = [
+        ("NOTIFY_SOCKET", path.to_str().unwrap()),
+        ("WATCHDOG_USEC", "200000"),
+    ];
+    let mut process = Process::start(folder.path(), &[], &environment).await;
+
+    process.signal("TERM").await;
+
+    assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
 async fn a_service_manager_without_a_file_is_told_as_well() {
     let (folder, _upstream) = folder(Behaviour::echo()).await;
     let name = format!("berry-{}", folder.path().display());

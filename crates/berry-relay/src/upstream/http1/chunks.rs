@@ -5,8 +5,8 @@
 
 use crate::upstream::http1::NotHttp;
 
-/// The most that a body may have beside its content and sizes: extensions and trailers, which nobody
-/// reads.
+/// The most that may stand beside a size, as extensions, or behind all content, as trailers: nobody
+/// reads them.
 const EXTRA: u32 = 16 * 1024;
 /// The digits of the greatest size.
 const DIGITS: u8 = 16;
@@ -41,6 +41,7 @@ pub(super) struct Chunks {
     place: Place,
     /// Of the chunk's content.
     left: u64,
+    /// What has come beside the size, or of the trailers.
     extra: u32,
 }
 
@@ -115,8 +116,14 @@ impl Chunks {
             (Place::Size(1..) | Place::Blank, b';') | (Place::Extension, _) => {
                 self.beside(Place::Extension, byte)
             }
-            (Place::SizeLf, b'\n') if self.left == 0 => Place::TrailerStart,
-            (Place::SizeLf, b'\n') => Place::Content,
+            (Place::SizeLf, b'\n') => {
+                self.extra = 0;
+                if self.left == 0 {
+                    Place::TrailerStart
+                } else {
+                    Place::Content
+                }
+            }
             (Place::ContentCr, b'\r') => Place::ContentLf,
             (Place::ContentLf, b'\n') => Place::Size(0),
             (Place::TrailerStart, b'\r') => Place::EndLf,
@@ -227,6 +234,17 @@ mod tests {
             assert_eq!(chunks.fault(), Some(fault), "{shown}");
             assert!(content.starts_with(b"abc"), "{shown}");
         }
+    }
+
+    #[test]
+    fn every_chunk_may_have_its_extension() {
+        let long = "x".repeat(EXTRA as usize - 1);
+        let body = format!("1;{long}\r\na\r\n1;{long}\r\nb\r\n0;{long}\r\n{long}:\r\n\r\n");
+
+        let (chunks, content, _) = decode(&[body.as_bytes()]);
+
+        assert!(chunks.at_end(), "{:?}", chunks.fault());
+        assert_eq!(content, b"ab");
     }
 
     #[test]
