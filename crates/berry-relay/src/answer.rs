@@ -425,6 +425,7 @@ impl Answer {
         let told = self.tap.failure() == Some(StreamFailure::Told);
         self.ending = Some(Break {
             told,
+            torn: split.torn,
             ..Break::GARBAGE
         });
         if told {

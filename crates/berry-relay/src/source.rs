@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::Body;
 
 use crate::adapter::translate::{Decoder, Garbled};
-use crate::sse::{Fate, Splitter};
+use crate::sse::{Fate, Name, Splitter};
 use crate::tap::Usage;
 use crate::upstream::UpstreamBody;
 
@@ -135,8 +135,8 @@ impl Source {
             Stage::Events(mut splitter, mut decoder) => {
                 let mut out = Vec::new();
                 let mut failed = false;
-                splitter.finish(|_, event| {
-                    failed |= decoder.event(event, &mut out).is_err();
+                splitter.finish(|name, event| {
+                    failed |= name == Name::Garbage || decoder.event(event, &mut out).is_err();
                     Fate::Drop
                 });
                 decoder.end(&mut out);
@@ -160,9 +160,14 @@ fn counted(decoder: &dyn Decoder) -> Option<Usage> {
 /// Translates the events that a piece of a stream completes; returns whether it may go on.
 fn decode(splitter: &mut Splitter, decoder: &mut dyn Decoder, data: &Bytes) -> (Bytes, bool) {
     let mut out = Vec::new();
-    let split = splitter.push(data, |_, event| match decoder.event(event, &mut out) {
-        Ok(()) => Fate::Pass,
-        Err(Garbled) => Fate::Stop,
+    let split = splitter.push(data, |name, event| {
+        if name == Name::Garbage {
+            return Fate::Stop;
+        }
+        match decoder.event(event, &mut out) {
+            Ok(()) => Fate::Pass,
+            Err(Garbled) => Fate::Stop,
+        }
     });
     // An event that is too long to be held was not seen, and what follows makes no sense without.
     let going = split.stopped_by.is_none() && !splitter.torn();

@@ -299,6 +299,28 @@ async fn a_torn_event_never_glues_to_the_error_event() {
 }
 
 #[tokio::test]
+async fn a_long_event_that_proves_garbage_never_glues_to_the_error_event() {
+    let long = format!("data: {{\"choices\":\"{}\n\n", "x".repeat(400_000));
+    let (gateway, _upstream) = serve(stream([HELLO, &long, STOP, DONE])).await;
+
+    let seen = seen(&gateway).await;
+
+    let (_, last) = seen.trim_end().rsplit_once("\n\n").expect("two events");
+    assert_eq!(error_event(last).0, "server_error/upstream_error");
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_event_is_never_passed_off_as_an_answer() {
+    let (gateway, _upstream) = serve(stream([HELLO, "<html>busy</html>\n\n", STOP, DONE])).await;
+
+    let seen = seen(&gateway).await;
+
+    let last = seen.trim_end().rsplit("\n\n").next().unwrap();
+    assert_eq!(error_event(last).0, "server_error/upstream_error");
+    assert!(!seen.contains("busy"), "{seen}");
+}
+
+#[tokio::test]
 async fn a_break_after_content_counts_as_one_failure() {
     let upstream = Upstream::builder()
         .behaviour(stream([ROLE, HELLO]))

@@ -56,6 +56,8 @@ pub(crate) enum Fate {
 pub(crate) enum Name {
     /// `error`.
     Error,
+    /// Nothing that makes sense: one of its lines is neither a field nor a comment.
+    Garbage,
     /// Anything else, or nothing.
     #[default]
     Other,
@@ -261,6 +263,7 @@ impl Event {
             let is_long = self.cut != Cut::Nowhere;
             let fate = self.judge(bytes, observe);
             if fate == Some(Fate::Stop) {
+                read.torn = is_long;
                 read.stopped_by = Some(self.line - read.complete);
                 break;
             }
@@ -317,7 +320,9 @@ impl Event {
                 self.abridge_line(value);
             }
         } else {
-            if is_error_name(line) {
+            if !is_field(line) || std::str::from_utf8(line).is_err() {
+                self.name = Name::Garbage;
+            } else if is_error_name(line) && self.name == Name::Other {
                 self.name = Name::Error;
             }
             match self.asides.last_mut() {
@@ -345,6 +350,10 @@ impl Event {
     ) -> Option<Fate> {
         let data = std::mem::take(&mut self.data);
         let name = std::mem::take(&mut self.name);
+        if name == Name::Garbage {
+            (self.cut, self.abridged) = (Cut::Nowhere, None);
+            return Some(observe(name, b""));
+        }
         if std::mem::take(&mut self.cut) != Cut::Nowhere {
             let abridged = match self.abridged.take()?.finish() {
                 Ok(copy) => copy?,
@@ -396,6 +405,9 @@ impl Event {
         if line.len() <= longest || self.is_data(line) {
             return false;
         }
+        if !is_field(self.without_mark(line)) {
+            self.name = Name::Garbage;
+        }
         pending.truncate(self.line);
         pending.extend_from_slice(b":");
         self.searched = pending.len();
@@ -439,6 +451,14 @@ impl Event {
 fn data_of(line: &[u8]) -> Option<&[u8]> {
     let value = line.strip_prefix(b"data:")?;
     Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Returns whether a line, or the beginning of a long one, is a comment or a field, known or not.
+fn is_field(line: &[u8]) -> bool {
+    let end = line.iter().position(|&byte| byte == b':');
+    let name = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
+    let is_of_name = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.iter().all(is_of_name)
 }
 
 /// Returns whether a line gives its event the name of errors.

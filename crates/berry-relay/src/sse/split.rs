@@ -23,6 +23,8 @@ pub(crate) struct Split {
     pub(crate) open: Option<usize>,
     /// The event at which the observer stopped. What follows it is lost.
     pub(crate) stopped_by: Option<Bytes>,
+    /// The beginning of that event was forwarded before.
+    pub(crate) torn: bool,
 }
 
 impl Split {
@@ -41,6 +43,8 @@ pub(super) struct Read {
     pub(super) complete: usize,
     /// The length of the event after it, at which the observer stopped.
     pub(super) stopped_by: Option<usize>,
+    /// The beginning of that event was forwarded before.
+    pub(super) torn: bool,
     /// Nothing may be forwarded after the complete events.
     pub(super) last: bool,
     /// The events before it that are left out.
@@ -79,6 +83,7 @@ impl Read {
             long: self.long,
             open: None,
             stopped_by: None,
+            torn: self.torn,
         };
         if self.dropped.is_empty() {
             return split;

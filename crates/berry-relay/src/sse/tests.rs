@@ -356,7 +356,7 @@ fn an_event_that_is_called_an_error_is_to_be_cleaned() {
         let mut unclean = Vec::new();
         let observe = |name, _: &[u8]| match name {
             Name::Error => Fate::Clean,
-            Name::Other => Fate::Pass,
+            Name::Other | Name::Garbage => Fate::Pass,
         };
         let pushed = splitter.push(&Bytes::from_static(stream.as_bytes()), observe);
         for split in [pushed, splitter.finish(observe)] {
@@ -365,5 +365,71 @@ fn an_event_that_is_called_an_error_is_to_be_cleaned() {
         }
 
         assert_eq!(unclean, expected, "{stream}");
+    }
+}
+
+#[test]
+fn lines_that_are_neither_a_field_nor_a_comment_are_garbage() {
+    for (line, is_garbage) in [
+        (&b": c"[..], false),
+        (b"x-unknown_1: y", false),
+        (b"ping", false),
+        (b"id: <html>", false),
+        (b"<html>", true),
+        (b"{\"error\":{}}", true),
+        (b"\0\xff", true),
+        (b"id: \xff", true),
+        (b"two words: x", true),
+    ] {
+        for (before, after) in [("", ""), ("data: a\n", ""), ("", "\nevent: error\ndata: a")] {
+            let stream = [before.as_bytes(), line, after.as_bytes()].concat();
+            for closed in [&b""[..], b"\n\n"] {
+                let frame = Bytes::from([&stream, closed].concat());
+                let (mut splitter, mut garbage) = (Splitter::default(), false);
+                let mut observe = |name, _: &[u8]| {
+                    garbage |= name == Name::Garbage;
+                    Fate::Pass
+                };
+                splitter.push(&frame, &mut observe);
+                splitter.finish(&mut observe);
+
+                assert_eq!(garbage, is_garbage, "{frame:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_and_no_field_is_garbage() {
+    for (begin, is_garbage) in [("<html>", true), ("id: ", false)] {
+        let stream = format!("{begin}{}\n\n", "x".repeat(MAX_EVENT * 2));
+        let (mut splitter, mut garbage) = (Splitter::default(), false);
+        for frame in stream.as_bytes().chunks(1000) {
+            splitter.push(&Bytes::copy_from_slice(frame), |name, _| {
+                garbage |= name == Name::Garbage;
+                Fate::Pass
+            });
+        }
+
+        assert_eq!(garbage, is_garbage, "{begin}");
+    }
+}
+
+#[test]
+fn a_stop_says_whether_its_event_was_begun() {
+    let long = format!("data: {}", "x".repeat(MAX_EVENT));
+    for (rest, torn) in [("\n\n", true), ("\n\ndata: stop\n\n", false)] {
+        let mut splitter = Splitter::default();
+        splitter.push(&Bytes::from(long.clone()), |_, _| Fate::Pass);
+        let split = splitter.push(&rest.into(), |_, data| {
+            if torn || data == b"stop" {
+                Fate::Stop
+            } else {
+                Fate::Pass
+            }
+        });
+
+        assert!(split.stopped_by.is_some());
+        assert_eq!(split.torn, torn);
     }
 }

@@ -119,6 +119,9 @@ impl Tap {
         {
             return Fate::Pass;
         }
+        if name == Name::Garbage || std::str::from_utf8(data).is_err() {
+            return self.fail(StreamFailure::Garbage);
+        }
         if data.trim_ascii() == b"[DONE]" {
             self.done = true;
             return Fate::Last;
@@ -127,7 +130,7 @@ impl Tap {
         if parts.scan(data).is_err() {
             return self.fail(match name {
                 Name::Error => StreamFailure::Untold,
-                Name::Other => StreamFailure::Garbage,
+                Name::Other | Name::Garbage => StreamFailure::Garbage,
             });
         }
         if let Some(failure) = self.reported(name, &parts) {

@@ -478,3 +478,16 @@ proptest! {
         prop_assert_eq!(format!("{quick:?}"), format!("{thorough:?}"));
     }
 }
+
+#[test]
+fn an_event_that_is_not_utf_8_is_garbage_however_many_good_ones_came() {
+    let good = delta(r#"{"content":"one"}"#);
+    let (head, tail) = good.split_once("one").unwrap();
+    let bad = [head.as_bytes(), b"o\xffe", tail.as_bytes()].concat();
+    for before in 0..10 {
+        let mut tap = watched(Tap::default(), &vec![good.as_str(); before]);
+
+        assert_eq!(tap.observe(Name::Other, &bad), Fate::Stop, "{before}");
+        assert_eq!(tap.failure(), Some(StreamFailure::Garbage), "{before}");
+    }
+}

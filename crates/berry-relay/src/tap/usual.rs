@@ -86,6 +86,9 @@ impl Usual {
                 return false;
             };
             let length = plain_run(value);
+            if !is_text(value.get(..length).unwrap_or_default()) {
+                return false;
+            }
             if let Some(part) = part {
                 counted.add(*part, length);
             }
@@ -97,6 +100,11 @@ impl Usual {
         }
         is_like
     }
+}
+
+/// Returns whether a word is UTF-8; most are ASCII.
+fn is_text(word: &[u8]) -> bool {
+    word.is_ascii() || std::str::from_utf8(word).is_ok()
 }
 
 #[cfg(test)]
