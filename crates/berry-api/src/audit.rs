@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -210,7 +210,14 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Option<File>, AuditError> {
         source,
     };
     folder::make_for(path).map_err(wrong)?.announce();
-    folder::refuse_pipe(path).map_err(wrong)?;
+    // Opening a pipe waits for its reader, and so would everybody who waits for a reload.
+    match std::fs::metadata(path).map(|metadata| metadata.file_type()) {
+        Ok(kind) if kind.is_fifo() || kind.is_socket() => {
+            let error = "it is neither a file nor a device";
+            return Err(wrong(io::Error::new(io::ErrorKind::InvalidInput, error)));
+        }
+        _ => {}
+    }
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).mode(MODE).open(path);
     let file = file.map_err(wrong)?;

@@ -2,7 +2,6 @@
 //! asked for before anybody has made `logs`; and it is said, since it may be a slip of the pen.
 
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use tracing::info;
@@ -18,17 +17,6 @@ impl Made {
         if let Some(folder) = self.0 {
             info!(folder = %folder.display(), "folder made");
         }
-    }
-}
-
-/// Refuses a pipe or a socket: opening one waits for its reader, and with it a start or a reload.
-pub(crate) fn refuse_pipe(file: &Path) -> io::Result<()> {
-    match std::fs::metadata(file).map(|metadata| metadata.file_type()) {
-        Ok(kind) if kind.is_fifo() || kind.is_socket() => {
-            let error = "it is neither a file nor a device";
-            Err(io::Error::new(io::ErrorKind::InvalidInput, error))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -128,26 +128,7 @@ fn open(path: &Path) -> Result<(File, Made), LogError> {
         source,
     };
     let made = folder::make_for(path).map_err(wrong)?;
-    folder::refuse_pipe(path).map_err(wrong)?;
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).open(path);
     Ok((file.map_err(wrong)?, made))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pipe_is_refused_and_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let pipe = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
-
-        let error = open(&pipe).unwrap_err();
-        let why = std::error::Error::source(&error).unwrap().to_string();
-
-        assert!(why.contains("neither a file nor a device"), "{why}");
-    }
 }
