@@ -21,7 +21,6 @@ use crate::broken::{Break, Unanswered, unanswered};
 use crate::classify::Failure;
 use crate::patience::Patience;
 use crate::pins::Pinning;
-
 use crate::source::Source;
 use crate::sse::{MAX_EVENT, Splitter};
 use crate::tap::{Grammar, StreamFailure, Tap, Unwanted, Usage};
@@ -29,8 +28,7 @@ use crate::upstream::{Cleaner, Scrub};
 
 /// The most that is held of a stream before its content.
 const HELD_EVENTS: usize = 64 * 1024;
-/// What must come of a body without events to count as a sign of life: it could be sent for years
-/// otherwise.
+/// What of a body without events is a sign of life: byte by byte it could be sent for years.
 const LIFE: usize = 4 * 1024;
 /// The most that is held of a whole answer; beyond it the head goes out.
 const HELD_WHOLE: usize = 1024 * 1024;
@@ -120,8 +118,7 @@ impl Answer {
     }
 
     /// Reads until the client may be answered, within `limit`: a stream to its first content, a whole
-    /// answer to its end. From then on no other endpoint can answer. `counted` is what the upstream has
-    /// said of the cost, also where the reading is given up.
+    /// answer to its end. Then no other can. `counted` is what it cost by then, also where that is given up.
     pub(crate) async fn read_content(
         &mut self,
         limit: Option<Duration>,
