@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,6 +130,24 @@ fn open(path: &Path) -> Result<(File, Made), LogError> {
     };
     let made = folder::make_for(path).map_err(wrong)?;
     let mut options = OpenOptions::new();
-    let file = options.create(true).append(true).open(path);
-    Ok((file.map_err(wrong)?, made))
+    options.create(true).append(true);
+    // Opening a pipe to write waits for its reader, and with it a start or a reload; to do both does not.
+    let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
+    options.read(kind.is_ok_and(|kind| kind.is_fifo()));
+    Ok((options.open(path).map_err(wrong)?, made))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_opened_before_anybody_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+
+        assert!(open(&pipe).is_ok());
+    }
 }
