@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use berry_core::config::RateLimit;
-use berry_core::limit::{Entry, Estimate, Limited, Meter, Place, Quota, Reservation, Standing};
+use berry_core::limit::{Entry, Estimate, Limited, Meter, Place, Reservation, Standing};
 use berry_core::{ModelName, User, UserName};
 use berry_loadbalance::Clock;
 use berry_relay::{Exchange, Snapshot, Usage};
+use bytes::{BufMut, BytesMut};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
@@ -33,6 +34,9 @@ const TOKENS: QuotaHeaders = [
     HeaderName::from_static("x-ratelimit-remaining-tokens"),
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
+
+/// Room for the values of all headers.
+const VALUES: usize = 64;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -84,7 +88,15 @@ impl Caller {
 
     /// Answers what is refused, and says in the log who asked for it.
     pub(crate) fn refuse(&self, error: ApiError) -> Response {
-        let mut response = self.answer(error);
+        let mut response = error.into_response();
+        // One that is over a limit says so itself.
+        let headers = response.headers();
+        if ![&REQUESTS, &TOKENS]
+            .into_iter()
+            .any(|[limit, ..]| headers.contains_key(limit))
+        {
+            response = self.answer(response);
+        }
         response.extensions_mut().insert(Refused {
             user: self.user.id.clone(),
             model: self.model.get().cloned(),
@@ -93,13 +105,11 @@ impl Caller {
     }
 
     /// Answers, and says what the user has left, where anything limits them.
-    pub(crate) fn answer(&self, answer: impl IntoResponse) -> Response {
-        let mut response = answer.into_response();
+    pub(crate) fn answer(&self, mut response: Response) -> Response {
         let limits = &self.user.rate_limit;
-        let headers = response.headers_mut();
-        let is_said = [&REQUESTS, &TOKENS].map(|[limit, ..]| headers.contains_key(limit));
-        if *limits != RateLimit::default() && is_said == [false; 2] {
-            say(&self.meter.standing(limits, self.clock.now()), headers);
+        if *limits != RateLimit::default() {
+            let standing = self.meter.standing(limits, self.clock.now());
+            say(&standing, response.headers_mut());
         }
         response
     }
@@ -156,34 +166,53 @@ impl From<Limited> for ApiError {
 
 /// Writes the headers that say how much is left.
 fn say(standing: &Standing, headers: &mut HeaderMap) {
+    let mut values = Values(BytesMut::with_capacity(VALUES));
     for (names, quota) in [(REQUESTS, standing.requests), (TOKENS, standing.tokens)] {
-        let Some(Quota {
-            limit,
-            remaining,
-            reset,
-        }) = quota
-        else {
+        let Some(quota) = quota else {
             continue;
         };
-        let reset = HeaderValue::try_from(length(reset));
-        let reset = reset.unwrap_or(HeaderValue::from_static("0s"));
-        for (name, value) in names
-            .into_iter()
-            .zip([limit.into(), remaining.into(), reset])
-        {
-            headers.insert(name, value);
-        }
+        let [limit, remaining, reset] = names;
+        headers.insert(limit, values.number(quota.limit.into()));
+        headers.insert(remaining, values.number(quota.remaining.into()));
+        headers.insert(reset, values.length(quota.reset));
     }
 }
 
-/// Writes a length as OpenAI does: `59s`, `6m0s`, `1h0m5s`. It is rounded up.
-fn length(time: Duration) -> String {
-    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds}s"),
-        _ => format!("{hours}h{minutes}m{seconds}s"),
+/// Makes values of headers. They share their memory: almost every answer has six of them.
+struct Values(BytesMut);
+
+impl Values {
+    fn number(&mut self, number: u64) -> HeaderValue {
+        self.write(number);
+        self.take()
+    }
+
+    /// Writes a length as OpenAI does: `59s`, `6m0s`, `1h0m5s`. It is rounded up.
+    fn length(&mut self, time: Duration) -> HeaderValue {
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        if hours > 0 {
+            self.write(hours);
+            self.0.put_u8(b'h');
+        }
+        if hours > 0 || minutes > 0 {
+            self.write(minutes);
+            self.0.put_u8(b'm');
+        }
+        self.write(seconds % 60);
+        self.0.put_u8(b's');
+        self.take()
+    }
+
+    fn write(&mut self, number: u64) {
+        self.0
+            .put_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn take(&mut self) -> HeaderValue {
+        let value = HeaderValue::from_maybe_shared(self.0.split().freeze());
+        // Digits and letters are a value.
+        value.unwrap_or(HeaderValue::from_static("0"))
     }
 }
 
@@ -202,7 +231,8 @@ mod tests {
             (3_605_000, "1h0m5s"),
             (90_000_000, "25h0m0s"),
         ] {
-            assert_eq!(length(Duration::from_millis(milliseconds)), expected);
+            let mut values = Values(BytesMut::new());
+            assert_eq!(values.length(Duration::from_millis(milliseconds)), expected);
         }
     }
 }

@@ -52,21 +52,23 @@ pub(crate) async fn read(mut body: Body, limit: usize, idle: Duration) -> Result
     }
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
-    let began = Instant::now();
-    loop {
+    let mut began = None;
+    while !body.is_end_stream() {
+        let read = first.len() + joined.len();
         let now = Instant::now();
-        let earned = seconds_for(first.len() + joined.len());
-        let frame = timeout_at((now + idle).min(began + idle + earned), body.frame())
+        let began = *began.get_or_insert(now);
+        let due = (now + idle).min(began + idle + seconds_for(read));
+        let frame = timeout_at(due, body.frame())
             .await
             .map_err(|_| ApiError::request_timeout())?;
         let Some(frame) = frame else { break };
         let Ok(piece) = frame.map_err(|_| ApiError::body_broken())?.into_data() else {
             continue;
         };
-        if first.len() + joined.len() + piece.len() > limit {
+        if read + piece.len() > limit {
             return Err(ApiError::request_too_large(limit));
         }
-        if first.is_empty() && joined.is_empty() {
+        if read == 0 {
             // Most bodies come in one piece, which is then used as it is.
             first = piece;
             continue;

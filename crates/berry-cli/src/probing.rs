@@ -17,7 +17,6 @@ use berry_relay::{
     Ask, Dialect, Envelope, Exchange, Operation, Receipt, Relay, ReplyBody, Route, UpstreamProber,
 };
 use bytes::Bytes;
-use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -294,7 +293,7 @@ impl Asker {
             dialect: Dialect::OpenAi,
             operation,
             ask: Ask::Model(Envelope::parse(Bytes::from(body.to_string()))?),
-            headers: HeaderMap::new(),
+            headers: Arc::default(),
         };
         let filter = Filter {
             user: Arc::clone(&self.user),

@@ -1,5 +1,7 @@
 //! What a client asks for, apart from how its bytes arrived.
 
+use std::sync::Arc;
+
 use berry_core::ErrorBody;
 use berry_core::limit::Estimate;
 use berry_loadbalance::{Abilities, Mode};
@@ -192,7 +194,7 @@ pub struct Exchange {
     /// The request itself.
     pub ask: Ask,
     /// The client's headers that go on to the upstream, and no others.
-    pub headers: HeaderMap,
+    pub headers: Arc<HeaderMap>,
 }
 
 impl Exchange {

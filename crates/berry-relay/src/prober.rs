@@ -18,7 +18,7 @@ use berry_loadbalance::{
 };
 use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use smallvec::SmallVec;
 use tokio::time::timeout;
@@ -156,7 +156,7 @@ impl Target {
             dialect: Dialect::OpenAi,
             operation,
             ask: Ask::Model(Envelope::parse(body.to_string().into()).ok()?),
-            headers: HeaderMap::new(),
+            headers: Arc::default(),
         };
         let purpose = Purpose {
             model,

@@ -85,7 +85,7 @@ async fn accept(
         dialect: Dialect::OpenAi,
         operation,
         ask: Ask::Model(envelope),
-        headers: headers::to_upstream(&head.headers),
+        headers: headers::to_upstream(&head.headers).into(),
     };
     let permit = caller.reserve(&exchange, entry, place).await?;
     Ok(Accepted {

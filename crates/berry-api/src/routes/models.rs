@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::response::{Json, Response};
+use axum::response::{IntoResponse, Json, Response};
 use berry_core::{ModelList, ModelObject, User};
 use berry_relay::Route;
 use http::{HeaderMap, Uri};
@@ -27,7 +27,7 @@ pub(crate) async fn list(
     let user = &caller.user;
     let allowed = snapshot.routes.iter().filter(|route| may_use(user, route));
     let list = ModelList::new(allowed.map(|route| &route.model.name));
-    Ok(caller.answer(Json(list)))
+    Ok(caller.answer(Json(list).into_response()))
 }
 
 /// A model all of whose backends are closed to the user is none of the user's.
@@ -51,5 +51,5 @@ pub(crate) async fn retrieve(
     let id = id.map_err(|_| ApiError::unknown_url(uri.path()));
     let found = id.and_then(|Path(id)| route(&snapshot, &caller.user, &id));
     let found = found.map(|route| Json(ModelObject::new(&route.model.name)));
-    Ok(caller.answer(found))
+    Ok(caller.answer(found.into_response()))
 }

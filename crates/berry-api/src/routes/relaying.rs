@@ -79,12 +79,11 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
         id, visit, trace, ..
     } = arrival;
     // An upstream's operator can look for the same request.
-    exchange
-        .headers
-        .insert(X_REQUEST_ID, id.clone().into_header());
+    let headers = Arc::make_mut(&mut exchange.headers);
+    headers.insert(X_REQUEST_ID, id.clone().into_header());
     if trace.as_ref().is_some_and(|trace| trace.parent.is_none()) {
         // It belongs to a parent that is not there.
-        exchange.headers.remove(TRACESTATE);
+        headers.remove(TRACESTATE);
     }
     let names_backend = filter.provider.is_some();
     // A name that is no provider's is the client's text, which is not for the log.

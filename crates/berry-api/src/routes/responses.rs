@@ -110,7 +110,7 @@ async fn accept(
         dialect: Dialect::OpenAi,
         operation: Operation::Responses,
         ask: Ask::Stored(method, asked),
-        headers: headers::to_upstream(&head.headers),
+        headers: headers::to_upstream(&head.headers).into(),
     };
     let filter = Filter {
         user: Arc::clone(user),

@@ -6,6 +6,7 @@ mod connection;
 mod connections;
 mod connector;
 mod gate;
+mod headers;
 pub(crate) mod http1;
 mod opening;
 mod outlet;
@@ -40,8 +41,8 @@ pub(crate) use body::UpstreamBody;
 pub(crate) use cleaner::Cleaner;
 pub(crate) use connections::{PING_EVERY, PING_WITHIN, Waits};
 pub(crate) use gate::{Gate, Place};
+use headers::{Common, Headers};
 pub use outlet::{Acknowledged, Outlet, Unreached};
-use prepared::without_body;
 pub(crate) use prepared::{Prepared, Purpose, Unsayable};
 use reach::Reach;
 use request::Outgoing;
@@ -88,7 +89,9 @@ pub struct Upstream {
     protocol: &'static Protocol,
     places: Places,
     /// Sent with every request: the credential and the configured headers.
-    headers: HeaderMap,
+    headers: Common,
+    /// The same for requests without a body.
+    bodiless: Common,
     /// What its errors and headers must not tell.
     scrub: Arc<Scrub>,
     reach: Reach,
@@ -108,11 +111,13 @@ impl Upstream {
             adapter::find(provider.protocol).ok_or(UpstreamError::Protocol(provider.protocol))?;
         let gate = previous.map(|upstream| Arc::clone(&upstream.gate));
         let previous = previous.map(|upstream| &upstream.reach);
+        let headers = fixed_headers(&provider, protocol)?;
         let reach = Reach::find(&provider, settings, surroundings, previous)?;
         Ok(Self {
             places: Places::compile(&(protocol.address)(&provider))?,
             protocol,
-            headers: fixed_headers(&provider, protocol)?,
+            bodiless: without_body(headers.clone()).into(),
+            headers: headers.into(),
             scrub: Arc::new(Scrub::of(&provider, reach.connections().proxy())),
             reach,
             gate: gate.unwrap_or_default(),
@@ -124,7 +129,7 @@ impl Upstream {
     /// Returns a digest of what the provider knows us by: the key and the configured headers.
     pub(crate) fn credential(&self) -> u64 {
         let mut context = digest::Context::new(&digest::SHA256);
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers.map() {
             context.update(name.as_ref());
             context.update(b":");
             context.update(value.as_bytes());
@@ -217,7 +222,7 @@ impl Upstream {
         let outgoing = Outgoing {
             method: Method::GET,
             uri: self.places.models().clone(),
-            headers: without_body(self.headers.clone()),
+            headers: Headers::new(&self.bodiless, Arc::default()),
             body: Pieces::new(),
         };
         self.probe(&outgoing, within).await
@@ -257,4 +262,10 @@ fn fixed_headers(provider: &Provider, protocol: &Protocol) -> Result<HeaderMap, 
         headers.insert(name.clone(), value.clone());
     }
     Ok(headers)
+}
+
+/// Returns the headers of a request that has no body.
+fn without_body(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(CONTENT_TYPE);
+    headers
 }

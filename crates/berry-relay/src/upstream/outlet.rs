@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connections::{Connections, Settled, Waits};
 use super::connector::Connector;
+use super::headers::{Common, Headers};
 use super::request::Outgoing;
 use super::tls::Roots;
 use super::transport_error::TransportError;
@@ -33,7 +34,7 @@ const ANSWER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Outlet {
     uri: Uri,
-    headers: HeaderMap,
+    headers: Common,
     connections: Arc<Connections>,
 }
 
@@ -83,7 +84,7 @@ impl Outlet {
         headers.insert(USER_AGENT, OUR_NAME);
         Ok(Self {
             uri,
-            headers,
+            headers: headers.into(),
             connections: Arc::new(Connections::new(connector, Settled::ByAlpn, IDLE)),
         })
     }
@@ -105,7 +106,7 @@ impl Outlet {
         let outgoing = Outgoing {
             method: Method::POST,
             uri: self.uri.clone(),
-            headers: self.headers.clone(),
+            headers: Headers::new(&self.headers, Arc::default()),
             body: pieces.into_iter().collect(),
         };
         let waits = Waits {

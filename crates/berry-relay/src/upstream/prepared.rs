@@ -1,5 +1,7 @@
 //! A request as one upstream is to get it, and how its answer is to be read.
 
+use std::sync::Arc;
+
 use berry_loadbalance::Mode;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -8,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Upstream;
+use super::headers::Headers;
 use super::request::Outgoing;
 use crate::adapter::translate::{Heading, Translated, Untranslatable};
 use crate::adapter::{Foreign, Tongue};
@@ -60,24 +63,13 @@ impl Upstream {
         exchange: &Exchange,
         purpose: Purpose<'_>,
     ) -> Result<Prepared, Unsayable> {
-        let mut headers = self.headers.clone();
-        for name in exchange.headers.keys() {
-            // What is configured for the provider wins over what the client sent, and that over what
-            // the protocol has for those who say nothing.
-            if self.provider.headers.contains_key(name) {
-                continue;
-            }
-            headers.remove(name);
-            for value in exchange.headers.get_all(name) {
-                headers.append(name, value.clone());
-            }
-        }
+        let own = self.admitted(&exchange.headers);
         match &exchange.ask {
             Ask::Stored(method, stored) => Ok(Prepared {
                 outgoing: Outgoing {
                     method: method.clone(),
                     uri: self.places.stored(stored).ok_or(Unsayable::NoPlace)?,
-                    headers: without_body(headers),
+                    headers: Headers::new(&self.bodiless, own),
                     body: Pieces::new(),
                 },
                 mode: Mode::Whole,
@@ -89,6 +81,7 @@ impl Upstream {
                 let place = self.places.of(operation, mode, purpose.model);
                 let uri = place.ok_or(Unsayable::NoPlace)?;
                 let (body, translation, unwanted) = self.say(exchange, envelope, purpose)?;
+                let mut headers = Headers::new(&self.headers, own);
                 if let Some(content_type) = envelope.content_type() {
                     headers.insert(CONTENT_TYPE, content_type.clone());
                 }
@@ -105,6 +98,20 @@ impl Upstream {
                 })
             }
         }
+    }
+
+    /// Returns what may go on of a client's headers. What is configured for the provider wins over what the
+    /// client sent, and that over what the protocol has for those who say nothing.
+    fn admitted(&self, client: &Arc<HeaderMap>) -> Arc<HeaderMap> {
+        let configured = &self.provider.headers;
+        if !client.keys().any(|name| configured.contains_key(name)) {
+            return Arc::clone(client);
+        }
+        let mut own = HeaderMap::clone(client);
+        for name in configured.keys() {
+            own.remove(name);
+        }
+        Arc::new(own)
     }
 
     /// Says a request in the upstream's protocol.
@@ -173,10 +180,4 @@ fn translated(
 
 fn written(body: &Value) -> Pieces {
     Pieces::from_iter([Bytes::from(body.to_string())])
-}
-
-/// Returns the headers of a request that has no body.
-pub(super) fn without_body(mut headers: HeaderMap) -> HeaderMap {
-    headers.remove(CONTENT_TYPE);
-    headers
 }

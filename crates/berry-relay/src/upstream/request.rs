@@ -5,10 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::envelope::Pieces;
+use crate::upstream::headers::Headers;
 
 /// A request, independent of the connection it will use.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     /// In full: scheme, authority and path.
     pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Headers,
     pub(crate) body: Pieces,
 }
 
@@ -27,7 +28,7 @@ impl Outgoing {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = self.headers.to_map();
         request
     }
 }

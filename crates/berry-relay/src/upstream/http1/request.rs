@@ -6,10 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::Method;
-use http::header::{HOST, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
+use crate::upstream::headers::line;
 use crate::upstream::request::Outgoing;
 
 /// How many pieces are written at once.
@@ -137,17 +138,15 @@ fn head(outgoing: &Outgoing, form: Form<'_>) -> Vec<u8> {
     };
     head.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(host) = uri.authority()
-        && !headers.contains_key(HOST)
+        && !headers.contains(&HOST)
     {
-        line(&mut head, &HOST, host.as_str().as_bytes());
+        head.extend_from_slice(b"host: ");
+        head.extend_from_slice(host.as_str().as_bytes());
+        head.extend_from_slice(b"\r\n");
     }
-    for (name, value) in headers {
-        if authorization.is_none() || *name != PROXY_AUTHORIZATION {
-            line(&mut head, name, value.as_bytes());
-        }
-    }
+    headers.write(&mut head, authorization.map(|_| &PROXY_AUTHORIZATION));
     if let Some(authorization) = authorization {
-        line(&mut head, &PROXY_AUTHORIZATION, authorization.as_bytes());
+        line(&mut head, &PROXY_AUTHORIZATION, authorization);
     }
     let length: usize = body.iter().map(Bytes::len).sum();
     if length > 0 || *method == Method::POST {
@@ -155,13 +154,6 @@ fn head(outgoing: &Outgoing, form: Form<'_>) -> Vec<u8> {
     }
     head.extend_from_slice(b"\r\n");
     head
-}
-
-fn line(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    head.extend_from_slice(name.as_str().as_bytes());
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
-    head.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -178,7 +170,7 @@ mod tests {
         Outgoing {
             method,
             uri: Uri::from_static(uri),
-            headers,
+            headers: headers.into(),
             body: body.iter().map(|&piece| Bytes::from(piece)).collect(),
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::upstream::headers::Headers;
 use crate::upstream::http1::{Form, Http1Error, Session};
 use crate::upstream::request::Outgoing;
 
@@ -97,7 +98,7 @@ pub(super) fn outgoing(body: &[u8]) -> Outgoing {
     Outgoing {
         method: Method::POST,
         uri: Uri::from_static("http://upstream/"),
-        headers: HeaderMap::new(),
+        headers: Headers::default(),
         body: [body.to_vec().into()].into_iter().collect(),
     }
 }
