@@ -200,24 +200,23 @@ impl Drop for ClientBody {
 
 impl ClientBody {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Break>>> {
-        let this = self;
-        if this.grace.is_over() {
-            this.cut_off();
+        if self.grace.is_over() {
+            self.cut_off();
         }
-        if mem::take(&mut this.comment_due) {
-            return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
+        if mem::take(&mut self.comment_due) {
+            return Poll::Ready(Some(Ok(Frame::data(self.dialect.keep_alive()))));
         }
         loop {
-            match mem::replace(&mut this.state, State::Ended) {
-                State::Waiting(mut work) => match work.as_mut().poll(cx) {
-                    Poll::Ready((result, record)) => this.state = this.arrived(result, record),
+            // In its place: what is passed on piece by piece is too large to be moved for each.
+            match &mut self.state {
+                State::Waiting(work) => match work.as_mut().poll(cx) {
+                    Poll::Ready((result, record)) => self.state = self.arrived(result, record),
                     Poll::Pending => {
-                        this.state = State::Waiting(work);
-                        ready!(this.quiet.poll(cx));
-                        return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
+                        ready!(self.quiet.poll(cx));
+                        return Poll::Ready(Some(Ok(Frame::data(self.dialect.keep_alive()))));
                     }
                 },
-                State::Passing(mut answer, mut record) => match answer.poll_chunk(cx) {
+                State::Passing(answer, record) => match answer.poll_chunk(cx) {
                     Poll::Ready(Some(Ok(chunk))) => {
                         record.passes(&chunk);
                         if answer.is_done() {
@@ -225,44 +224,59 @@ impl ClientBody {
                             // The client may send its next request before the upstream's own end.
                             record.settle(answer.usage());
                         }
-                        this.state = State::Passing(answer, record);
-                        this.quiet.broken();
+                        self.quiet.broken();
                         return Poll::Ready(Some(Ok(Frame::data(chunk))));
                     }
-                    Poll::Ready(Some(Err(broken))) if !answer.is_events() => {
-                        record.cut(&answer);
-                        record.failed(StatusCode::BAD_GATEWAY);
-                        record.receipt.failure = Some(broken.kind);
-                        record.ended(None);
-                        return Poll::Ready(Some(Err(broken)));
-                    }
                     Poll::Ready(Some(Err(broken))) => {
-                        record.cut(&answer);
-                        this.state = this.broken(broken, record);
+                        if let Some(broken) = self.breaks(broken) {
+                            return Poll::Ready(Some(Err(broken)));
+                        }
                     }
                     Poll::Ready(None) => {
                         record.progress.written = answer.written();
                         record.ended(answer.usage());
+                        self.state = State::Ended;
                     }
                     Poll::Pending => {
-                        let torn = answer.is_torn();
-                        this.state = State::Passing(answer, record);
-                        ready!(this.quiet.poll(cx));
-                        if torn {
-                            continue;
+                        ready!(self.quiet.poll(cx));
+                        if !answer.is_torn() {
+                            return Poll::Ready(Some(Ok(Frame::data(self.dialect.keep_alive()))));
                         }
-                        return Poll::Ready(Some(Ok(Frame::data(this.dialect.keep_alive()))));
                     }
                 },
-                State::Last(event, record) => {
-                    if let Some(mut record) = record {
-                        record.passes(&event);
-                        record.ended(None);
-                    }
-                    return Poll::Ready(Some(Ok(Frame::data(event))));
+                State::Last(..) => {
+                    return Poll::Ready(self.last().map(|event| Ok(Frame::data(event))));
                 }
                 State::Ended => return Poll::Ready(None),
             }
         }
+    }
+
+    /// Takes note that an answer has broken off; returns how, where that cannot be said in the answer.
+    fn breaks(&mut self, broken: Break) -> Option<Break> {
+        let State::Passing(answer, mut record) = mem::replace(&mut self.state, State::Ended) else {
+            return None;
+        };
+        record.cut(&answer);
+        if answer.is_events() {
+            self.state = self.broken(broken, record);
+            return None;
+        }
+        record.failed(StatusCode::BAD_GATEWAY);
+        record.receipt.failure = Some(broken.kind);
+        record.ended(None);
+        Some(broken)
+    }
+
+    /// Says the last event.
+    fn last(&mut self) -> Option<Bytes> {
+        let State::Last(event, record) = mem::replace(&mut self.state, State::Ended) else {
+            return None;
+        };
+        if let Some(mut record) = record {
+            record.passes(&event);
+            record.ended(None);
+        }
+        Some(event)
     }
 }

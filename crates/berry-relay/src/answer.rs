@@ -84,7 +84,7 @@ impl Answer {
         scrub: &Arc<Scrub>,
         idle: Option<Duration>,
     ) -> Self {
-        let patience = Patience::new(idle, idle);
+        let (upstream, patience) = (upstream.gathering(HELD_WHOLE), Patience::new(idle, idle));
         Self::new(upstream, Shape::Whole(None), tap, scrub, patience)
     }
 

@@ -4,7 +4,7 @@
 //! armed for the oldest deadline; only when that passes does it look whether there was life since.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -15,6 +15,8 @@ pub struct Quiet {
     limit: Option<Duration>,
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whom the timer wakes.
+    waker: Option<Waker>,
 }
 
 impl Quiet {
@@ -24,6 +26,7 @@ impl Quiet {
             limit,
             since: limit.map(|_| Instant::now()),
             timer: None,
+            waker: None,
         }
     }
 
@@ -43,10 +46,18 @@ impl Quiet {
         let (Some(limit), Some(since)) = (self.limit, self.since) else {
             return Poll::Pending;
         };
+        let will_wake = |waker: &Waker| waker.will_wake(cx.waker());
+        if let Some(timer) = &self.timer
+            && !timer.is_elapsed()
+            && self.waker.as_ref().is_some_and(will_wake)
+        {
+            return Poll::Pending;
+        }
         let deadline = since + limit;
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        self.waker = None;
         while timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if now >= deadline {
@@ -56,6 +67,7 @@ impl Quiet {
             }
             timer.as_mut().reset(deadline);
         }
+        self.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }

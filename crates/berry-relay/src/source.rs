@@ -84,6 +84,12 @@ impl Source {
         }
     }
 
+    /// Has a body of no more than `most` bytes come in one piece, where that can be known before.
+    pub(crate) fn gathering(mut self, most: usize) -> Self {
+        self.body.gather(most);
+        self
+    }
+
     /// Returns what has come; an empty piece where it is a sign of life and nothing more.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         match self.stage {

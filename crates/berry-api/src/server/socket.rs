@@ -15,7 +15,7 @@
 //! may ping for ever. One that takes its socket's bytes but opens no stream's window is not noticed
 //! here but in `stream.rs`.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice, Write as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -36,6 +36,8 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// What a client must take of what waits for it to be given as much time again: it could take its
 /// answer byte by byte for years otherwise.
 const TAKEN: usize = 4 * 1024;
+/// So little is written in one piece: a copy of it costs less than several pieces do.
+const SHORT: usize = 1024;
 /// How HTTP/2 with prior knowledge begins (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2";
 
@@ -263,7 +265,14 @@ impl<T: Transport + AsyncWrite + Unpin> AsyncWrite for Socket<T> {
         if slices.first().is_some_and(|head| self.replaces(head)) {
             return Poll::Ready(Ok(length));
         }
-        let poll = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        let io = Pin::new(&mut self.io);
+        let poll = if length <= SHORT {
+            let mut joined = [0; SHORT];
+            let length = joined.as_mut_slice().write_vectored(slices)?;
+            io.poll_write(cx, joined.get(..length).unwrap_or_default())
+        } else {
+            io.poll_write_vectored(cx, slices)
+        };
         self.written(cx, poll, length)
     }
 

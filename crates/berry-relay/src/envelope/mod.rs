@@ -348,8 +348,8 @@ impl Found {
             (Err(Malformed::Syntax(at)), _) => Err(EnvelopeError::NotJson(at)),
             (Err(Malformed::NotAnObject), _) => Err(EnvelopeError::NotAnObject),
             (Err(Malformed::TooDeep), _) => Err(EnvelopeError::TooDeep),
-            (Ok(()), Some(error)) => Err(error),
-            (Ok(()), None) => Ok(found),
+            (Ok(_), Some(error)) => Err(error),
+            (Ok(_), None) => Ok(found),
         }
     }
 

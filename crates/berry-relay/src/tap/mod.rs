@@ -150,7 +150,7 @@ impl Tap {
             }
         };
         match fate {
-            Fate::Pass if name == Name::Error || tells_of_error(data) => Fate::Clean,
+            Fate::Pass if name == Name::Error || parts.tell_of_error(data) => Fate::Clean,
             fate => fate,
         }
     }
@@ -170,14 +170,14 @@ impl Tap {
             None if self.grammar != Grammar::Choices => None,
             // Who asked for choices looks at the first one.
             None if parts.choices.is_none_or(is_empty_list) => Some(StreamFailure::Garbage),
-            None if parts.choices.is_some_and(Choice::any_failed) => Some(StreamFailure::Untold),
+            None if parts.any_choice_failed() => Some(StreamFailure::Untold),
             reported => reported,
         };
         if self.failure.is_some() {
             return;
         }
         let of_itself = parts.error.is_some() || parts.has_stopped();
-        self.reports = of_itself || tells_of_error(body);
+        self.reports = of_itself || parts.tell_of_error(body);
         self.come = Come::Content;
         self.done = true;
         self.usage = parts.usage.and_then(Usage::read);
@@ -292,7 +292,7 @@ impl Tap {
         {
             self.begun |= 1;
             self.text.add_middle(middle);
-            if self.events > FEW && parts.usage.is_none() && !tells_of_error(event) {
+            if self.events > FEW && parts.usage.is_none() && !parts.tell_of_error(event) {
                 self.usual.get_or_insert_default().learn(event);
             }
             return Fate::Pass;
@@ -384,11 +384,13 @@ struct Parts<'a> {
     /// Why a response ends where it does.
     incomplete: Option<&'a [u8]>,
     status: Option<&'a [u8]>,
+    /// The word `error` stands somewhere: without it there is no need to look for what it says.
+    names_error: bool,
 }
 
 impl<'a> Parts<'a> {
     fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        json::members(text, |member| {
+        let seen = json::members(text, |member| {
             let value = &text[member.value];
             let place = match &text[member.key] {
                 b"choices" => &mut self.choices,
@@ -408,7 +410,19 @@ impl<'a> Parts<'a> {
                 _ => return,
             };
             *place = (value != b"null").then_some(value);
-        })
+        })?;
+        self.names_error = seen.error;
+        Ok(())
+    }
+
+    /// Returns whether the text that was scanned tells of an error, however deep in it.
+    fn tell_of_error(&self, text: &[u8]) -> bool {
+        self.names_error && tells_of_error(text)
+    }
+
+    /// Returns whether any of a whole answer's choices has failed.
+    fn any_choice_failed(&self) -> bool {
+        self.names_error && self.choices.is_some_and(Choice::any_failed)
     }
 
     /// Returns whether a response says that it was not brought to its end.

@@ -61,6 +61,14 @@ impl UpstreamBody {
         self
     }
 
+    /// Has the body come in one piece, where it is known to have no more than `most` bytes; until its end
+    /// what comes is empty. Over HTTP/2 it comes in frames.
+    pub(crate) fn gather(&mut self, most: usize) {
+        if let Rest::Http1(session, _) = &mut self.rest {
+            session.gather(most);
+        }
+    }
+
     fn release_at_end(&mut self) {
         let has_ended = match &self.rest {
             Rest::Http1(session, _) => session.has_ended(),

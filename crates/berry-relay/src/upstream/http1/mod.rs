@@ -3,8 +3,9 @@
 //! Ours rather than hyper's, whose connection has two halves that talk through channels and wake each
 //! other, so that several requests could share it. Here a connection has one user at a time: the
 //! request's own task writes to the socket and reads from it, and nothing is in between. What is read is
-//! decoded at once and handed on as one piece, however many chunks it came in; nothing is read that
-//! nobody has asked for, and a connection holds no buffer while it waits.
+//! decoded at once and handed on as one piece, however many chunks it came in; a body of known length that
+//! is wanted as a whole is read to where it stays. Nothing is read that nobody has asked for, and a
+//! connection holds no buffer while it waits.
 //!
 //! `request.rs` is what is written, `response.rs` reads heads, `framing.rs` and `chunks.rs` say where a
 //! body ends, and `session.rs` works the connection. Of HTTP it knows what an upstream may say to these

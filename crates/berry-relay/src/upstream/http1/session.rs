@@ -35,6 +35,8 @@ pub(crate) struct Session<C = Connection> {
     partial: Vec<u8>,
     /// The beginning of the body, which came with the head.
     first: Bytes,
+    /// What has come of a body that is wanted in one piece.
+    gathered: Option<Vec<u8>>,
     framing: Framing,
     keep_alive: bool,
     /// What an upstream has not waited for that answers early.
@@ -50,6 +52,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             heard: false,
             partial: Vec::new(),
             first: Bytes::new(),
+            gathered: None,
             framing: Framing::NONE,
             keep_alive: true,
             unsent: None,
@@ -150,6 +153,22 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         Bytes::copy_from_slice(read.get(..content).unwrap_or_default())
     }
 
+    /// Has the answer's body come in one piece, where it is known to have no more than `most` bytes. What
+    /// comes before its end is then an empty piece: a sign of life.
+    pub(in crate::upstream) fn gather(&mut self, most: usize) {
+        let Framing::Length(left @ 1..) = self.framing else {
+            return;
+        };
+        let whole = usize::try_from(left).map_or(usize::MAX, |left| left + self.first.len());
+        if whole > most {
+            return;
+        }
+        // With a byte to spare, a read shows that nothing is left to be read, and nothing behind the end.
+        let mut gathered = Vec::with_capacity(whole + 1);
+        gathered.extend_from_slice(&mem::take(&mut self.first));
+        self.gathered = Some(gathered);
+    }
+
     /// Returns more of the answer's body; nothing at its end.
     pub(in crate::upstream) fn poll_data(
         &mut self,
@@ -161,6 +180,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
         if !self.first.is_empty() {
             return Poll::Ready(Some(Ok(mem::take(&mut self.first))));
+        }
+        if self.gathered.is_some() {
+            return self.poll_gathered(cx).map(Some);
         }
         loop {
             if let Some(fault) = self.framing.fault() {
@@ -180,6 +202,28 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
                 data => return Poll::Ready(Some(data)),
             }
         }
+    }
+
+    /// Reads more of a body that is wanted in one piece; returns it at its end.
+    fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Http1Error>> {
+        let gathered = self.gathered.get_or_insert_default();
+        let left = usize::try_from(self.framing.run()).unwrap_or(usize::MAX);
+        let read = pin!(self.stream.read_buf(gathered));
+        let read = ready!(read.poll(cx)).map_err(Http1Error::Broken)?;
+        if read == 0 {
+            return Poll::Ready(self.end());
+        }
+        self.framing.skip(read as u64);
+        if !self.framing.at_end() {
+            return Poll::Ready(Ok(Bytes::new()));
+        }
+        let mut whole = mem::take(&mut self.gathered).unwrap_or_default();
+        if let Some(behind) = read.checked_sub(left + 1) {
+            // Nobody has asked for what is behind the end.
+            self.keep_alive = false;
+            whole.truncate(whole.len() - behind - 1);
+        }
+        Poll::Ready(Ok(whole.into()))
     }
 
     /// Reads what there is, which may be no content.

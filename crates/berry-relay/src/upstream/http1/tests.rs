@@ -129,6 +129,28 @@ fn a_long_body_comes_in_large_pieces_and_a_small_one_of_it_holds_little() {
 }
 
 #[test]
+fn a_body_comes_in_one_piece_where_that_is_wanted_and_it_is_not_too_long() {
+    for (length, most, stays, came) in [
+        (6, 6, true, &[Some(""), Some("abcdef")][..]),
+        (5, 6, false, &[Some(""), Some("abcde")]),
+        (6, 5, true, &[Some("abcd"), Some("ef")]),
+        (7, 9, false, &[Some(""), Some(""), None]),
+    ] {
+        let head = format!("{OK}content-length: {length}\r\n\r\n");
+        let script = Script::new([head.as_bytes(), b"abcd", b"ef"], Then::Hold);
+        let mut session = begin(script, b"");
+
+        session.gather(most);
+
+        for piece in came {
+            let expected = piece.map_or(Poll::Pending, |piece| Poll::Ready(Some(piece.into())));
+            assert_eq!(poll(&mut session), expected, "{length} of {most}");
+        }
+        assert_eq!(session.may_stay(), stays, "{length} of {most}");
+    }
+}
+
+#[test]
 fn an_early_answer_is_read_while_the_request_is_written() {
     let answer = format!("{OK}content-length: 4\r\n\r\n");
     let mut script = Script::new([answer.as_bytes(), b"ab", b"cd"], Then::Hold);
