@@ -18,6 +18,7 @@ use crate::access_log;
 use crate::arrival::{Arrival, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
 use crate::caller::Refused;
+use crate::coding;
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::host::names_its_host;
@@ -79,6 +80,9 @@ impl Frame {
         let work = async {
             if !names_its_host(&request) {
                 return ApiError::invalid_host().into_response();
+            }
+            if let Err(miscoded) = coding::check(request.headers()) {
+                return ApiError::from(miscoded).into_response();
             }
             match destination {
                 Destination::Operation(operation) => {
