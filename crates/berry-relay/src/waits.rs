@@ -12,7 +12,7 @@ use berry_core::config::{Backend, Provider, ServerSettings, Settings};
 use http::uri::Scheme;
 
 use crate::patience::LINGER;
-use crate::relay::{ERROR_BODY_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE};
+use crate::relay::{FAILURE_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE, REFUSAL_WAIT};
 use crate::upstream::{PING_EVERY, PING_WITHIN};
 
 /// The bytes of a request's body that must come in each second, once it has taken longer than it may
@@ -129,7 +129,13 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
         ),
         Wait::new(
             "more of a refusal's body",
-            ERROR_BODY_WAIT,
+            REFUSAL_WAIT,
+            None,
+            "its status alone is judged",
+        ),
+        Wait::new(
+            "more of a failure's body (5xx, 429 and the like)",
+            FAILURE_WAIT,
             None,
             "its status alone is judged",
         ),
