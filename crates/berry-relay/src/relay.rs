@@ -20,6 +20,7 @@ use crate::classify::{Failure, Judgement, judge, may_excuse};
 use crate::error::{Failed, RelayError};
 use crate::exchange::{Exchange, Operation};
 use crate::expected::{Expected, Form};
+use crate::patience::Patience;
 use crate::pins::{Pin, Pinning, Pins};
 use crate::receipt::Receipt;
 use crate::snapshot::Route;
@@ -27,6 +28,7 @@ use crate::source::Source;
 use crate::tap::Usage;
 use crate::until::until;
 use crate::upstream::{Place, Prepared, Purpose, Scrub, Unsayable, UpstreamBody};
+use crate::waits::until_said;
 
 /// The most that is read of an answer that is no success: some quote the whole request.
 const ERROR_BODY: usize = 1024 * 1024;
@@ -429,7 +431,10 @@ async fn attempt(
     let (mut answer, limit) = match form {
         Form::Events => {
             let limit = waits.first_token.unwrap_or(patience);
-            (Answer::events(source, tap, scrub, waits.idle), Some(limit))
+            let dull = until_said(patience, waits.idle);
+            let patience = Patience::new(None, waits.idle).with_content_within(dull);
+            let answer = Answer::events(source, tap, scrub, patience);
+            (answer, Some(limit))
         }
         Form::Whole => {
             let answer = Answer::whole(source, tap, scrub, waits.idle);

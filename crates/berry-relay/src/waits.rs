@@ -153,6 +153,12 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
             "an error event, or a reset",
         ),
         Wait::new(
+            "a stream's next event that says something",
+            until_said(patience(provider), settings.stream_idle_timeout),
+            head.whole_key,
+            "an error event",
+        ),
+        Wait::new(
             "a stream's end after `[DONE]`",
             LINGER,
             None,
@@ -194,6 +200,12 @@ fn until_content(settings: &Settings, provider: &Provider) -> Wait {
 /// as whoever answers at once, and neither pings nor white space are an answer.
 pub(crate) fn patience(provider: &Provider) -> Duration {
     provider.response_timeout.whole
+}
+
+/// Returns how long a stream's events may say nothing, after content: as long as content may take in the
+/// first place, and not less than it may be silent.
+pub(crate) fn until_said(patience: Duration, idle: Option<Duration>) -> Duration {
+    patience.max(idle.unwrap_or_default())
 }
 
 /// Returns how long an unused connection to a provider is kept.
