@@ -87,7 +87,7 @@ impl Frame {
             match destination {
                 Destination::Operation(operation) => {
                     let gateway = Arc::clone(&self.gateway);
-                    // A kept connection has room for this future, whether it is used or not.
+                    // By far the largest part: what surrounds it would have room for it more than once.
                     Box::pin(inference::create(operation, gateway, arrival, request))
                         .await
                         .into_response()

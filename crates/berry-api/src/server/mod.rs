@@ -266,11 +266,12 @@ impl Connection {
             };
             let frame = Arc::clone(&frame);
             let version = request.version();
-            async move {
+            // A kept connection has room for this future, whether there is a request or not.
+            Box::pin(async move {
                 let response: Response<Body> =
                     frame.serve(request.map(Body::new), peer, seat).await;
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight, version)))
-            }
+            })
         });
         let mut builder = auto::Builder::new(Streams::new(waits.write, grace.clone()));
         // The socket bounds heads and idle times itself.
