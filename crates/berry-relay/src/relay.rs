@@ -428,7 +428,7 @@ async fn attempt(
     let tap = mem::take(&mut prepared.tap);
     let (waits, scrub) = (&route.waits, upstream.scrub());
     let patience = upstream.patience();
-    let (mut answer, limit) = match form {
+    let (answer, limit) = match form {
         Form::Events => {
             let limit = waits.first_token.unwrap_or(patience);
             let dull = until_said(patience, waits.idle);
@@ -442,10 +442,11 @@ async fn attempt(
         }
         Form::Bytes => (Answer::bytes(source, scrub, waits.idle), None),
     };
+    let mut answer = Box::new(answer);
     answer.read_content(limit, &mut receipt.counted).await?;
     Ok(Answered {
         head,
-        body: AnsweredBody::Answer(Box::new(answer)),
+        body: AnsweredBody::Answer(answer),
     })
 }
 
