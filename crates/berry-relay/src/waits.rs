@@ -95,7 +95,6 @@ pub fn of_clients(config: &Config) -> Vec<Wait> {
 pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
     let (settings, provider) = (&config.settings, &*backend.provider);
     let head = provider.response_timeout;
-    let until_content = until_content(settings, provider);
     let mut waits = vec![
         Wait::new(
             "a place at the provider, where another may be asked",
@@ -139,7 +138,36 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
             None,
             "its status alone is judged",
         ),
-        until_content,
+    ];
+    waits.extend(of_answer(settings, provider));
+    waits.extend([
+        Wait::new(
+            "all of it until the first content",
+            settings.request_deadline,
+            "settings.request_deadline_seconds",
+            "504",
+        ),
+        Wait::new(
+            "the next request on an upstream connection",
+            upstream_idle(settings, provider),
+            "settings.upstream_idle_timeout_seconds",
+            "the connection is closed",
+        ),
+        Wait::new(
+            "a sign of life on an HTTP/2 connection in use",
+            PING_EVERY + PING_WITHIN,
+            None,
+            "the connection is closed",
+        ),
+    ]);
+    waits
+}
+
+/// Returns the waits for an answer that has begun.
+fn of_answer(settings: &Settings, provider: &Provider) -> [Wait; 5] {
+    let head = provider.response_timeout;
+    [
+        until_content(settings, provider),
         Wait::new(
             "a whole answer, or its first MiB, after its head",
             patience(provider),
@@ -164,26 +192,7 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
             None,
             "the client's stream ends, the connection is closed",
         ),
-        Wait::new(
-            "all of it until the first content",
-            settings.request_deadline,
-            "settings.request_deadline_seconds",
-            "504",
-        ),
-        Wait::new(
-            "the next request on an upstream connection",
-            upstream_idle(settings, provider),
-            "settings.upstream_idle_timeout_seconds",
-            "the connection is closed",
-        ),
-    ];
-    waits.push(Wait::new(
-        "a sign of life on an HTTP/2 connection in use",
-        PING_EVERY + PING_WITHIN,
-        None,
-        "the connection is closed",
-    ));
-    waits
+    ]
 }
 
 /// Without a limit for its first content a stream may take as long as a whole answer may.
