@@ -275,7 +275,7 @@ class Soak:
                 self.violations.append(f"mortal: dies {dies}, told {failed}: {body[-300:]}")
         tokens = usage_of(kind, body)
         if kind in ("json", "stream") and failed != (tokens == (0, 0)):
-            self.violations.append(f"{kind}: usage {tokens}: {answer[-300:]}")
+            self.violations.append(f"{kind}: usage {tokens}: {body[-300:]}")
         for place, count in enumerate((failed, *tokens), 1):
             self.books[kind][place] += count
 

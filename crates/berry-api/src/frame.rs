@@ -18,6 +18,7 @@ use crate::access_log;
 use crate::arrival::{Arrival, RequestId, Sender, Who, X_REQUEST_ID};
 use crate::audit::{Action, Event};
 use crate::caller::Refused;
+use crate::coding;
 use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::host::names_its_host;
@@ -80,10 +81,13 @@ impl Frame {
             if !names_its_host(&request) {
                 return ApiError::invalid_host().into_response();
             }
+            if let Err(miscoded) = coding::check(request.headers()) {
+                return ApiError::from(miscoded).into_response();
+            }
             match destination {
                 Destination::Operation(operation) => {
                     let gateway = Arc::clone(&self.gateway);
-                    // A kept connection has room for this future, whether it is used or not.
+                    // By far the largest part: what surrounds it would have room for it more than once.
                     Box::pin(inference::create(operation, gateway, arrival, request))
                         .await
                         .into_response()

@@ -11,6 +11,7 @@ mod audit;
 mod body_log;
 mod caller;
 mod client_body;
+mod coding;
 pub mod config_file;
 pub mod env;
 mod error;

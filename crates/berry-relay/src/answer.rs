@@ -65,16 +65,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Begins to read a stream of events. `idle` bounds silence from the first content on; what comes
-    /// before may be pings without an end, so that the wait for it is another.
+    /// Begins to read a stream of events. What comes before content may be pings without an end: the
+    /// wait for that is another than `patience`.
     pub(crate) fn events(
         upstream: Source,
         tap: Tap,
         scrub: &Arc<Scrub>,
-        idle: Option<Duration>,
+        patience: Patience,
     ) -> Self {
         let shape = Shape::Events(Splitter::default());
-        Self::new(upstream, shape, tap, scrub, Patience::new(None, idle))
+        Self::new(upstream, shape, tap, scrub, patience)
     }
 
     /// Begins to read a whole answer. `idle` bounds silence.
@@ -347,11 +347,11 @@ impl Answer {
                     return self.end(FailureKind::Protocol);
                 }
                 Some(Ok(data)) => {
-                    let (events, length) = (self.tap.events(), data.len());
+                    let (before, length) = (self.tap.passed(), data.len());
                     let chunk = self.pass(data);
                     let enough = if self.is_events() { MAX_EVENT } else { LIFE };
-                    let event = self.tap.events() != events;
-                    if !self.patience.goes_on(length, event, enough) {
+                    let sign = self.tap.passed().since(before);
+                    if !self.patience.goes_on(length, sign, enough) {
                         return self.end(FailureKind::Timeout);
                     }
                     if self.is_noise(length) {

@@ -16,10 +16,11 @@ use tokio::time::{Instant, timeout};
 use crate::adapter::translate::Untranslatable;
 use crate::answer::Answer;
 use crate::chance::Chance;
-use crate::classify::{Failure, Judgement, judge};
+use crate::classify::{Failure, Judgement, judge, may_excuse};
 use crate::error::{Failed, RelayError};
 use crate::exchange::{Exchange, Operation};
 use crate::expected::{Expected, Form};
+use crate::patience::Patience;
 use crate::pins::{Pin, Pinning, Pins};
 use crate::receipt::Receipt;
 use crate::snapshot::Route;
@@ -27,11 +28,15 @@ use crate::source::Source;
 use crate::tap::Usage;
 use crate::until::until;
 use crate::upstream::{Place, Prepared, Purpose, Scrub, Unsayable, UpstreamBody};
+use crate::waits::until_said;
 
 /// The most that is read of an answer that is no success: some quote the whole request.
 const ERROR_BODY: usize = 1024 * 1024;
-/// An error's body may take this long after its head.
-pub(crate) const ERROR_BODY_WAIT: Duration = Duration::from_secs(5);
+/// The body of an answer that may be the client's fault may take this long after its head: it says whose
+/// it is, and the client gets it.
+pub(crate) const REFUSAL_WAIT: Duration = Duration::from_secs(5);
+/// The same where it only says more of a failure: what is to come next waits for it.
+pub(crate) const FAILURE_WAIT: Duration = Duration::from_millis(250);
 
 /// How long a request waits for a place at a provider, where it may go elsewhere. Other places are
 /// chosen for a reason (price, priority), so a moment is worth it; more is not.
@@ -426,7 +431,10 @@ async fn attempt(
     let (answer, limit) = match form {
         Form::Events => {
             let limit = waits.first_token.unwrap_or(patience);
-            (Answer::events(source, tap, scrub, waits.idle), Some(limit))
+            let dull = until_said(patience, waits.idle);
+            let patience = Patience::new(None, waits.idle).with_content_within(dull);
+            let answer = Answer::events(source, tap, scrub, patience);
+            (answer, Some(limit))
         }
         Form::Whole => {
             let answer = Answer::whole(source, tap, scrub, waits.idle);
@@ -449,7 +457,12 @@ pub(crate) async fn refusal(
     body: UpstreamBody,
     expected: Expected,
 ) -> Result<Bytes, Failure> {
-    let body = timeout(ERROR_BODY_WAIT, Limited::new(body, ERROR_BODY).collect()).await;
+    let wait = if may_excuse(head.status) || expected.is_stored() {
+        REFUSAL_WAIT
+    } else {
+        FAILURE_WAIT
+    };
+    let body = timeout(wait, Limited::new(body, ERROR_BODY).collect()).await;
     // An error whose body does not come is judged by its status.
     let body = body
         .ok()

@@ -12,7 +12,7 @@ use berry_core::config::{Backend, Provider, ServerSettings, Settings};
 use http::uri::Scheme;
 
 use crate::patience::LINGER;
-use crate::relay::{ERROR_BODY_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE};
+use crate::relay::{FAILURE_WAIT, QUEUE_OR_FAIL, QUEUE_OR_MOVE, REFUSAL_WAIT};
 use crate::upstream::{PING_EVERY, PING_WITHIN};
 
 /// The bytes of a request's body that must come in each second, once it has taken longer than it may
@@ -95,7 +95,6 @@ pub fn of_clients(config: &Config) -> Vec<Wait> {
 pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
     let (settings, provider) = (&config.settings, &*backend.provider);
     let head = provider.response_timeout;
-    let until_content = until_content(settings, provider);
     let mut waits = vec![
         Wait::new(
             "a place at the provider, where another may be asked",
@@ -129,11 +128,46 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
         ),
         Wait::new(
             "more of a refusal's body",
-            ERROR_BODY_WAIT,
+            REFUSAL_WAIT,
             None,
             "its status alone is judged",
         ),
-        until_content,
+        Wait::new(
+            "more of a failure's body (5xx, 429 and the like)",
+            FAILURE_WAIT,
+            None,
+            "its status alone is judged",
+        ),
+    ];
+    waits.extend(of_answer(settings, provider));
+    waits.extend([
+        Wait::new(
+            "all of it until the first content",
+            settings.request_deadline,
+            "settings.request_deadline_seconds",
+            "504",
+        ),
+        Wait::new(
+            "the next request on an upstream connection",
+            upstream_idle(settings, provider),
+            "settings.upstream_idle_timeout_seconds",
+            "the connection is closed",
+        ),
+        Wait::new(
+            "a sign of life on an HTTP/2 connection in use",
+            PING_EVERY + PING_WITHIN,
+            None,
+            "the connection is closed",
+        ),
+    ]);
+    waits
+}
+
+/// Returns the waits for an answer that has begun.
+fn of_answer(settings: &Settings, provider: &Provider) -> [Wait; 5] {
+    let head = provider.response_timeout;
+    [
+        until_content(settings, provider),
         Wait::new(
             "a whole answer, or its first MiB, after its head",
             patience(provider),
@@ -147,31 +181,18 @@ pub fn of_backend(config: &Config, backend: &Backend) -> Vec<Wait> {
             "an error event, or a reset",
         ),
         Wait::new(
+            "a stream's next event that says something",
+            until_said(patience(provider), settings.stream_idle_timeout),
+            head.whole_key,
+            "an error event",
+        ),
+        Wait::new(
             "a stream's end after `[DONE]`",
             LINGER,
             None,
             "the client's stream ends, the connection is closed",
         ),
-        Wait::new(
-            "all of it until the first content",
-            settings.request_deadline,
-            "settings.request_deadline_seconds",
-            "504",
-        ),
-        Wait::new(
-            "the next request on an upstream connection",
-            upstream_idle(settings, provider),
-            "settings.upstream_idle_timeout_seconds",
-            "the connection is closed",
-        ),
-    ];
-    waits.push(Wait::new(
-        "a sign of life on an HTTP/2 connection in use",
-        PING_EVERY + PING_WITHIN,
-        None,
-        "the connection is closed",
-    ));
-    waits
+    ]
 }
 
 /// Without a limit for its first content a stream may take as long as a whole answer may.
@@ -188,6 +209,12 @@ fn until_content(settings: &Settings, provider: &Provider) -> Wait {
 /// as whoever answers at once, and neither pings nor white space are an answer.
 pub(crate) fn patience(provider: &Provider) -> Duration {
     provider.response_timeout.whole
+}
+
+/// Returns how long a stream's events may say nothing, after content: as long as content may take in the
+/// first place, and not less than it may be silent.
+pub(crate) fn until_said(patience: Duration, idle: Option<Duration>) -> Duration {
+    patience.max(idle.unwrap_or_default())
 }
 
 /// Returns how long an unused connection to a provider is kept.

@@ -11,9 +11,13 @@ use berry_core::{AuthError, CredentialError, ErrorBody, ErrorKind};
 use berry_loadbalance::FailureKind;
 use berry_relay::{Break, Dialect, EnvelopeError, Failed, RelayError};
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, StatusCode};
 use http_body_util::Full;
+
+use crate::coding::Miscoded;
 
 /// Tells OpenAI's SDKs whether another try makes sense.
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -301,6 +305,19 @@ impl From<CredentialError> for ApiError {
 impl From<AuthError> for ApiError {
     fn from(_: AuthError) -> Self {
         Self::unauthenticated()
+    }
+}
+
+impl From<Miscoded> for ApiError {
+    fn from(error: Miscoded) -> Self {
+        let status = match error {
+            Miscoded::Unknown => StatusCode::NOT_IMPLEMENTED,
+            Miscoded::Twice => StatusCode::BAD_REQUEST,
+        };
+        // Nobody knows where the body ends, and a next request would begin.
+        Self::invalid(status, "invalid_transfer_coding", error.to_string())
+            .with_header(CONNECTION, HeaderValue::from_static("close"))
+            .with_header(X_SHOULD_RETRY, HeaderValue::from_static("false"))
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod activity;
 mod deadline;
+mod guests;
 mod refusal;
 mod seat;
 mod socket;
@@ -42,7 +43,7 @@ use crate::frame::Frame;
 use crate::gateway::Gateway;
 use crate::server::activity::{Activity, CountedBody};
 pub(crate) use crate::server::seat::Seat;
-use crate::server::seat::{Seats, Taken};
+use crate::server::seat::{Seats, Sitting, Taken};
 use crate::server::socket::{ClientWaits, Socket};
 use crate::server::stream::Streams;
 use crate::server::transport::Transport;
@@ -146,18 +147,20 @@ impl Server {
                 }
             };
             failing = false;
+            let activity = Activity::counting(gateway.traffic.in_flight.clone());
+            let sitting = seats.seat(taken, &activity);
             let connection = Connection {
                 peer,
                 client: Client::new(&gateway.traffic, peer.ip()),
                 frame: Arc::clone(&frame),
-                waits: taken
+                waits: sitting
                     .seat
                     .bound(ClientWaits::from(&gateway.snapshot().config.server)),
                 watcher: graceful.watcher(),
-                activity: Activity::counting(gateway.traffic.in_flight.clone()),
+                activity,
                 grace: gateway.grace.clone(),
                 slot: Slot {
-                    taken,
+                    sitting,
                     _held: gateway.traffic.connections.hold(),
                 },
             };
@@ -190,13 +193,13 @@ async fn accept(
     let taken = seats.take().await;
     let (stream, peer) = listener.accept().await?;
     stream.set_nodelay(true)?;
-    Ok((stream, peer, seats.exchange(taken)))
+    Ok((stream, peer, taken))
 }
 
 /// What a connection holds while it lasts.
 #[derive(Debug)]
 struct Slot {
-    taken: Taken,
+    sitting: Sitting,
     _held: Held,
 }
 
@@ -222,12 +225,13 @@ impl Connection {
     ) {
         let handshake = TlsAcceptor::from(tls).accept(stream);
         let handshake = timeout(self.waits.head, handshake);
-        let shaken: io::Result<TlsStream<TcpStream>> =
-            match stopping.run_until_cancelled(handshake).await {
-                // Nothing has been asked yet.
-                None => return,
-                Some(shaken) => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-            };
+        let shaken: io::Result<TlsStream<TcpStream>> = tokio::select! {
+            biased;
+            // Nothing has been asked yet.
+            () = stopping.cancelled() => return,
+            () = self.activity.dismissed() => return,
+            shaken = handshake => shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        };
         match shaken {
             Ok(stream) => self.serve(stream).await,
             Err(error) => debug!(peer = %self.peer.ip(), %error, "TLS handshake failed"),
@@ -250,17 +254,24 @@ impl Connection {
             grace,
             slot,
         } = self;
-        let seat = slot.taken.seat;
+        let seat = slot.sitting.seat;
         let socket = Socket::new(stream, waits, activity.clone(), client);
         let service = service_fn(move |request: Request<Incoming>| {
             let in_flight = activity.begin();
+            // It lost its place to another while the request was on its way.
+            let seat = if activity.is_dismissed() {
+                Seat::Reserve
+            } else {
+                seat
+            };
             let frame = Arc::clone(&frame);
             let version = request.version();
-            async move {
+            // A kept connection has room for this future, whether there is a request or not.
+            Box::pin(async move {
                 let response: Response<Body> =
                     frame.serve(request.map(Body::new), peer, seat).await;
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight, version)))
-            }
+            })
         });
         let mut builder = auto::Builder::new(Streams::new(waits.write, grace.clone()));
         // The socket bounds heads and idle times itself.

@@ -2,24 +2,23 @@
 //!
 //! A flood of clients takes every place there is, and then nobody can find out that there is one: a
 //! probe that gets no answer makes an orchestrator kill a process that works. So a few places are
-//! kept back for when all others are taken. A connection on one of them is short: it carries one
-//! request, for a page of our own; what is to be relayed is shed.
+//! kept back for when all others are taken by clients that have something to do. A connection on one
+//! of them is short: it carries one request, for a page of our own; what is to be relayed is shed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::server::activity::{Activity, SILENCE};
+use crate::server::guests::{Guests, Place};
 use crate::server::socket::ClientWaits;
 
 /// One place of so many is kept back, and one where there are fewer,
 const SHARE: usize = 16;
 /// but not more than these.
 const MOST_KEPT_BACK: usize = 64;
-/// The longest that a place which was kept back is held by who says nothing: a probe says at once
-/// what it wants, and others that do are waiting.
-const RESERVE_HEAD: Duration = Duration::from_secs(1);
-/// The longest that an answer waits there to be taken.
+/// The longest that an answer waits on a place that was kept back to be taken.
 const RESERVE_WRITE: Duration = Duration::from_secs(5);
 
 /// The place that a connection has.
@@ -37,19 +36,33 @@ impl Seat {
         match self {
             Self::Usual => waits,
             Self::Reserve => ClientWaits {
-                head: waits.head.min(RESERVE_HEAD),
-                idle: waits.idle.min(RESERVE_HEAD),
+                // A probe says at once what it wants, and others that do are waiting.
+                head: waits.head.min(SILENCE),
+                idle: waits.idle.min(SILENCE),
                 write: waits.write.min(RESERVE_WRITE),
             },
         }
     }
 }
 
-/// A place, until it is dropped.
+/// A place that nobody sits on yet, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) seat: Seat,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
+}
+
+/// A place that somebody sits on, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Sitting {
+    pub(super) seat: Seat,
+    _held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Usual(#[expect(dead_code, reason = "its drop is what counts")] Place),
+    Reserve(#[expect(dead_code, reason = "its drop is what counts")] OwnedSemaphorePermit),
 }
 
 /// All the places of the listener.
@@ -57,6 +70,7 @@ pub(super) struct Taken {
 pub(super) struct Seats {
     usual: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
+    guests: Guests,
 }
 
 impl Seats {
@@ -69,6 +83,7 @@ impl Seats {
         Self {
             usual: Arc::new(Semaphore::new(most - reserve)),
             reserve: Arc::new(Semaphore::new(reserve)),
+            guests: Guests::default(),
         }
     }
 
@@ -80,27 +95,39 @@ impl Seats {
             tokio::select! {
                 biased;
                 Ok(permit) = Arc::clone(&usual).acquire_owned() => {
-                    return Taken { seat: Seat::Usual, _permit: permit };
+                    return Taken { seat: Seat::Usual, permit };
                 }
                 Ok(permit) = Arc::clone(&reserve).acquire_owned() => {
-                    return Taken { seat: Seat::Reserve, _permit: permit };
+                    return Taken { seat: Seat::Reserve, permit };
                 }
                 else => std::future::pending().await,
             }
         }
     }
 
-    /// Exchanges a place that was kept back for one that has got free since it was taken.
-    pub(super) fn exchange(&self, taken: Taken) -> Taken {
-        if taken.seat == Seat::Usual {
-            return taken;
-        }
-        match Arc::clone(&self.usual).try_acquire_owned() {
-            Ok(permit) => Taken {
-                seat: Seat::Usual,
-                _permit: permit,
+    /// Seats a connection; instead of on a place that was kept back, on one that has got free since it
+    /// was taken, or that another gives up for it.
+    pub(super) fn seat(&self, taken: Taken, activity: &Activity) -> Sitting {
+        let Taken { seat, permit } = taken;
+        let better = match seat {
+            Seat::Usual => None,
+            Seat::Reserve => Arc::clone(&self.usual)
+                .try_acquire_owned()
+                .ok()
+                .or_else(|| self.guests.let_go()),
+        };
+        match (seat, better) {
+            (Seat::Reserve, None) => Sitting {
+                seat,
+                _held: Held::Reserve(permit),
             },
-            Err(_) => taken,
+            (_, better) => {
+                let permit = better.unwrap_or(permit);
+                Sitting {
+                    seat: Seat::Usual,
+                    _held: Held::Usual(self.guests.seat(permit, activity.clone())),
+                }
+            }
         }
     }
 }
@@ -110,6 +137,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::server::activity::Awaited;
 
     fn take(seats: &Seats) -> Option<Taken> {
         seats.take().now_or_never()
@@ -143,12 +171,33 @@ mod tests {
         let mut usual: Vec<_> = (0..15).map_while(|_| take(&seats)).collect();
         let reserve = take(&seats).unwrap();
 
-        let kept = seats.exchange(reserve);
-        assert_eq!(kept.seat, Seat::Reserve);
         usual.pop();
-        let better = seats.exchange(kept);
+        let better = seats.seat(reserve, &Activity::default());
 
         assert_eq!(better.seat, Seat::Usual);
         assert_eq!(take(&seats).map(|taken| taken.seat), Some(Seat::Reserve));
+    }
+
+    #[tokio::test]
+    async fn who_finds_all_places_taken_gets_one_that_is_not_used() {
+        let seats = Seats::new(16);
+        let kept = Activity::default();
+        let mut sitting = Vec::new();
+        for number in 0..15 {
+            let activity = if number == 7 {
+                kept.clone()
+            } else {
+                Activity::default()
+            };
+            sitting.push(seats.seat(take(&seats).unwrap(), &activity));
+        }
+        drop(kept.begin());
+        kept.rests(Awaited::Another);
+
+        let first = seats.seat(take(&seats).unwrap(), &Activity::default());
+        let second = seats.seat(take(&seats).unwrap(), &Activity::default());
+
+        assert!(kept.is_dismissed());
+        assert_eq!([first.seat, second.seat], [Seat::Usual, Seat::Reserve]);
     }
 }

@@ -24,7 +24,7 @@ use berry_core::config::ServerSettings;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::server::activity::Activity;
+use crate::server::activity::{Activity, Awaited};
 use crate::server::deadline::Deadline;
 use crate::server::refusal::{self, Refusal};
 use crate::server::transport::{Transport, Unread};
@@ -119,6 +119,9 @@ impl<T: Transport> Socket<T> {
         } else if self.reading.length() != Some(self.waits.head) {
             self.reading.set(self.waits.head);
         }
+        if !self.activity.busy() {
+            self.activity.rests(Awaited::Head);
+        }
     }
 
     /// Fails when the client has been silent for too long where it should speak.
@@ -128,6 +131,15 @@ impl<T: Transport> Socket<T> {
         if begun != self.seen {
             self.seen = begun;
             self.reading.set(self.waits.idle);
+        }
+        // Until the client has taken its answer the connection is at work.
+        if !self.writing.is_set() {
+            if self.activity.is_engaged() {
+                self.activity.rests(Awaited::Another);
+            }
+            if self.activity.poll_dismissed(cx).is_ready() {
+                return Poll::Ready(ErrorKind::ConnectionAborted.into());
+            }
         }
         self.reading.poll(cx).map(|()| ErrorKind::TimedOut.into())
     }

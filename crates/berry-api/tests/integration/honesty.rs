@@ -208,6 +208,10 @@ async fn a_long_answer_that_is_not_whole_breaks_off_and_counts_as_a_failure() {
         (good[..good.len() - 1].to_owned(), false),
         (good[..good.len() - 20].to_owned(), false),
         (format!("{good}x"), false),
+        (
+            good.replace("}}]}", "},\"finish_reason\":\"error\"}]}"),
+            false,
+        ),
         (error, false),
     ] {
         let odd = Behaviour::body("application/json", body.clone());
@@ -279,6 +283,51 @@ async fn neither_pings_nor_the_parts_of_an_event_put_off_the_end_of_the_wait_for
 
         ends_with_error(&seen, "upstream_timeout");
         assert_eq!(counted(&gateway).await, [1, 1]);
+    }
+}
+
+#[tokio::test]
+async fn events_that_say_nothing_put_off_the_end_of_the_wait_for_content_only_for_a_while() {
+    let empty = HELLO.replace("Hello", "");
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\n";
+    for nothing in [ROLE, &empty, usage] {
+        let odd = endless(&[HELLO; 8].concat(), nothing);
+        let settings = "json_timeout_seconds = 1\nstream_idle_timeout_seconds = 1";
+        let (gateway, _upstreams) = serve(odd, settings).await;
+
+        let seen = seen(&gateway).await;
+
+        ends_with_error(&seen, "upstream_timeout");
+        assert_eq!(counted(&gateway).await, [1, 1], "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_too_long_to_be_held_is_an_end_only_where_it_is_sound() {
+    let long = "x".repeat(200_000);
+    let event = |behind: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{long}\"}}{behind}}}]}}\n\n"
+        )
+    };
+    for (behind, is_sound) in [
+        (",\"finish_reason\":\"stop\"", true),
+        (",\"finish_reason\":\"error\"", false),
+        ("<html>", false),
+    ] {
+        let odd = stream([HELLO, &event(behind), DONE]);
+        let (gateway, _upstreams) = serve(odd, "").await;
+
+        let seen = seen(&gateway).await;
+
+        assert_eq!(seen.ends_with(DONE), is_sound, "{behind}");
+        assert_eq!(seen.contains("upstream_error"), !is_sound, "{behind}");
+        assert_eq!(
+            counted(&gateway).await,
+            [1, u64::from(!is_sound)],
+            "{behind}"
+        );
     }
 }
 

@@ -121,6 +121,39 @@ async fn what_is_framed_in_two_ways_reaches_nobody() {
     assert_eq!(gateway.chat(&hello()).await.status, 200);
 }
 
+#[tokio::test]
+async fn a_body_of_which_nobody_knows_the_coding_reaches_nobody() {
+    let (gateway, upstream) = serve().await;
+    let body = hello().to_string();
+    let chunks = format!("{:x}\r\n{body}\r\n0\r\n\r\n{}", body.len(), smuggled());
+    for (headers, status) in [
+        ("transfer-encoding: gzip, chunked\r\n", "501"),
+        (
+            "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+            "501",
+        ),
+        ("transfer-encoding: identity, chunked\r\n", "501"),
+        ("transfer-encoding: chunked, chunked\r\n", "400"),
+        ("transfer-encoding: gzip\r\n", "400"),
+        ("transfer-encoding: chunked, gzip\r\n", "400"),
+    ] {
+        let mut client = Raw::connect(gateway.address()).await;
+
+        client.send(post(headers, &chunks)).await;
+        // The connection ends with it.
+        let answered = within(client.rest()).await;
+
+        let line = format!("HTTP/1.1 {status} ");
+        assert!(answered.starts_with(&line), "{headers}: {answered}");
+        assert_eq!(
+            answered.matches("HTTP/1.").count(),
+            1,
+            "{headers}: {answered}"
+        );
+        assert_eq!(upstream.request_count(), 0, "{headers}");
+    }
+}
+
 /// A body that is one request by its chunks, and by its length holds another one or a part of it.
 #[tokio::test]
 async fn of_a_length_beside_chunks_nothing_hides_behind_either() {

@@ -3,7 +3,10 @@
 //! Each row is played by a socket of its own. A row either fails, and the request is answered by
 //! another backend, or is odd but lawful, and the answer passes.
 
+use std::time::Duration;
+
 use berry_testkit::Upstream;
+use tokio::time::Instant;
 
 use crate::support::{Script, Setup, Then, error_event, hello, hello_stream, within};
 
@@ -160,6 +163,33 @@ async fn a_whole_answer_that_is_not_sound_is_asked_of_another_backend() {
             "{name}: {}",
             answer.text()
         );
+    }
+}
+
+/// What makes it one is its status; the rest of it would be read for the log.
+#[tokio::test]
+async fn a_failure_whose_body_does_not_come_does_not_keep_its_request_waiting() {
+    let spare = Upstream::start().await;
+    for status in [
+        "500 Oh",
+        "503 Busy",
+        "429 Slow Down",
+        "401 Who",
+        "404 Where",
+    ] {
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 100\r\n\r\n{{");
+        let upstream = Script::start(head, Then::Hold).await;
+        let gateway = Setup::new()
+            .provider_at("odd", &upstream.url())
+            .provider("spare", &spare)
+            .start();
+        let asked = Instant::now();
+
+        let answer = within(gateway.chat(&hello())).await;
+
+        assert_eq!(answer.status, 200, "{status}: {}", answer.text());
+        let waited = asked.elapsed();
+        assert!(waited < Duration::from_secs(3), "{status}: {waited:?}");
     }
 }
 

@@ -8,21 +8,35 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::{
-    Client, Gateway, Process, Setup, TOKEN, chat, get, hello, hello_stream, scratch, within,
+    Client, Gateway, Process, Raw, Setup, TOKEN, chat, get, hello, hello_stream, scratch, within,
 };
+
+/// Opens so many connections, each with a request that is not answered; a model request of a test.
+async fn engage(gateway: &Gateway, upstream: &Upstream, count: usize) -> Vec<Raw> {
+    let body = hello().to_string();
+    let mut open = Vec::new();
+    for _ in 0..count {
+        let mut client = Raw::connect(gateway.address()).await;
+        client
+            .send(format!(
+                "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+        open.push(client);
+    }
+    within(upstream.wait_for_requests(count)).await;
+    open
+}
 
 #[tokio::test]
 async fn when_all_places_are_taken_probes_and_admins_are_answered_and_the_rest_is_shed() {
-    let upstream = Upstream::start().await;
+    let hung = Behaviour::echo().hang();
+    let upstream = Upstream::builder().behaviour(hung).start().await;
     // The last of sixteen is kept back.
     let setup = Setup::over(&upstream).user("tags = [\"admin\"]");
     let gateway = Gateway::start_with(&setup.toml(), 16);
-    let mut open = Vec::new();
-    for _ in 0..15 {
-        let mut client = gateway.connect().await;
-        assert_eq!(client.send(get("/health/live")).await.status, 200);
-        open.push(client);
-    }
+    let open = engage(&gateway, &upstream, 15).await;
 
     for page in [
         "/health",
@@ -38,21 +52,18 @@ async fn when_all_places_are_taken_probes_and_admins_are_answered_and_the_rest_i
 
     assert_eq!(shed.error(), "503 server_error/overloaded");
     assert_eq!(shed.header("retry-after"), Some("1"));
-    assert_eq!(upstream.request_count(), 0);
+    assert_eq!(upstream.request_count(), 15);
     drop(open);
+    upstream.set(Behaviour::echo());
     within(async { while gateway.chat(&hello()).await.status != 200 {} }).await;
 }
 
 #[tokio::test]
 async fn a_place_that_was_kept_back_is_not_held_by_silence() {
-    let upstream = Upstream::start().await;
+    let hung = Behaviour::echo().hang();
+    let upstream = Upstream::builder().behaviour(hung).start().await;
     let gateway = Gateway::start_with(&Setup::over(&upstream).toml(), 16);
-    let mut open = Vec::new();
-    for _ in 0..15 {
-        let mut client = gateway.connect().await;
-        assert_eq!(client.send(get("/health/live")).await.status, 200);
-        open.push(client);
-    }
+    let _open = engage(&gateway, &upstream, 15).await;
     let mut silent = TcpStream::connect(gateway.address()).await.unwrap();
     silent.write_all(b"GET /hea").await.unwrap();
     let asked = Instant::now();
@@ -64,6 +75,55 @@ async fn a_place_that_was_kept_back_is_not_held_by_silence() {
         "{:?}",
         asked.elapsed()
     );
+}
+
+#[tokio::test]
+async fn connections_that_are_not_used_make_place_for_new_ones_the_oldest_first() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start_with(&Setup::over(&upstream).toml(), 16);
+    let mut kept = Vec::new();
+    for version in [1, 2].into_iter().cycle().take(15) {
+        let mut client = match version {
+            1 => gateway.connect().await,
+            _ => Client::connect_h2c(gateway.address()).await,
+        };
+        assert_eq!(client.send(get("/health/live")).await.status, 200);
+        kept.push(client);
+    }
+
+    for used in 0..4 {
+        let mut newcomer = gateway.connect().await;
+        // A place that is kept back would not serve models.
+        assert_eq!(newcomer.send(chat(hello().to_string())).await.status, 200);
+        within(kept[used].closed()).await;
+        kept.push(newcomer);
+    }
+
+    for client in &mut kept[4..] {
+        assert_eq!(client.send(get("/health/live")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_others_waiting_for_long() {
+    let upstream = Upstream::start().await;
+    let gateway = Gateway::start_with(&Setup::over(&upstream).toml(), 100);
+    let mut silent = Vec::new();
+    for number in 0..190 {
+        let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+        if number % 2 == 0 {
+            client.write_all(b"GET /hea").await.unwrap();
+        }
+        silent.push(client);
+    }
+    let asked = Instant::now();
+
+    assert_eq!(within(gateway.get("/health/live")).await.status, 200);
+    assert_eq!(within(gateway.chat(&hello())).await.status, 200);
+
+    // All places together, and not only those that were kept back, are given up in a second.
+    let waited = asked.elapsed();
+    assert!(waited < Duration::from_secs(5), "{waited:?}");
 }
 
 #[tokio::test]

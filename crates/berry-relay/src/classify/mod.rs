@@ -151,6 +151,11 @@ pub(crate) fn judge(
     })
 }
 
+/// Returns whether an answer of this status may be the client's fault: its body says so, or not.
+pub(crate) fn may_excuse(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 401 | 402 | 404 | 408 | 409 | 429)
+}
+
 enum Seen {
     Fault(Fault),
     ClientFault,

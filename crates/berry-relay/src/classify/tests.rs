@@ -164,6 +164,26 @@ fn a_status_and_its_body_tell_whose_fault_it_is() {
     }
 }
 
+#[test]
+fn what_no_body_can_excuse_is_a_failure_with_any() {
+    let bodies = [
+        String::new(),
+        "<html>".to_owned(),
+        message("x"),
+        message("The model `x` does not exist"),
+        code("content_filter"),
+        code("invalid_api_key"),
+        code("insufficient_quota"),
+    ];
+    for status in 300..=599 {
+        let excused = bodies.iter().any(|body| judged(status, body) == "client");
+
+        let may = may_excuse(StatusCode::from_u16(status).unwrap());
+
+        assert_eq!(may, excused, "{status}");
+    }
+}
+
 /// Returns how a rate limit with these headers and this body is judged.
 fn limited(pairs: &[(&'static str, &str)], body: &str) -> (Verdict, Option<Duration>) {
     let status = StatusCode::TOO_MANY_REQUESTS;

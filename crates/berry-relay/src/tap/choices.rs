@@ -30,6 +30,12 @@ impl Choice<'_> {
             .is_ok_and(|choices| choices.iter().any(Choice::has_failed))
     }
 
+    /// Returns whether any of these choices carries something; those that cannot be read do.
+    pub(super) fn any_says(choices: &[u8]) -> bool {
+        serde_json::from_slice::<Vec<Choice<'_>>>(choices)
+            .map_or(true, |choices| choices.iter().any(Choice::has_content))
+    }
+
     /// Returns whether it ended because of an error, as routers say that ask other upstreams.
     pub(super) fn has_failed(&self) -> bool {
         self.finish_reason

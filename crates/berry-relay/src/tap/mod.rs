@@ -16,6 +16,7 @@ use memchr::memmem::Finder;
 
 use crate::exchange::Operation;
 use crate::json::{self, Malformed};
+use crate::patience::Sign;
 use crate::sse::{Fate, Name};
 use choices::{Choice, middle_of_first};
 pub(crate) use failure::StreamFailure;
@@ -79,14 +80,32 @@ pub(crate) struct Tap {
     /// A whole answer tells of an error, and is an answer all the same.
     reports: bool,
     usage: Option<Usage>,
-    /// Events that have passed.
-    events: u64,
+    passed: Passed,
     /// What they said.
     text: Text,
     /// The response's id, where the answer is one.
     response: Option<Box<str>>,
     /// An event in the middle of the first choice: most are like it.
     usual: Option<Box<Usual>>,
+}
+
+/// How many events have passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Passed {
+    events: u64,
+    /// Those among them that had something for the client's user.
+    said: u64,
+}
+
+impl Passed {
+    /// Returns what has passed since.
+    pub(crate) fn since(self, before: Self) -> Sign {
+        match (self.events != before.events, self.said != before.said) {
+            (_, true) => Sign::Content,
+            (true, false) => Sign::Event,
+            (false, false) => Sign::Nothing,
+        }
+    }
 }
 
 /// How far an answer has come.
@@ -112,11 +131,13 @@ impl Tap {
 
     /// Takes one event's name and data, and says what becomes of it.
     pub(crate) fn observe(&mut self, name: Name, data: &[u8]) -> Fate {
-        self.events += 1;
+        self.passed.events += 1;
+        let text = self.text;
         if let Some(usual) = &self.usual
             && name == Name::Other
             && usual.is_like(data, &mut self.text)
         {
+            self.passed.said += u64::from(self.text != text);
             return Fate::Pass;
         }
         if name == Name::Garbage || std::str::from_utf8(data).is_err() {
@@ -146,6 +167,7 @@ impl Tap {
             Grammar::Responses | Grammar::Stored => self.observe_typed(&parts),
             Grammar::Other | Grammar::Bytes => {
                 self.come = Come::Content;
+                self.passed.said += 1;
                 Fate::Pass
             }
         };
@@ -267,8 +289,8 @@ impl Tap {
     }
 
     /// Returns how many events have come.
-    pub(crate) fn events(&self) -> u64 {
-        self.events
+    pub(crate) fn passed(&self) -> Passed {
+        self.passed
     }
 
     /// Returns about how many tokens have been written: by the length of the text, and at least one for
@@ -276,7 +298,7 @@ impl Tap {
     pub(crate) fn written(&self) -> u64 {
         match self.grammar {
             Grammar::Stored => 0,
-            _ => self.text.tokens().max(self.events),
+            _ => self.text.tokens().max(self.passed.events),
         }
     }
 
@@ -291,8 +313,11 @@ impl Tap {
             && let Some(middle) = middle_of_first(choices)
         {
             self.begun |= 1;
+            let text = self.text;
             self.text.add_middle(middle);
-            if self.events > FEW && parts.usage.is_none() && !parts.tell_of_error(event) {
+            let says = self.text != text || Choice::any_says(choices);
+            self.passed.said += u64::from(says);
+            if self.passed.events > FEW && parts.usage.is_none() && !parts.tell_of_error(event) {
                 self.usual.get_or_insert_default().learn(event);
             }
             return Fate::Pass;
@@ -302,6 +327,7 @@ impl Tap {
             // Choices of a shape we do not know, or too long to be looked at, are the client's to
             // judge: the answer may end with them.
             self.come = Come::Content;
+            self.passed.said += 1;
             (self.begun, self.ended) = (self.begun | 1, self.ended | 1);
             return Fate::Pass;
         };
@@ -323,6 +349,7 @@ impl Tap {
             }
             if choice.has_content() {
                 self.come = Come::Content;
+                self.passed.said += 1;
             }
         }
         Fate::Pass
@@ -355,6 +382,8 @@ impl Tap {
         if fails && self.grammar != Grammar::Stored {
             return self.fail(StreamFailure::Told);
         }
+        let says = !begins && (parts.delta.is_some() || kind.starts_with(b"\"response."));
+        self.passed.said += u64::from(says);
         let come = if begins { Come::Event } else { Come::Content };
         self.come = self.come.max(come);
         self.done = self.done || ends;
