@@ -24,6 +24,7 @@ pub(crate) use row::{Row, nanodollars};
 use crate::telemetry::batch::{Gathering, Inlet, gathered};
 use crate::telemetry::loss::Loss;
 use report::{GroupBy, Period, Sums};
+pub(crate) use store::Store;
 use store::StoreError;
 use writer::Writer;
 

@@ -120,7 +120,7 @@ impl StoreError {
 
 /// The file, open to be written.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     file: Connection,
     /// Which file it is; none where that cannot be known.
     identity: Option<Identity>,
@@ -136,7 +136,7 @@ fn identity(path: &Path) -> Option<Identity> {
 
 impl Store {
     /// Opens the file, and makes it where there is none.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         folder::make_for(path)?.announce();
         let file = Connection::open(path)?;
         file.busy_timeout(PATIENCE)?;
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// Writes rows: all of them or none.
-    pub(super) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+    pub(crate) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let all = self.file.transaction()?;
         insert(&all, rows)?;
         add(&all, rows)?;
