@@ -3,13 +3,14 @@
 //! A picture in an answer has megabytes, and what the tap must know of the answer (its kind, its id,
 //! its usage) stands before and after it in a few hundred bytes. The text is taken in pieces cut
 //! anywhere; members of the object, and of objects directly in it, are copied, and of those whose
-//! value is longer than [`LONGEST_VALUE`] only that they are there: they become `{}`. So memory is
-//! bounded by [`LONGEST_COPY`], whatever comes. Whether the text is one whole object is seen even where
+//! value is longer than [`LONGEST_VALUE`] only that they are there: they become `{}`. Their text is counted.
+//! So memory is bounded by [`LONGEST_COPY`], whatever comes. Whether the text is one whole object is seen even where
 //! a copy has no room.
 
 use memchr::memchr2;
 
 use crate::json;
+use crate::tap::Heard;
 
 /// The longest value that is copied; a usage with all its details has a third of it.
 const LONGEST_VALUE: usize = 1024;
@@ -37,6 +38,8 @@ pub(crate) struct Abridged {
     skipping: Option<usize>,
     /// It has too many members to be copied.
     crowded: bool,
+    /// What it says, also where that is left out.
+    heard: Heard,
 }
 
 /// The text was not one whole object.
@@ -78,6 +81,7 @@ impl Abridged {
                 }
                 InString::Escaped => {
                     self.string = InString::Yes;
+                    self.heard.add(&piece[..1]);
                     self.copy(&piece[..1]);
                     1
                 }
@@ -89,12 +93,19 @@ impl Abridged {
                         None => InString::Yes,
                     };
                     let length = run.map_or(piece.len(), |end| end + 1);
+                    let is_closed = self.string == InString::No;
+                    self.heard.add(&piece[..length - usize::from(is_closed)]);
                     self.copy(&piece[..length]);
                     length
                 }
             };
             piece = if length == 1 { after } else { &piece[length..] };
         }
+    }
+
+    /// Returns what has been said so far.
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// Returns whether it shows already that the text is not one object.
@@ -120,8 +131,12 @@ impl Abridged {
                 _ => Text::Broken,
             };
         }
+        self.heard.pass(byte, self.depth);
         match byte {
-            b'"' => self.string = InString::Yes,
+            b'"' => {
+                self.string = InString::Yes;
+                self.heard.begin();
+            }
             b'{' | b'[' => {
                 self.depth += 1;
                 if self.depth == 2 {

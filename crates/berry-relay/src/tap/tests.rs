@@ -126,7 +126,15 @@ fn the_last_usage_counts() {
         format!(r#"{{"choices":[],"usage":{{"prompt_tokens":{n},"completion_tokens":2}}}}"#)
     };
 
-    let tap = tap(&[&usage(1), r#"{"choices":[],"usage":null}"#, &usage(7)]);
+    let nothing = r#"{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}}"#;
+
+    let tap = tap(&[
+        nothing,
+        &usage(1),
+        r#"{"choices":[],"usage":null}"#,
+        &usage(7),
+        nothing,
+    ]);
 
     assert_eq!(
         tap.usage(),

@@ -49,8 +49,22 @@ impl Usage {
     /// include reasoning. Responses, images and transcriptions have other names for the same. xAI counts
     /// reasoning beside what is written, and others leave it out of all but the total.
     pub(crate) fn read(member: &[u8]) -> Option<Self> {
-        let counted = serde_json::from_slice(member).or_else(|_| Counted::roughly(member));
-        let counted: Counted = counted.ok()?;
+        Self::of(Counted::read(member)?)
+    }
+
+    /// Reads the same of what may write no tokens. Where none are counted the total was read: rerankers and
+    /// embedders may count nothing else.
+    pub(crate) fn read_input(member: &[u8]) -> Option<Self> {
+        let mut counted = Counted::read(member)?;
+        let written = counted.completion_tokens.or(counted.output_tokens);
+        if written.unwrap_or_default() == 0 {
+            let read = counted.prompt_tokens.or(counted.input_tokens);
+            counted.prompt_tokens = read.max(counted.total_tokens);
+        }
+        Self::of(counted)
+    }
+
+    fn of(counted: Counted) -> Option<Self> {
         let input = counted.prompt_tokens.or(counted.input_tokens);
         let output = counted.completion_tokens.or(counted.output_tokens);
         if input.is_none() && output.is_none() {
@@ -121,6 +135,11 @@ struct Counted {
 }
 
 impl Counted {
+    fn read(member: &[u8]) -> Option<Self> {
+        let counted = serde_json::from_slice(member);
+        counted.or_else(|_| Self::roughly(member)).ok()
+    }
+
     /// Reads what makes sense of a count in which not all does: whole numbers with a point, a list where an
     /// object is expected, less than nothing.
     fn roughly(member: &[u8]) -> serde_json::Result<Self> {
@@ -224,6 +243,34 @@ mod tests {
             ("[]", None),
         ] {
             assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn what_writes_nothing_has_read_all_tokens() {
+        for (member, expected) in [
+            (r#"{"total_tokens":7}"#, usage(7, 0, 0, 0, 0)),
+            (
+                r#"{"total_tokens":7,"prompt_tokens":null}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":7}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":7,"total_tokens":7}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (r#"{"prompt_tokens":7}"#, usage(7, 0, 0, 0, 0)),
+            (
+                r#"{"input_tokens":7,"output_tokens":5,"total_tokens":12}"#,
+                usage(7, 0, 0, 5, 0),
+            ),
+            (r#"{"total_tokens":100000001}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(Usage::read_input(member.as_bytes()), expected, "{member}");
         }
     }
 
