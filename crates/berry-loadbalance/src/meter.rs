@@ -104,6 +104,7 @@ mod tests {
             input: 3.0,
             cached: 1.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: 2.0,
         };
 

@@ -133,6 +133,11 @@ impl<T> Inlet<T> {
         Ok(())
     }
 
+    /// Returns how many things wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.state.lock().things.len()
+    }
+
     /// Waits until what was put before has been taken and dealt with, but no longer than `patience`.
     pub(crate) fn flush(&self, patience: Duration) {
         let mut state = self.0.state.lock();

@@ -93,20 +93,35 @@ impl Making {
     }
 
     /// Returns where the value of this field is to be written, behind its name and what begins the value.
+    #[inline]
     fn place(&mut self, field: &Field, begin: Begin) -> &mut Json {
-        let Some(Some(name)) = self.shape.names.get(field.index()) else {
-            self.has_message = true;
-            if begin == Begin::Text {
-                self.line.0.push(b'"');
+        match self.shape.names.get(field.index()) {
+            Some(Name::Short(name, length)) => {
+                let without = usize::from(begin == Begin::Bare);
+                self.fields.put_start(name, length - without);
+                &mut self.fields
             }
-            return &mut self.line;
-        };
-        if let Some(long) = &name.long {
-            self.fields.put(long);
+            _ => self.unusual_place(field.index(), begin),
         }
-        let without = usize::from(begin == Begin::Bare);
-        self.fields.put_start(&name.end, name.length - without);
-        &mut self.fields
+    }
+
+    #[cold]
+    fn unusual_place(&mut self, index: usize, begin: Begin) -> &mut Json {
+        let json = match self.shape.names.get(index) {
+            Some(Name::Long(name)) => {
+                self.fields.put(name);
+                &mut self.fields
+            }
+            _ => {
+                self.has_message = true;
+                self.line.0.push(b'"');
+                &mut self.line
+            }
+        };
+        if begin == Begin::Bare {
+            json.0.pop();
+        }
+        json
     }
 }
 
@@ -150,32 +165,31 @@ struct Shape {
     of: Option<Identifier>,
     /// What stands between the moment and the message.
     head: Vec<u8>,
-    /// None is the message.
-    names: Vec<Option<Name>>,
+    names: Vec<Name>,
 }
 
-/// A field's name as it stands before a text: `,"name":"`. Most are short, and as many bytes are copied of
-/// each: that takes less than to call what copies any number.
-struct Name {
-    /// What there is no room for in the end of a name.
-    long: Option<Box<[u8]>>,
-    end: [u8; 24],
-    /// How many of them are the name's.
-    length: usize,
+/// A field's name as it stands before a text: `,"name":"`.
+enum Name {
+    /// So many of the bytes. As many are copied of each: that takes less than to call what copies any number.
+    Short([u8; 24], usize),
+    Long(Box<[u8]>),
+    /// It has no name: it is the message.
+    Message,
 }
 
 impl Name {
     fn new(name: &str) -> Self {
-        let whole = format!(",{}:\"", Value::from(name));
-        let (long, short) = whole.as_bytes().split_at(whole.len().saturating_sub(24));
-        let mut end = [0; 24];
-        for (byte, from) in end.iter_mut().zip(short) {
-            *byte = *from;
+        if name == "message" {
+            return Self::Message;
         }
-        Self {
-            long: (!long.is_empty()).then(|| long.into()),
-            end,
-            length: short.len(),
+        let whole = format!(",{}:\"", Value::from(name));
+        let mut short = [0; 24];
+        match short.get_mut(..whole.len()) {
+            Some(start) => {
+                start.copy_from_slice(whole.as_bytes());
+                Self::Short(short, whole.len())
+            }
+            None => Self::Long(whole.into_bytes().into()),
         }
     }
 }
@@ -195,11 +209,8 @@ impl Shape {
         head.value(metadata.target());
         head.put(b",\"message\":");
         self.head = head.0;
-        let names = metadata.fields().iter().map(|field| {
-            let name = Some(field.name()).filter(|name| *name != "message");
-            name.map(Name::new)
-        });
-        self.names = names.collect();
+        let names = metadata.fields().iter();
+        self.names = names.map(|field| Name::new(field.name())).collect();
     }
 }
 

@@ -52,7 +52,7 @@ impl LogFile {
     pub(super) fn new(fixed: Option<PathBuf>) -> Result<Self, LogError> {
         let open = Arc::new(ArcSwapOption::empty());
         let current = Current(Arc::clone(&open));
-        let queue = Queue::start(Loss::of("log_file"), current).map_err(LogError::Thread)?;
+        let queue = Queue::start(Loss::of(super::LOG_FILE), current).map_err(LogError::Thread)?;
         Ok(Self(Arc::new(Inner {
             fixed,
             open,
@@ -144,7 +144,20 @@ fn open(path: &Path) -> Result<(File, Made), LogError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn who_is_in_another_group_cannot_read_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/berry.log");
+
+        let (file, _) = open(&path).unwrap();
+
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{mode:o}");
+    }
 
     #[test]
     fn a_pipe_is_opened_before_anybody_reads_it() {

@@ -223,6 +223,32 @@ async fn a_long_answer_without_a_count_costs_what_its_text_is_worth() {
 }
 
 #[tokio::test]
+async fn what_claude_keeps_for_an_hour_costs_more() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    upstream.set(Behaviour::json(json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn",
+        "usage": {
+            "input_tokens": 10, "output_tokens": 1,
+            "cache_creation_input_tokens": 300, "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200},
+        },
+    })));
+    let mut body = hello();
+    body["backend"] = "claude".into();
+
+    gateway.chat(&body).await;
+
+    let (tokens, cost, _) = rows(&database, 1).await[0];
+    assert_eq!((tokens.uncached, tokens.cache_write), (10, 300));
+    // 200 × 0.6 × 3.125 $ a million more than by the price of all that was put there.
+    assert_eq!(cost, Some(tokens.cost() + 375_000));
+}
+
+#[tokio::test]
 async fn what_only_reads_costs_its_total() {
     let upstream = Upstream::start().await;
     let folder = scratch(&[]);

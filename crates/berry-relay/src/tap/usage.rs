@@ -17,6 +17,8 @@ pub struct Usage {
     pub cache_read: u64,
     /// Read and put into the provider's cache.
     pub cache_write: u64,
+    /// Those of them that are kept there for an hour.
+    pub cache_write_1h: u64,
     /// Written, apart from reasoning.
     pub visible: u64,
     /// Written while reasoning.
@@ -101,6 +103,10 @@ impl Usage {
             uncached: input - cache_read - cache_write,
             cache_read,
             cache_write,
+            cache_write_1h: read
+                .cache_write_1h_tokens
+                .unwrap_or_default()
+                .min(cache_write),
             visible: output - reasoning,
             reasoning,
         })
@@ -113,6 +119,7 @@ impl From<Usage> for Tokens {
             input: usage.input() as f64,
             cached: usage.cache_read as f64,
             cache_write: usage.cache_write as f64,
+            cache_write_1h: usage.cache_write_1h as f64,
             output: usage.output() as f64,
         }
     }
@@ -168,6 +175,8 @@ fn mend(value: &mut Value) {
 struct Read {
     cached_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
+    /// Our own word, for what Anthropic says.
+    cache_write_1h_tokens: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -193,6 +202,7 @@ mod tests {
             cache_write,
             visible,
             reasoning,
+            cache_write_1h: 0,
         })
     }
 
@@ -243,6 +253,18 @@ mod tests {
             ("[]", None),
         ] {
             assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_is_a_part_of_what_was_put_there() {
+        for (kept, expected) in [(0, 0), (3, 3), (9, 4)] {
+            let member = format!(
+                r#"{{"prompt_tokens":10,"completion_tokens":2,
+                    "prompt_tokens_details":{{"cache_write_tokens":4,"cache_write_1h_tokens":{kept}}}}}"#
+            );
+            let read = Usage::read(member.as_bytes()).unwrap();
+            assert_eq!((read.cache_write, read.cache_write_1h), (4, expected));
         }
     }
 
