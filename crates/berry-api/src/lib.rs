@@ -29,6 +29,7 @@ mod request_body;
 mod router;
 mod routes;
 mod server;
+mod signal;
 mod snapshots;
 mod supervisor;
 mod tasks;

@@ -2,16 +2,15 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::timeout;
-use tokio_util::future::FutureExt;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::signal::{Awaited, Signal};
 
 /// How long tasks have for their last words when the grace is over: an error for the client, a line
 /// for the log.
@@ -25,7 +24,7 @@ pin_project! {
         #[pin]
         work: W,
         #[pin]
-        over: Option<WaitForCancellationFutureOwned>,
+        over: Option<Awaited>,
     }
 }
 
@@ -43,31 +42,47 @@ impl<W: Future> Future for Heeding<W> {
     }
 }
 
+pin_project! {
+    /// A task that ends where it waits when it is cut off.
+    #[derive(Debug)]
+    struct Cuttable<T> {
+        #[pin]
+        task: T,
+        #[pin]
+        cut: Awaited,
+    }
+}
+
+impl<T: Future<Output = ()>> Future for Cuttable<T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.cut.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        this.task.poll(cx)
+    }
+}
+
 /// Owns the tasks of one process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
     stopping: CancellationToken,
     grace: Grace,
-    cut: CancellationToken,
+    cut: Signal,
 }
 
 /// Tells whether there is time left to finish what was begun.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Grace(Arc<Ends>);
-
-#[derive(Debug, Default)]
-struct Ends {
-    /// Asked for every piece of every answer, where a lock would be one for all of them.
-    over: AtomicBool,
-    told: CancellationToken,
-}
+pub(crate) struct Grace(Signal);
 
 impl Grace {
     /// Returns whether the time is over. Who serves a client is woken by then, and everything that
     /// is part of it polled.
     pub(crate) fn is_over(&self) -> bool {
-        self.0.over.load(Ordering::Relaxed)
+        self.0.is_given()
     }
 
     /// Waits for the work while there is time. Must be part of what is woken at the end.
@@ -86,13 +101,12 @@ impl Grace {
     pub(crate) fn heed<W: Future>(&self, work: W) -> Heeding<W> {
         Heeding {
             work,
-            over: Some(self.0.told.clone().cancelled_owned()),
+            over: Some(self.0.awaited()),
         }
     }
 
     fn end(&self) {
-        self.0.over.store(true, Ordering::Relaxed);
-        self.0.told.cancel();
+        self.0.give();
     }
 }
 
@@ -100,8 +114,8 @@ impl Tasks {
     /// Runs a task beside the others. It must end soon after [`Tasks::stopping`] says so, or it is
     /// cut off: dropped where it waits.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let cut = self.cut.clone();
-        self.tracker.spawn(task.with_cancellation_token_owned(cut));
+        let cut = self.cut.awaited();
+        self.tracker.spawn(Cuttable { task, cut });
     }
 
     /// Returns what tells tasks to stop.
@@ -119,7 +133,7 @@ impl Tasks {
         self.tracker.close();
         self.stopping.cancel();
         if timeout(patience, self.tracker.wait()).await.is_err() {
-            self.cut.cancel();
+            self.cut.give();
         }
     }
 
@@ -130,7 +144,7 @@ impl Tasks {
         let left = self.tracker.len();
         self.grace.end();
         if timeout(LAST_WORDS, self.tracker.wait()).await.is_err() {
-            self.cut.cancel();
+            self.cut.give();
             // What does not wait cannot be dropped; the end of the process ends it.
             let _ = timeout(LAST_WORDS, self.tracker.wait()).await;
         }

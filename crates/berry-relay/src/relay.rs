@@ -423,7 +423,7 @@ async fn attempt(
     let tap = mem::take(&mut prepared.tap);
     let (waits, scrub) = (&route.waits, upstream.scrub());
     let patience = upstream.patience();
-    let (mut answer, limit) = match form {
+    let (answer, limit) = match form {
         Form::Events => {
             let limit = waits.first_token.unwrap_or(patience);
             (Answer::events(source, tap, scrub, waits.idle), Some(limit))
@@ -434,10 +434,11 @@ async fn attempt(
         }
         Form::Bytes => (Answer::bytes(source, scrub, waits.idle), None),
     };
+    let mut answer = Box::new(answer);
     answer.read_content(limit, &mut receipt.counted).await?;
     Ok(Answered {
         head,
-        body: AnsweredBody::Answer(Box::new(answer)),
+        body: AnsweredBody::Answer(answer),
     })
 }
 

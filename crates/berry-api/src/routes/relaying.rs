@@ -46,19 +46,25 @@ pub(super) struct Accepted {
 }
 
 /// Answers a request: relays it, or says what is wrong with it; and how much the caller has left.
-pub(super) async fn respond(
+///
+/// What is begun at once need not be kept until it is awaited: a request's future is the smaller for it.
+pub(super) fn respond(
     gateway: Arc<Gateway>,
     arrival: Arrival,
     caller: &Caller,
     accepted: Result<Accepted, ApiError>,
-) -> Response {
-    match accepted {
-        Ok(accepted) => caller.answer(relay(gateway, arrival, accepted).await),
-        Err(error) => caller.refuse(error),
+) -> impl Future<Output = Response> + use<'_> {
+    let begun = accepted.map(|accepted| begin(gateway, arrival, accepted));
+    async {
+        match begun {
+            Ok((out, work)) => caller.answer(out.first(work).await),
+            Err(error) => caller.refuse(error),
+        }
     }
 }
 
-async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> Response {
+/// Puts the relay to work on a request.
+fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, Work) {
     let Accepted {
         user,
         permit,
@@ -96,7 +102,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         grace: gateway.grace.clone(),
     };
     visit.is_recorded();
-    let record = AccessRecord {
+    let mut record = AccessRecord {
         gateway: Arc::clone(&gateway),
         address,
         asked: address.map(|_| exchange.asked().into()),
@@ -118,8 +124,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         receipt: Receipt::traced(trace),
         permit: Some(permit),
     };
-    let mut work: Work = Box::pin(async move {
-        let mut record = record;
+    let work = Box::pin(async move {
         let result = gateway
             .relay
             .run(&route, filter, &exchange, &mut record.receipt)
@@ -129,18 +134,7 @@ async fn relay(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> R
         }
         (result, record)
     });
-    let head = async {
-        match out.keep_alive {
-            None => Some((&mut work).await),
-            Some(limit) => timeout(limit, &mut work).await.ok(),
-        }
-    };
-    match out.grace.within(head).await {
-        Some(Some((result, record))) => out.answer(result, record),
-        Some(None) => out.wait(work),
-        // The record goes with the work, and says the same.
-        None => ApiError::shutting_down().into_response(),
-    }
+    (out, work)
 }
 
 /// How this client is answered.
@@ -154,6 +148,22 @@ struct Out {
 }
 
 impl Out {
+    /// Answers with what the relay came to, or that the answer will come.
+    async fn first(self, mut work: Work) -> Response {
+        let head = async {
+            match self.keep_alive {
+                None => Some((&mut work).await),
+                Some(limit) => timeout(limit, &mut work).await.ok(),
+            }
+        };
+        match self.grace.within(head).await {
+            Some(Some((result, record))) => self.answer(result, record),
+            Some(None) => self.wait(work),
+            // The record goes with the work, and says the same.
+            None => ApiError::shutting_down().into_response(),
+        }
+    }
+
     /// Answers with what the relay came to.
     fn answer(&self, result: Result<Reply, RelayError>, mut record: AccessRecord) -> Response {
         let backend = record

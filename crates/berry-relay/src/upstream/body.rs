@@ -28,7 +28,7 @@ pub(crate) struct UpstreamBody {
 #[derive(Debug)]
 enum Rest {
     /// The connection goes back when the body has been read to its end.
-    Http1(Session, Arc<Connections>),
+    Http1(Box<Session>, Arc<Connections>),
     Http2 {
         stream: Incoming,
         /// The place of the stream, dropped with it.
@@ -38,7 +38,7 @@ enum Rest {
 }
 
 impl UpstreamBody {
-    pub(crate) fn http1(session: Session, connections: Arc<Connections>) -> Self {
+    pub(crate) fn http1(session: Box<Session>, connections: Arc<Connections>) -> Self {
         Self::new(Rest::Http1(session, connections))
     }
 

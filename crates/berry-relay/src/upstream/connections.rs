@@ -88,7 +88,7 @@ struct Kept {
 
 #[derive(Debug)]
 struct Idle {
-    session: Session,
+    session: Box<Session>,
     since: Instant,
 }
 
@@ -117,7 +117,8 @@ impl Load {
 
 /// A connection taken for one exchange.
 enum Taken {
-    Http1(Session),
+    // It goes from hand to hand.
+    Http1(Box<Session>),
     Http2(http2::SendRequest<OutgoingBody>, Arc<Load>),
 }
 
@@ -265,7 +266,7 @@ impl Connections {
     }
 
     /// Puts a connection back whose exchange has ended.
-    pub(crate) fn put_back(self: &Arc<Self>, session: Session) {
+    pub(crate) fn put_back(self: &Arc<Self>, session: Box<Session>) {
         let now = Instant::now();
         if !session.may_stay() || now.duration_since(session.opened) >= LONGEST_USE {
             return;
@@ -316,7 +317,7 @@ impl Connections {
         if self.connector.is_encrypted() {
             self.exclusive.store(true, Ordering::Relaxed);
         }
-        Ok(Taken::Http1(Session::new(connection)))
+        Ok(Taken::Http1(Box::new(Session::new(connection))))
     }
 
     async fn http2_session(
