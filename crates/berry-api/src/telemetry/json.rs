@@ -107,16 +107,13 @@ impl Making {
 
     #[cold]
     fn unusual_place(&mut self, index: usize, begin: Begin) -> &mut Json {
-        let json = match self.shape.names.get(index) {
-            Some(Name::Long(name)) => {
-                self.fields.put(name);
-                &mut self.fields
-            }
-            _ => {
-                self.has_message = true;
-                self.line.0.push(b'"');
-                &mut self.line
-            }
+        let json = if let Some(Name::Long(name)) = self.shape.names.get(index) {
+            self.fields.put(name);
+            &mut self.fields
+        } else {
+            self.has_message = true;
+            self.line.0.push(b'"');
+            &mut self.line
         };
         if begin == Begin::Bare {
             json.0.pop();

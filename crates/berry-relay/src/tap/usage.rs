@@ -172,6 +172,10 @@ fn mend(value: &mut Value) {
 }
 
 #[derive(Deserialize, Default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "they are named as they are written"
+)]
 struct Read {
     cached_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
