@@ -18,15 +18,15 @@ use gungraun::prelude::*;
 use tempfile::TempDir;
 
 #[library_benchmark]
-#[bench::one(Counters::new())]
-fn increment(counters: Counters) -> Counters {
+#[bench::one(Box::new(Counters::new()))]
+fn increment(counters: Box<Counters>) -> Box<Counters> {
     black_box(&counters).increment();
     counters
 }
 
 #[library_benchmark]
-#[bench::one(Counters::new())]
-fn record(counters: Counters) -> Counters {
+#[bench::one(Box::new(Counters::new()))]
+fn record(counters: Box<Counters>) -> Box<Counters> {
     black_box(&counters).record();
     counters
 }
