@@ -16,6 +16,7 @@ readonly BENCHES=(
     berry-loadbalance/pick
     berry-relay/message
     berry-api/request
+    berry-api/telemetry
 )
 readonly LIMIT='ir=3%'
 

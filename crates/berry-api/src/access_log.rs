@@ -117,6 +117,9 @@ impl AccessRecord {
             written: answer.written(),
             counted: answer.usage(),
         };
+        if answer.is_counted() {
+            self.usage = answer.usage();
+        }
     }
 
     /// Notes that the answer is out to its end.
@@ -136,7 +139,8 @@ impl AccessRecord {
         self.usage = usage.or(self.usage);
         let mut permit = self.permit.take()?;
         let counted = self.progress.counted.filter(|counted| counted.input() > 0);
-        match usage.or(counted.map(|counted| counted.at_least(self.progress.written))) {
+        let counted = counted.map(|counted| counted.at_least(self.progress.written));
+        match self.usage.or(counted) {
             Some(usage) => permit.settle(usage),
             None => permit.settle_unknown(self.progress.written),
         }
@@ -181,7 +185,7 @@ impl AccessRecord {
             "{} {} {}",
             self.asked.as_deref().unwrap_or("-"),
             self.model,
-            self.receipt.label.as_deref().unwrap_or("-")
+            self.receipt.label().unwrap_or("-")
         );
         let event = Event {
             user_id: Some(&self.user_id),
@@ -200,8 +204,12 @@ impl AccessRecord {
         audit.record(event);
     }
 
-    /// Makes the request's row in the ledger; nothing is read of the record afterwards.
-    fn row(&mut self, status: u16, latency: Duration) -> Row {
+    /// Returns what the request has used in the end, and whether that is an estimate. What is counted of it
+    /// anywhere comes from here.
+    fn settlement(&self, status: u16) -> (Option<Usage>, bool) {
+        if self.usage.is_some() {
+            return (self.usage, false);
+        }
         // Content came, and a client that leaves or an answer that breaks off does not undo that.
         let is_answered = self.first_byte.is_some() && (self.own_error || status < 400);
         let estimate = self.expected.filter(|_| is_answered).map(|input| {
@@ -221,7 +229,16 @@ impl AccessRecord {
         // What was counted before any content was paid, too.
         let unseen = self.receipt.counted.filter(|_| self.first_byte.is_none());
         let estimate = estimate.or(unseen);
-        let (usage, prices) = (self.usage.or(estimate), &self.receipt.prices);
+        (estimate, estimate.is_some())
+    }
+
+    /// Makes the request's row in the ledger; nothing is read of the record afterwards.
+    fn row(
+        &mut self,
+        status: u16,
+        latency: Duration,
+        (usage, estimated): (Option<Usage>, bool),
+    ) -> Row {
         Row {
             at: Timestamp::now(),
             user: mem::take(&mut self.user_id),
@@ -229,8 +246,8 @@ impl AccessRecord {
             endpoint: self.receipt.endpoint.take(),
             status,
             usage: usage.unwrap_or_default(),
-            estimated: self.usage.is_none() && estimate.is_some(),
-            nanodollars: usage.map_or(Some(0), |usage| nanodollars(usage, prices)),
+            estimated,
+            nanodollars: usage.map_or(Some(0), |usage| nanodollars(usage, &self.receipt.prices)),
             first_byte: self.first_byte,
             latency,
             attempts: self.receipt.attempts,
@@ -264,13 +281,14 @@ impl Drop for AccessRecord {
             ($level:ident, $message:literal) => {
                 $level!(
                     target: "berry_api::loadbalance",
+                    message = $message,
                     event = endpoint.map(|_| "selected backend"),
                     request_id = self.request_id.as_str(),
                     trace_id = trace.map(tracing::field::display),
                     user_id = &*self.user_id,
                     model = &*self.model,
                     provider = endpoint.map(|key| key.provider.as_str()),
-                    backend = self.receipt.label.as_deref(),
+                    backend = self.receipt.label(),
                     strategy = self.strategy,
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),
@@ -281,7 +299,6 @@ impl Drop for AccessRecord {
                     overhead_ms = milliseconds(overhead),
                     tokens_in = self.usage.map(|usage| usage.input()),
                     tokens_out = self.usage.map(|usage| usage.output()),
-                    $message
                 )
             };
         }
@@ -292,8 +309,12 @@ impl Drop for AccessRecord {
             (false, true) => line!(error, "Request finished"),
         }
         self.gateway.tracer.relayed(self, status);
+        let settlement = self.settlement(status);
+        if let (Some(usage), _) = settlement {
+            self.receipt.charge(usage);
+        }
         if self.gateway.ledger.is_kept() {
-            let row = self.row(status, latency);
+            let row = self.row(status, latency, settlement);
             self.gateway.ledger.put(row);
         }
     }

@@ -1,10 +1,14 @@
-//! Folders of files that Berry writes. One that is not there is made, since `logs/berry-api.log` is
+//! Files that Berry writes, and their folders. A folder that is not there is made, since `logs/berry-api.log` is
 //! asked for before anybody has made `logs`; and it is said, since it may be a slip of the pen.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tracing::info;
+
+/// Who may read a file that Berry begins: its owner, and whoever is in the group, as those are who collect
+/// logs. Who has asked for what, and how much, is nobody else's business.
+pub(crate) const MODE: u32 = 0o640;
 
 /// A folder that was made, if one was.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ mod access_log;
 mod app;
 mod arrival;
 mod audit;
+#[doc(hidden)]
+pub mod bench;
 mod body_log;
 mod caller;
 mod client_body;

@@ -20,6 +20,11 @@ const WEIGHT: f64 = 0.05;
 /// Prices are per this many tokens.
 const PER: f64 = 1e6;
 
+/// How much more an entry of the cache costs that is kept for an hour: Anthropic, the one provider that has
+/// such, asks 2 times its input price for it and 1.25 times for one of five minutes
+/// (<https://docs.claude.com/en/docs/build-with-claude/prompt-caching#pricing>).
+const HOUR_RATIO: f64 = 1.6;
+
 /// Tokens of one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tokens {
@@ -29,6 +34,8 @@ pub struct Tokens {
     pub cached: f64,
     /// Those of them that it put there.
     pub cache_write: f64,
+    /// Those of these that it keeps there for an hour.
+    pub cache_write_1h: f64,
     /// Tokens written.
     pub output: f64,
 }
@@ -41,6 +48,7 @@ impl Default for Tokens {
             input: 1000.0,
             cached: 0.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: 300.0,
         }
     }
@@ -55,8 +63,10 @@ impl Tokens {
             (Some(input), Some(output)) => {
                 let cached = prices.cached_input.unwrap_or(input);
                 let cache_write = prices.cache_write.unwrap_or(input);
+                let kept = prices.cache_write.unwrap_or_default() * (HOUR_RATIO - 1.0);
                 let uncached = self.input - self.cached - self.cache_write;
-                let read = uncached * input + self.cached * cached + self.cache_write * cache_write;
+                let put = self.cache_write * cache_write + self.cache_write_1h * kept;
+                let read = uncached * input + self.cached * cached + put;
                 Some((read + self.output * output) / PER)
             }
             _ => None,
@@ -89,6 +99,8 @@ impl Economy {
             input: average.input + (tokens.input - average.input) * WEIGHT,
             cached: average.cached + (tokens.cached - average.cached) * WEIGHT,
             cache_write: average.cache_write + (tokens.cache_write - average.cache_write) * WEIGHT,
+            cache_write_1h: average.cache_write_1h
+                + (tokens.cache_write_1h - average.cache_write_1h) * WEIGHT,
             output: average.output + (tokens.output - average.output) * WEIGHT,
         };
         ledger.spent += cost.unwrap_or_default();
@@ -151,6 +163,7 @@ mod tests {
             input: 1000.0,
             cached: 0.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: 500.0,
         };
         let per_request = Prices {
@@ -176,6 +189,7 @@ mod tests {
             input: 1000.0,
             cached: 400.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: 500.0,
         };
         let cached = Prices {
@@ -193,6 +207,7 @@ mod tests {
             input: 1000.0,
             cached: 400.0,
             cache_write: 200.0,
+            cache_write_1h: 0.0,
             output: 500.0,
         };
         let written = Prices {
@@ -203,6 +218,13 @@ mod tests {
 
         assert!(close(tokens.cost(&PRICES).unwrap(), 0.007));
         assert!(close(tokens.cost(&written).unwrap(), 0.0065));
+
+        let kept = Tokens {
+            cache_write_1h: 100.0,
+            ..tokens
+        };
+        assert!(close(kept.cost(&PRICES).unwrap(), 0.007));
+        assert!(close(kept.cost(&written).unwrap(), 0.006_65));
     }
 
     #[test]
@@ -211,6 +233,7 @@ mod tests {
             input: 1000.0,
             cached: 0.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: 0.0,
         };
         let prices = Prices {
@@ -230,6 +253,7 @@ mod tests {
                     input: 10.0,
                     cached: 0.0,
                     cache_write: 0.0,
+                    cache_write_1h: 0.0,
                     output: 20.0,
                 },
                 None,

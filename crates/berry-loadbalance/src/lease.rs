@@ -89,13 +89,12 @@ impl Lease {
         }
     }
 
-    /// Records the tokens that the answer cost. An answer that does not say counts as an average one.
+    /// Records the tokens that the answer cost, for what the pool expects of others. An answer that does not
+    /// say counts as an average one. The endpoint's meter is charged by whoever settles the request.
     pub fn charge(&mut self, tokens: Tokens) {
         self.charged = true;
-        let endpoint = self.endpoint();
-        let cost = tokens.cost(&endpoint.prices);
+        let cost = tokens.cost(&self.endpoint().prices);
         self.pool.economy().record(tokens, cost);
-        endpoint.state.meter().charge(tokens, cost);
     }
 
     /// Gives it back: nothing was sent.
@@ -110,7 +109,6 @@ impl Lease {
             if !self.charged {
                 let endpoint = self.endpoint();
                 self.pool.economy().record_average(&endpoint.prices);
-                endpoint.state.meter().spend(endpoint.prices.request);
             }
         }
         self.outcome = outcome;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use berry_core::Histogram;
+use berry_core::config::Prices;
 
 use crate::economy::Tokens;
 
@@ -59,16 +60,12 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Adds what one answer cost; `cost` is in dollars.
-    pub(crate) fn charge(&self, tokens: Tokens, cost: Option<f64>) {
+    /// Adds what one request cost in the end, as far as prices are known.
+    pub fn charge(&self, tokens: Tokens, prices: &Prices) {
+        let cost = tokens.cost(prices).unwrap_or_default();
         add(&self.input, tokens.input);
         add(&self.output, tokens.output);
-        self.spend(cost);
-    }
-
-    /// Adds what is known of the cost of an answer that does not say its tokens.
-    pub(crate) fn spend(&self, cost: Option<f64>) {
-        add(&self.nanodollars, cost.unwrap_or_default() * NANODOLLARS);
+        add(&self.nanodollars, cost * NANODOLLARS);
     }
 
     /// Returns the tokens read.
@@ -107,16 +104,22 @@ mod tests {
             input: 3.0,
             cached: 1.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: 2.0,
         };
 
+        let prices = Prices {
+            input: Some(0.1),
+            output: Some(0.6),
+            ..Prices::default()
+        };
+
         for _ in 0..1000 {
-            meter.charge(tokens, Some(0.000_001_5));
+            meter.charge(tokens, &prices);
         }
-        meter.charge(tokens, None);
-        meter.spend(Some(0.5));
+        meter.charge(tokens, &Prices::default());
 
         assert_eq!((meter.input(), meter.output()), (3003, 2002));
-        assert!((meter.dollars() - 0.501_5).abs() < 1e-12);
+        assert!((meter.dollars() - 0.001_5).abs() < 1e-12);
     }
 }

@@ -4,13 +4,14 @@
 //! its usage) stands before and after it in a few hundred bytes. The text is taken in pieces cut
 //! anywhere. Of a string longer than [`LONGEST_STRING`] only that it is there is copied: it becomes
 //! [`STAND_IN`]. The same holds for members of the object, and of objects directly in it, whose value is
-//! longer than [`LONGEST_VALUE`] without that: they become `{}`. So memory is bounded by
-//! [`LONGEST_COPY`], whatever comes. Whether the text is one whole object is seen even where a copy has
-//! no room.
+//! longer than [`LONGEST_VALUE`] without that: they become `{}`. Their text is counted. So memory is
+//! bounded by [`LONGEST_COPY`], whatever comes. Whether the text is one whole object is seen even where
+//! a copy has no room.
 
 use memchr::memchr2;
 
 use crate::json;
+use crate::tap::Heard;
 
 /// The longest string that is copied.
 const LONGEST_STRING: usize = 1024;
@@ -46,6 +47,8 @@ pub(crate) struct Abridged {
     skipping: Option<usize>,
     /// It has too many members to be copied.
     crowded: bool,
+    /// What it says, also where that is left out.
+    heard: Heard,
 }
 
 /// The text was not one whole object.
@@ -87,6 +90,7 @@ impl Abridged {
                 }
                 InString::Escaped => {
                     self.string = InString::Yes;
+                    self.heard.add(&piece[..1]);
                     self.copy_string(&piece[..1]);
                     1
                 }
@@ -98,12 +102,19 @@ impl Abridged {
                         None => InString::Yes,
                     };
                     let length = run.map_or(piece.len(), |end| end + 1);
+                    let is_closed = self.string == InString::No;
+                    self.heard.add(&piece[..length - usize::from(is_closed)]);
                     self.copy_string(&piece[..length]);
                     length
                 }
             };
             piece = if length == 1 { after } else { &piece[length..] };
         }
+    }
+
+    /// Returns what has been said so far.
+    pub(crate) fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     /// Returns whether it shows already that the text is not one object.
@@ -129,11 +140,13 @@ impl Abridged {
                 _ => Text::Broken,
             };
         }
+        self.heard.pass(byte, self.depth);
         match byte {
             b'"' => {
                 self.string = InString::Yes;
                 self.opened = self.copy.len() + 1;
                 self.is_cut = false;
+                self.heard.begin();
             }
             b'{' | b'[' => {
                 self.depth += 1;

@@ -206,27 +206,21 @@ impl Answer {
                     abridged.push(chunk);
                     *chunk = self.cleaner.pass_part(std::mem::take(chunk));
                 }
+                self.tap.hear(abridged.heard());
                 self.held.retain(|chunk| !chunk.is_empty());
                 !abridged.is_broken() || !self.tap.wants_object()
             }
             Shape::Bytes => true,
         };
-        if sound {
-            return Ok(());
-        }
-        Err((
-            FailureKind::Protocol,
-            "much that is no answer in this protocol",
-        ))
+        let garbage = "much that is no answer in this protocol";
+        sound.then_some(()).ok_or((FailureKind::Protocol, garbage))
     }
 
     /// Checks a whole answer that is held to its end, and joins it.
     fn check_whole(&mut self) -> Result<(), Unanswered> {
         if self.held.len() > 1 {
-            let mut joined = Vec::with_capacity(self.held_bytes);
-            for chunk in self.held.drain(..) {
-                joined.extend_from_slice(&chunk);
-            }
+            let joined = self.held.make_contiguous().concat();
+            self.held.clear();
             self.held.push_back(joined.into());
         }
         self.tap
@@ -271,6 +265,11 @@ impl Answer {
     pub fn usage(&self) -> Option<Usage> {
         let upstream = self.upstream.as_ref();
         self.tap.usage().or_else(|| upstream?.usage())
+    }
+
+    /// Returns whether the upstream has counted all of it, whatever becomes of the rest of its body.
+    pub fn is_counted(&self) -> bool {
+        self.tap.finished() && self.usage().is_some()
     }
 
     /// Returns about how many tokens have been written so far, where the upstream has not said.
@@ -401,6 +400,7 @@ impl Answer {
             Shape::Events(splitter) => splitter,
             Shape::Whole(Some(abridged)) => {
                 abridged.push(&data);
+                self.tap.hear(abridged.heard());
                 if abridged.is_broken() && self.tap.wants_object() {
                     self.leave();
                     self.ending = Some(Break::GARBAGE);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use berry_core::config::Prices;
-use berry_loadbalance::{EndpointKey, FailureKind, Lease};
+use berry_loadbalance::{EndpointKey, EndpointState, FailureKind, Lease};
 use http::StatusCode;
 use tracing::debug;
 
@@ -17,8 +17,8 @@ use crate::trace::{Trace, TraceContext};
 pub struct Receipt {
     /// The endpoint that was asked last.
     pub endpoint: Option<EndpointKey>,
-    /// What it is called in logs.
-    pub label: Option<Arc<str>>,
+    /// Its state, where what the request cost is counted.
+    pub state: Option<Arc<EndpointState>>,
     /// How many attempts were begun.
     pub attempts: u32,
     /// The kind of the last failure.
@@ -42,11 +42,23 @@ impl Receipt {
         }
     }
 
+    /// Returns what that endpoint is called in logs.
+    pub fn label(&self) -> Option<&str> {
+        Some(self.state.as_ref()?.label())
+    }
+
+    /// Counts what the request cost in the end.
+    pub fn charge(&self, usage: Usage) {
+        if let Some(state) = &self.state {
+            state.meter().charge(usage.into(), &self.prices);
+        }
+    }
+
     /// Notes that an attempt is begun.
     pub(crate) fn asks(&mut self, lease: &Lease, attempts: u32) {
         self.attempts = attempts;
         self.endpoint = Some(lease.endpoint().key().clone());
-        self.label = Some(Arc::clone(lease.endpoint().state.label()));
+        self.state = Some(Arc::clone(&lease.endpoint().state));
         self.prices = lease.endpoint().prices;
         self.counted = None;
     }

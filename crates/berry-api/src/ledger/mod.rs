@@ -12,7 +12,7 @@ mod writer;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ pub(crate) use row::{Row, nanodollars};
 use crate::telemetry::batch::{Gathering, Inlet, gathered};
 use crate::telemetry::loss::Loss;
 use report::{GroupBy, Period, Sums};
+pub(crate) use store::Store;
 use store::StoreError;
 use writer::Writer;
 
@@ -46,7 +47,20 @@ struct Inner {
     path: PathBuf,
     rows: Inlet<Row>,
     retention_days: Arc<AtomicU32>,
+    /// How many rows the thread keeps because it cannot write them.
+    kept: Arc<AtomicUsize>,
     loss: Loss,
+}
+
+/// What reports say, and what is missing in them.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The sums by their groups' names, in the order of those.
+    pub(crate) groups: Vec<(String, Sums)>,
+    /// How many rows wait to be written.
+    pub(crate) pending: usize,
+    /// How many have been lost since the process began.
+    pub(crate) lost: u64,
 }
 
 impl Ledger {
@@ -63,7 +77,8 @@ impl Ledger {
         let loss = Loss::of("usage");
         let retention_days = Arc::new(AtomicU32::new(usage.retention_days));
         let days = Arc::clone(&retention_days);
-        let writer = Writer::new(path.clone(), taken, days, loss.clone());
+        let kept = Arc::new(AtomicUsize::new(0));
+        let writer = Writer::new(path.clone(), taken, days, Arc::clone(&kept), loss.clone());
         thread::Builder::new()
             .name("berry-ledger".to_owned())
             .spawn(move || writer.run())?;
@@ -71,6 +86,7 @@ impl Ledger {
             path,
             rows,
             retention_days,
+            kept,
             loss,
         }))))
     }
@@ -115,8 +131,8 @@ impl Ledger {
         }
     }
 
-    /// Sums up what was put before, in the order of the groups' names; none where there is no ledger.
-    /// Waits for the disk.
+    /// Sums up what was put before, as far as it could be written; none where there is no ledger. Waits for
+    /// the disk.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -124,10 +140,16 @@ impl Ledger {
         &self,
         group_by: GroupBy,
         period: Period,
-    ) -> Option<Result<Vec<(String, Sums)>, StoreError>> {
+    ) -> Option<Result<Report, StoreError>> {
         let inner = self.0.as_deref()?;
         inner.rows.flush(LAST_WORDS);
-        Some(report::report(&inner.path, group_by, period))
+        let pending = inner.rows.len() + inner.kept.load(Ordering::Relaxed);
+        let groups = report::report(&inner.path, group_by, period);
+        Some(groups.map(|groups| Report {
+            groups,
+            pending,
+            lost: inner.loss.count(),
+        }))
     }
 }
 

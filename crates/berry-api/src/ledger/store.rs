@@ -6,12 +6,12 @@
 //! requests milliseconds since 1970, times of totals seconds, all in UTC.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 
 use super::row::Row;
 use crate::folder;
@@ -28,7 +28,6 @@ const DAY: i64 = 24 * HOUR;
 const SPANS: [i64; 2] = [HOUR, DAY];
 
 const TABLES: &str = "
-BEGIN;
 CREATE TABLE request (
   at INTEGER NOT NULL,
   user TEXT NOT NULL,
@@ -67,7 +66,6 @@ CREATE TABLE total (
   PRIMARY KEY (span, start, user, model, provider, upstream_model)
 ) WITHOUT ROWID;
 PRAGMA user_version = 1;
-COMMIT;
 ";
 
 const INSERT: &str = "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
@@ -105,6 +103,18 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Returns whether another program uses the file just now.
+    pub(super) fn is_locked(&self) -> bool {
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        let code = error.sqlite_error_code();
+        matches!(
+            code,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        )
+    }
+
     /// Returns whether trying again is of no use: only people can help.
     pub(super) fn is_lasting(&self) -> bool {
         match self {
@@ -120,7 +130,7 @@ impl StoreError {
 
 /// The file, open to be written.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     file: Connection,
     /// Which file it is; none where that cannot be known.
     identity: Option<Identity>,
@@ -136,15 +146,16 @@ fn identity(path: &Path) -> Option<Identity> {
 
 impl Store {
     /// Opens the file, and makes it where there is none.
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         folder::make_for(path)?.announce();
-        let file = Connection::open(path)?;
+        begin(path);
+        let mut file = Connection::open(path)?;
         file.busy_timeout(PATIENCE)?;
         // A killed process loses nothing that is committed; a machine that loses its power may.
         file.pragma_update(None, "journal_mode", "WAL")?;
         file.pragma_update(None, "synchronous", "NORMAL")?;
         match version(&file)? {
-            0 => file.execute_batch(TABLES)?,
+            0 => make_tables(&mut file)?,
             VERSION => {}
             found => return Err(StoreError::Newer { found }),
         }
@@ -166,7 +177,7 @@ impl Store {
     }
 
     /// Writes rows: all of them or none.
-    pub(super) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+    pub(crate) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let all = self.file.transaction()?;
         insert(&all, rows)?;
         add(&all, rows)?;
@@ -199,6 +210,26 @@ pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
         VERSION => Ok(file),
         found => Err(StoreError::Newer { found }),
     }
+}
+
+/// Makes the file with our mode where there is none; those beside it have the same from SQLite. That it cannot
+/// be made is for SQLite to say.
+fn begin(path: &Path) {
+    let mut options = OpenOptions::new();
+    let _ = options
+        .append(true)
+        .create(true)
+        .mode(folder::MODE)
+        .open(path);
+}
+
+/// Makes the tables, unless another process has made them meanwhile.
+fn make_tables(file: &mut Connection) -> rusqlite::Result<()> {
+    let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if version(&all)? == 0 {
+        all.execute_batch(TABLES)?;
+    }
+    all.commit()
 }
 
 fn version(file: &Connection) -> rusqlite::Result<i64> {

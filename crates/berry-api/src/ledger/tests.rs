@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ fn row(user: &str, when: &str) -> Row {
             uncached: 6,
             cache_read: 3,
             cache_write: 1,
+            cache_write_1h: 0,
             visible: 4,
             reasoning: 1,
         },
@@ -120,9 +122,9 @@ fn a_report_has_what_was_put_before() {
     let month = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
 
     for requests in 0..3 {
-        let groups = ledger.report(GroupBy::User, month).unwrap().unwrap();
+        let report = ledger.report(GroupBy::User, month).unwrap().unwrap();
 
-        let found: i64 = groups.iter().map(|(_, sums)| sums.requests).sum();
+        let found: i64 = report.groups.iter().map(|(_, sums)| sums.requests).sum();
         assert_eq!(found, requests);
         ledger.put(row("ada", "2026-11-01T10:00:00Z"));
     }
@@ -242,6 +244,65 @@ fn what_cannot_be_written_for_now_is_kept_up_to_a_bound() {
 }
 
 #[test]
+fn a_report_says_what_is_missing_in_it() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    flush(&ledger);
+    let month = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-12-01T00:00:00Z"));
+    let missing = || {
+        let report = ledger.report(GroupBy::User, month).unwrap().unwrap();
+        (report.groups.len(), report.pending, report.lost)
+    };
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+
+    assert_eq!(missing(), (0, 2, 0));
+
+    other.execute_batch("COMMIT").unwrap();
+    while missing() != (1, 0, 0) {}
+    ledger.0.as_ref().unwrap().loss.lose(3, "a test");
+    assert_eq!(missing(), (1, 0, 3));
+}
+
+#[test]
+fn of_processes_that_begin_one_file_none_has_anything_to_tell() {
+    let (_folder, path) = folder();
+    let ledgers: Vec<_> = (0..8).map(|_| ledger(&path)).collect();
+    for ledger in &ledgers {
+        ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    }
+
+    let day = Period::covering(at("2026-11-01T00:00:00Z"), at("2026-11-02T00:00:00Z"));
+    // Until there are tables it cannot be read.
+    let written = || {
+        report(&path, GroupBy::User, day)
+            .is_ok_and(|users| users[..].iter().any(|(_, sums)| sums.requests == 8))
+    };
+    while !written() {}
+
+    for ledger in &ledgers {
+        ledger.close();
+        let loss = ledger.loss().unwrap();
+        assert_eq!((loss.cause(), loss.count()), (None, 0));
+    }
+}
+
+#[test]
+fn who_is_in_another_group_cannot_read_what_was_used() {
+    let (_folder, path) = folder();
+    let ledger = ledger(&path);
+    ledger.put(row("ada", "2026-11-01T10:00:00Z"));
+    flush(&ledger);
+
+    for file in [path.clone(), path.with_extension("db-wal")] {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{file:?}");
+    }
+}
+
+#[test]
 fn what_is_locked_until_the_end_is_lost_and_counted() {
     let (_folder, path) = folder();
     let ledger = ledger(&path);
@@ -324,6 +385,7 @@ fn a_cost_is_exact_to_the_billionth_of_a_dollar() {
         uncached,
         cache_read,
         cache_write,
+        cache_write_1h: 0,
         visible,
         reasoning,
     };

@@ -8,7 +8,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +22,10 @@ use crate::telemetry::loss::Loss;
 
 /// How long after a failure it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// So long another program may have the file locked before that is a failure; meanwhile it is tried again
+/// [`SOON`].
+const USUAL_LOCK: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_millis(20);
 /// The most rows that are kept while nothing can be written: some 20 MiB.
 const KEPT: usize = 65_536;
 /// Room for rows that is kept: more than a batch of a busy gateway.
@@ -36,9 +40,13 @@ pub(super) struct Writer {
     path: PathBuf,
     taken: Outlet<Row>,
     retention_days: Arc<AtomicU32>,
+    /// How many rows are kept after a try, for whoever asks.
+    kept: Arc<AtomicUsize>,
     loss: Loss,
     store: Option<Store>,
     rows: Vec<Row>,
+    /// Since when another program has had the file locked.
+    locked_since: Option<Instant>,
     /// Not before this.
     next_try: Instant,
     next_pruning: Instant,
@@ -49,6 +57,7 @@ impl Writer {
         path: PathBuf,
         taken: Outlet<Row>,
         retention_days: Arc<AtomicU32>,
+        kept: Arc<AtomicUsize>,
         loss: Loss,
     ) -> Self {
         let now = Instant::now();
@@ -56,9 +65,11 @@ impl Writer {
             path,
             taken,
             retention_days,
+            kept,
             loss,
             store: None,
             rows: Vec::new(),
+            locked_since: None,
             next_try: now,
             next_pruning: now,
         }
@@ -83,6 +94,7 @@ impl Writer {
             if batch.is_last || Instant::now() >= self.next_try {
                 self.write();
             }
+            self.kept.store(self.rows.len(), Ordering::Relaxed);
             if batch.is_last {
                 if !self.rows.is_empty() {
                     self.lose_all("the process ends");
@@ -96,8 +108,20 @@ impl Writer {
 
     /// Writes what waits and deletes what is old.
     fn write(&mut self) {
+        let now = Instant::now();
         match self.try_write() {
-            Ok(()) => self.loss.works(),
+            Ok(()) => {
+                self.locked_since = None;
+                self.loss.works();
+            }
+            // Of two processes that begin one file, each waits for the other.
+            Err(error)
+                if error.is_locked()
+                    && now - *self.locked_since.get_or_insert(now) < USUAL_LOCK =>
+            {
+                self.store = None;
+                self.next_try = Instant::now() + SOON;
+            }
             Err(error) => {
                 // It may be another file by then.
                 self.store = None;

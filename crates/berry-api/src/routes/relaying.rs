@@ -128,7 +128,7 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
             .relay
             .run(&route, filter, &exchange, &mut record.receipt)
             .await;
-        if gateway.ledger.is_kept() && result.as_ref().is_ok_and(|reply| reply.usage.is_none()) {
+        if result.as_ref().is_ok_and(|reply| reply.usage.is_none()) {
             record.expected = exchange.envelope().map(|_| exchange.estimate().input);
         }
         (result, record)

@@ -17,6 +17,7 @@ use tracing::error;
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
+use crate::ledger::Report;
 use crate::ledger::report::{GroupBy, Period, Sums};
 
 /// How much is shown where nothing is said.
@@ -57,15 +58,15 @@ pub(crate) async fn show(
     let ledger = gateway.ledger.clone();
     let read = spawn_blocking(move || ledger.report(group_by, period)).await;
     let read = read.map_err(|_| ApiError::internal())?;
-    let groups = read.ok_or_else(ApiError::no_ledger)?.map_err(|error| {
+    let report = read.ok_or_else(ApiError::no_ledger)?.map_err(|error| {
         error!(%error, "the ledger cannot be read");
         ApiError::ledger_unreadable()
     })?;
     Ok(match wish.format {
-        Format::Json => Json(shown(group_by, period, &groups)).into_response(),
+        Format::Json => Json(shown(group_by, period, &report)).into_response(),
         Format::Csv => {
             let kind = [(CONTENT_TYPE, "text/csv; charset=utf-8")];
-            (kind, table(group_by, &groups)).into_response()
+            (kind, table(group_by, &report.groups)).into_response()
         }
     })
 }
@@ -93,7 +94,8 @@ fn instant(text: &str, after: SignedDuration) -> Option<Timestamp> {
     begins.checked_add(after).ok()
 }
 
-fn shown(group_by: GroupBy, period: Period, groups: &[(String, Sums)]) -> Value {
+fn shown(group_by: GroupBy, period: Period, report: &Report) -> Value {
+    let groups = &report.groups;
     let all = groups
         .iter()
         .fold(Sums::default(), |all, (_, sums)| all.plus(sums));
@@ -110,6 +112,8 @@ fn shown(group_by: GroupBy, period: Period, groups: &[(String, Sums)]) -> Value 
         "to": period.to().to_string(),
         "rows": rows.collect::<Vec<_>>(),
         "total": members(&all),
+        "pending": report.pending,
+        "lost": report.lost,
         "timestamp": Timestamp::now().to_string(),
     })
 }

@@ -34,9 +34,13 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Inlet<T>(Arc<Shared<T>>);
 
-/// Where they are taken.
+/// Where they are taken. The time that things wait is read here: who puts them pays for no clock.
 #[derive(Debug)]
-pub(crate) struct Outlet<T>(Arc<Shared<T>>);
+pub(crate) struct Outlet<T> {
+    shared: Arc<Shared<T>>,
+    /// When things were last taken: what has come while they were dealt with came after that.
+    taken_at: Instant,
+}
 
 #[derive(Debug)]
 struct Shared<T> {
@@ -51,8 +55,6 @@ struct Shared<T> {
 #[derive(Debug)]
 struct State<T> {
     things: Vec<T>,
-    /// When the first of them came.
-    since: Instant,
     puts: u64,
     flushes: Flushes,
     /// No more will come.
@@ -92,7 +94,6 @@ pub(crate) fn gathered<T>(gathering: Gathering) -> (Inlet<T>, Outlet<T>) {
         gathering,
         state: Mutex::new(State {
             things: Vec::new(),
-            since: Instant::now(),
             puts: 0,
             flushes: Flushes::default(),
             is_closed: false,
@@ -101,7 +102,11 @@ pub(crate) fn gathered<T>(gathering: Gathering) -> (Inlet<T>, Outlet<T>) {
         filled: Condvar::new(),
         returned: Condvar::new(),
     });
-    (Inlet(Arc::clone(&shared)), Outlet(shared))
+    let outlet = Outlet {
+        shared: Arc::clone(&shared),
+        taken_at: Instant::now(),
+    };
+    (Inlet(shared), outlet)
 }
 
 impl<T> Inlet<T> {
@@ -118,9 +123,6 @@ impl<T> Inlet<T> {
         if before + count > capacity {
             return Err(Refused::Full);
         }
-        if before == 0 {
-            state.since = Instant::now();
-        }
         add(&mut state.things);
         state.puts += 1;
         drop(state);
@@ -129,6 +131,11 @@ impl<T> Inlet<T> {
             self.0.filled.notify_one();
         }
         Ok(())
+    }
+
+    /// Returns how many things wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.state.lock().things.len()
     }
 
     /// Waits until what was put before has been taken and dealt with, but no longer than `patience`.
@@ -171,22 +178,32 @@ impl<T> Drop for Inlet<T> {
 impl<T> Outlet<T> {
     /// Appends what has come to `things`, once there is something, a flush is wanted, no more will come,
     /// or `patience` is over. What was taken before counts as dealt with.
-    pub(crate) fn take(&self, things: &mut Vec<T>, patience: Duration) -> Taken {
-        let Gathering { time, enough, .. } = self.0.gathering;
-        let mut state = self.0.state.lock();
+    pub(crate) fn take(&mut self, things: &mut Vec<T>, patience: Duration) -> Taken {
+        let Shared {
+            gathering,
+            state,
+            filled,
+            returned,
+        } = &*self.shared;
+        let mut state = state.lock();
         if state.flushes.done < state.flushes.taken {
             state.flushes.done = state.flushes.taken;
-            self.0.returned.notify_all();
+            returned.notify_all();
         }
         let hurries = |state: &State<T>| state.is_closed || state.flushes.are_wanted();
         let is_idle = |state: &mut State<T>| state.things.is_empty() && !hurries(state);
-        self.0.filled.wait_while_for(&mut state, is_idle, patience);
-        if !state.things.is_empty() {
-            // Who puts may have a clock of its own, as tests do: no wait is longer than the time.
-            let left = time.saturating_sub(state.since.elapsed());
-            let is_early = |state: &mut State<T>| state.things.len() < enough && !hurries(state);
-            self.0.filled.wait_while_for(&mut state, is_early, left);
+        let mut first_came = self.taken_at;
+        if state.things.is_empty() {
+            filled.wait_while_for(&mut state, is_idle, patience);
+            first_came = Instant::now();
         }
+        if !state.things.is_empty() {
+            let left = gathering.time.saturating_sub(first_came.elapsed());
+            let is_early =
+                |state: &mut State<T>| state.things.len() < gathering.enough && !hurries(state);
+            filled.wait_while_for(&mut state, is_early, left);
+        }
+        self.taken_at = Instant::now();
         state.flushes.taken = state.flushes.asked;
         if things.is_empty() {
             // Both keep the room they have had.
@@ -203,8 +220,8 @@ impl<T> Outlet<T> {
 
 impl<T> Drop for Outlet<T> {
     fn drop(&mut self) {
-        self.0.state.lock().has_ended = true;
-        self.0.returned.notify_all();
+        self.shared.state.lock().has_ended = true;
+        self.shared.returned.notify_all();
     }
 }
 
@@ -226,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_comes_while_the_first_waits_is_taken_with_it() {
-        let (inlet, outlet) = gathered(gathering(NEVER));
+        let (inlet, mut outlet) = gathered(gathering(NEVER));
         let taking = thread::spawn(move || {
             let mut things = Vec::new();
             let taken = outlet.take(&mut things, NEVER);
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_first_waits_no_longer_than_its_time() {
-        let (inlet, outlet) = gathered(gathering(Duration::from_millis(1)));
+        let (inlet, mut outlet) = gathered(gathering(Duration::from_millis(1)));
         inlet.put(1, |things| things.push('a')).unwrap();
 
         let mut things = vec!['b'];
@@ -260,7 +277,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_where_nothing_comes() {
-        let (_inlet, outlet) = gathered::<()>(gathering(NEVER));
+        let (_inlet, mut outlet) = gathered::<()>(gathering(NEVER));
 
         let mut things = Vec::new();
         let taken = outlet.take(&mut things, Duration::ZERO);
@@ -270,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_flush_lasts_until_what_was_put_before_is_dealt_with() {
-        let (inlet, outlet) = gathered(gathering(NEVER));
+        let (inlet, mut outlet) = gathered(gathering(NEVER));
         let dealt = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&dealt);
         let working = thread::spawn(move || {
@@ -292,7 +309,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_whole() {
-        let (inlet, outlet) = gathered(gathering(NEVER));
+        let (inlet, mut outlet) = gathered(gathering(NEVER));
         inlet.put(5, |things| things.extend([0; 5])).unwrap();
 
         assert_eq!(
@@ -308,7 +325,7 @@ mod tests {
 
     #[test]
     fn what_was_put_before_the_end_is_taken_and_nothing_afterwards() {
-        let (inlet, outlet) = gathered(gathering(NEVER));
+        let (inlet, mut outlet) = gathered(gathering(NEVER));
         inlet.put(1, |things| things.push(1)).unwrap();
         drop(inlet);
 
@@ -316,7 +333,7 @@ mod tests {
         assert!(outlet.take(&mut things, NEVER).is_last);
         assert_eq!(things, [1]);
 
-        let (inlet, outlet) = gathered(gathering(NEVER));
+        let (inlet, mut outlet) = gathered(gathering(NEVER));
         inlet.put(1, |things| things.push(1)).unwrap();
         let working = thread::spawn(move || {
             let mut things = Vec::new();

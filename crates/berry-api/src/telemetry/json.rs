@@ -9,8 +9,10 @@ use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
+use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
@@ -24,7 +26,7 @@ const USUAL: usize = 4 * 1024;
 thread_local! {
     /// Empty while a line is being made: what is logged meanwhile, while a value says what it is, takes
     /// room of its own.
-    static ROOM: Cell<Making> = Cell::default();
+    static ROOM: Cell<Option<Box<Making>>> = Cell::default();
 }
 
 /// Makes each event a line and gives it to the outputs.
@@ -52,11 +54,12 @@ impl<S: Subscriber> Layer<S> for JsonLines {
 /// Makes the line, with its end, and shows it.
 fn with_line(event: &Event<'_>, now: Timestamp, show: impl FnOnce(&[u8])) {
     // A thread that ends has nothing to keep.
-    let mut making = ROOM.try_with(Cell::take).unwrap_or_default();
+    let kept = ROOM.try_with(Cell::take).unwrap_or_default();
+    let mut making = kept.unwrap_or_default();
     making.make(event, now);
     show(&making.line.0);
     if making.line.0.capacity() <= USUAL {
-        let _ = ROOM.try_with(|room| room.set(making));
+        let _ = ROOM.try_with(|room| room.set(Some(making)));
     }
 }
 
@@ -64,6 +67,7 @@ fn with_line(event: &Event<'_>, now: Timestamp, show: impl FnOnce(&[u8])) {
 #[derive(Default)]
 struct Making {
     moment: Moment,
+    shape: Shape,
     line: Json,
     fields: Json,
     has_message: bool,
@@ -74,58 +78,136 @@ impl Making {
         self.line.0.clear();
         self.fields.0.clear();
         self.has_message = false;
-        let metadata = event.metadata();
-        self.line.put("{\"timestamp\":\"");
+        self.shape.fit(event.metadata());
+        self.line.put(b"{\"timestamp\":\"");
         self.moment.write(now, &mut self.line.0);
-        self.line.put("\",\"level\":\"");
-        self.line.put(metadata.level().as_str());
-        self.line.put("\",\"target\":");
-        self.line.text(metadata.target());
-        self.line.put(",\"message\":");
+        self.line.put(&self.shape.head);
         event.record(self);
         if !self.has_message {
-            self.line.text("");
+            self.line.put(b"\"\"");
         }
-        self.line.put(",\"fields\":{");
+        self.line.put(b",\"fields\":{");
         let fields = self.fields.0.get(1..).unwrap_or_default();
-        self.line.0.extend_from_slice(fields);
-        self.line.put("}}\n");
+        self.line.put(fields);
+        self.line.put(b"}}\n");
     }
 
-    /// Returns where the value of this field is to be written.
-    fn place(&mut self, field: &Field) -> &mut Json {
-        if field.name() == "message" {
-            self.has_message = true;
-            return &mut self.line;
+    /// Returns where the value of this field is to be written, behind its name and what begins the value.
+    #[inline]
+    fn place(&mut self, field: &Field, begin: Begin) -> &mut Json {
+        match self.shape.names.get(field.index()) {
+            Some(Name::Short(name, length)) => {
+                let without = usize::from(begin == Begin::Bare);
+                self.fields.put_start(name, length - without);
+                &mut self.fields
+            }
+            _ => self.unusual_place(field.index(), begin),
         }
-        self.fields.name(field.name());
-        &mut self.fields
     }
+
+    #[cold]
+    fn unusual_place(&mut self, index: usize, begin: Begin) -> &mut Json {
+        let json = if let Some(Name::Long(name)) = self.shape.names.get(index) {
+            self.fields.put(name);
+            &mut self.fields
+        } else {
+            self.has_message = true;
+            self.line.0.push(b'"');
+            &mut self.line
+        };
+        if begin == Begin::Bare {
+            json.0.pop();
+        }
+        json
+    }
+}
+
+/// How a value begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    Bare,
+    /// With the quote.
+    Text,
 }
 
 impl Visit for Making {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.place(field).debug(value);
+        self.place(field, Begin::Bare).debug(value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.place(field).text(value);
+        self.place(field, Begin::Text).text(value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.place(field).value(value);
+        self.place(field, Begin::Bare).value(value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.place(field).value(value);
+        self.place(field, Begin::Bare).value(value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.place(field).value(value);
+        self.place(field, Begin::Bare).whole(value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.place(field).real(value);
+        self.place(field, Begin::Bare).real(value);
+    }
+}
+
+/// What all lines of one place in the code have in common. Most come from the same place as the one before.
+#[derive(Default)]
+struct Shape {
+    of: Option<Identifier>,
+    /// What stands between the moment and the message.
+    head: Vec<u8>,
+    names: Vec<Name>,
+}
+
+/// A field's name as it stands before a text: `,"name":"`.
+enum Name {
+    /// So many of the bytes. As many are copied of each: that takes less than to call what copies any number.
+    Short([u8; 24], usize),
+    Long(Box<[u8]>),
+    /// It has no name: it is the message.
+    Message,
+}
+
+impl Name {
+    fn new(name: &str) -> Self {
+        if name == "message" {
+            return Self::Message;
+        }
+        let whole = format!(",{}:\"", Value::from(name));
+        let mut short = [0; 24];
+        match short.get_mut(..whole.len()) {
+            Some(start) => {
+                start.copy_from_slice(whole.as_bytes());
+                Self::Short(short, whole.len())
+            }
+            None => Self::Long(whole.into_bytes().into()),
+        }
+    }
+}
+
+impl Shape {
+    /// Makes it that of the place which this describes.
+    fn fit(&mut self, metadata: &Metadata<'_>) {
+        let of = Some(metadata.callsite());
+        if self.of == of {
+            return;
+        }
+        self.of = of;
+        let mut head = Json::default();
+        head.put(b"\",\"level\":");
+        head.value(metadata.level().as_str());
+        head.put(b",\"target\":");
+        head.value(metadata.target());
+        head.put(b",\"message\":");
+        self.head = head.0;
+        let names = metadata.fields().iter();
+        self.names = names.map(|field| Name::new(field.name())).collect();
     }
 }
 
@@ -135,22 +217,42 @@ impl Visit for Making {
 struct Json(Vec<u8>);
 
 impl Json {
-    fn put(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
     }
 
     fn value(&mut self, value: impl Serialize) {
         let _ = serde_json::to_writer(&mut self.0, &value);
     }
 
-    /// Writes a text; most have nothing to escape.
+    /// Writes the rest of a text whose first quote is there; most have nothing to escape.
     fn text(&mut self, text: &str) {
         if is_plain(text.as_bytes()) {
-            self.0.push(b'"');
-            self.put(text);
+            self.put(text.as_bytes());
             self.0.push(b'"');
         } else {
+            self.0.pop();
             self.value(text);
+        }
+    }
+
+    /// Writes so many of the bytes.
+    fn put_start<const ALL: usize>(&mut self, bytes: &[u8; ALL], length: usize) {
+        let end = self.0.len() + length;
+        self.0.extend_from_slice(bytes);
+        self.0.truncate(end);
+    }
+
+    /// Writes a whole number; most are short.
+    fn whole(&mut self, value: u64) {
+        match value {
+            0..10 => self.put(&last_digits::<1>(value)),
+            10..100 => self.put(&last_digits::<2>(value)),
+            100..1000 => self.put(&last_digits::<3>(value)),
+            1000.. => {
+                self.whole(value / 1000);
+                self.put(&last_digits::<3>(value));
+            }
         }
     }
 
@@ -167,21 +269,12 @@ impl Json {
         if thousandths >= 1 << 50 || !is_same {
             return self.value(value);
         }
-        self.value(thousandths / 1000);
-        let mut digits = *b".000";
-        let [_, fraction @ ..] = &mut digits;
-        let mut rest = thousandths % 1000;
-        for digit in fraction.iter_mut().rev() {
-            *digit += u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
+        self.whole(thousandths / 1000);
+        match last_digits(thousandths) {
+            [tenths, b'0', b'0'] => self.put(&[b'.', tenths]),
+            [tenths, hundredths, b'0'] => self.put(&[b'.', tenths, hundredths]),
+            [tenths, hundredths, rest] => self.put(&[b'.', tenths, hundredths, rest]),
         }
-        let mut text = &digits[..];
-        while let [shorter @ .., b'0'] = text
-            && shorter.len() > 1
-        {
-            text = shorter;
-        }
-        self.0.extend_from_slice(text);
     }
 
     /// Writes the text of a value, and once more where something in it is to be escaped.
@@ -196,50 +289,46 @@ impl Json {
             self.value(format_args!("{value:?}"));
         }
     }
-
-    /// Writes a comma and the name of a field: a word of the code, in which nothing is to be escaped.
-    fn name(&mut self, name: &str) {
-        debug_assert!(is_plain(name.as_bytes()), "{name}");
-        self.put(",\"");
-        self.put(name);
-        self.put("\":");
-    }
 }
 
 impl Write for Json {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.put(text);
+        self.put(text.as_bytes());
         Ok(())
     }
 }
 
-/// Returns whether no byte is to be escaped. Texts here are short: eight bytes are looked at together,
-/// and the last eight however many of them have been seen.
-fn is_plain(text: &[u8]) -> bool {
-    let (words, _) = text.as_chunks();
-    if let Some(last) = text.last_chunk() {
-        let is_plain = |word: &[u8; 8]| is_plain_word(u64::from_le_bytes(*word));
-        return is_plain(last) && words.iter().all(is_plain);
+/// Returns the last digits of a number.
+#[inline]
+pub(super) fn last_digits<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
+    let mut digits = [b'0'; COUNT];
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
     }
-    match (text.first_chunk(), text.last_chunk()) {
-        (Some(first), Some(last)) => {
-            let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-            is_plain_word((half(last) << 32) | half(first))
-        }
-        _ => text
-            .iter()
-            .all(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')),
+    digits
+}
+
+/// Returns whether no byte is to be escaped. Bytes are looked at together, and the last ones again however
+/// many of them have been seen.
+fn is_plain(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks();
+    if let Some(last) = text.last_chunk::<16>() {
+        blocks.iter().all(is_plain_block::<16>) && (rest.is_empty() || is_plain_block(last))
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        is_plain_block(first) & is_plain_block(last)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        is_plain_block(first) & is_plain_block(last)
+    } else {
+        text.iter().all(|byte| is_plain_block(&[*byte]))
     }
 }
 
-/// The same of eight bytes. The high bit of each is raised where it is below 0x20 or equals one of the
-/// two (Anderson, "Bit Twiddling Hacks": `hasless`, `haszero`); others are raised behind such a one only.
-fn is_plain_word(word: u64) -> bool {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGHS: u64 = ONES * 0x80;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | is(b'"') | is(b'\\')) & HIGHS == 0
+/// The same of so many bytes, without a branch: in a few instructions for all of them.
+#[inline]
+fn is_plain_block<const LENGTH: usize>(block: &[u8; LENGTH]) -> bool {
+    let odd = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    block.iter().fold(0, |any, byte| any | odd(*byte)) == 0
 }
 
 #[cfg(test)]
@@ -323,6 +412,25 @@ mod tests {
     }
 
     #[test]
+    fn a_field_may_have_a_long_name() {
+        let logged = lines(|| {
+            info!(target: "t", a_name_of_as_many_bytes = 1, a_name_that_is_longer_than_most_are = "b", "said");
+        });
+
+        let expected = r#""message":"said","fields":{"a_name_of_as_many_bytes":1,"a_name_that_is_longer_than_most_are":"b"}"#;
+        assert_eq!(logged, [line("INFO", expected)]);
+    }
+
+    #[test]
+    fn whole_numbers_are_written_as_serde_json_does() {
+        for value in (0..12_000).chain([999_999, 1_000_000, 10_000_001, u64::MAX]) {
+            let mut json = Json::default();
+            json.whole(value);
+            assert_eq!(json.0, serde_json::to_vec(&value).unwrap());
+        }
+    }
+
+    #[test]
     fn numbers_are_written_as_serde_json_does() {
         let times = (0..5_000).map(|number| f64::from(number) / 1000.0);
         let others = [
@@ -363,6 +471,7 @@ mod tests {
                     let text =
                         ["x".repeat(at).as_str(), special, &"x".repeat(length - at)].concat();
                     let mut json = Json::default();
+                    json.put(b"\"");
                     json.text(&text);
                     assert_eq!(json.0, serde_json::to_vec(&text).unwrap(), "{text:?}");
                     let mut json = Json::default();

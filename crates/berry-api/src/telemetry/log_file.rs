@@ -6,9 +6,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -30,6 +31,8 @@ struct Inner {
     /// What the environment says; it wins over the configuration.
     fixed: Option<PathBuf>,
     open: Arc<ArcSwapOption<Open>>,
+    /// One is open. Each line asks, and this is asked in less time.
+    is_on: AtomicBool,
     /// None where nothing is logged.
     queue: Option<Queue>,
 }
@@ -49,10 +52,11 @@ impl LogFile {
     pub(super) fn new(fixed: Option<PathBuf>) -> Result<Self, LogError> {
         let open = Arc::new(ArcSwapOption::empty());
         let current = Current(Arc::clone(&open));
-        let queue = Queue::start(Loss::of("log_file"), current).map_err(LogError::Thread)?;
+        let queue = Queue::start(Loss::of(super::LOG_FILE), current).map_err(LogError::Thread)?;
         Ok(Self(Arc::new(Inner {
             fixed,
             open,
+            is_on: AtomicBool::new(false),
             queue: Some(queue),
         })))
     }
@@ -89,6 +93,7 @@ impl LogFile {
         if let Some(queue) = &self.0.queue {
             queue.flush(PATIENCE);
         }
+        self.0.is_on.store(open.is_some(), Ordering::Relaxed);
         self.0.open.store(open);
         made.into_iter().for_each(Made::announce);
         Ok(())
@@ -96,7 +101,7 @@ impl LogFile {
 
     /// Whether a file is written.
     pub(super) fn is_on(&self) -> bool {
-        self.0.open.load().is_some()
+        self.0.is_on.load(Ordering::Relaxed)
     }
 
     /// Returns where lines wait to be written.
@@ -130,7 +135,7 @@ fn open(path: &Path) -> Result<(File, Made), LogError> {
     };
     let made = folder::make_for(path).map_err(wrong)?;
     let mut options = OpenOptions::new();
-    options.create(true).append(true);
+    options.create(true).append(true).mode(folder::MODE);
     // Opening a pipe to write waits for its reader, and with it a start or a reload; to do both does not.
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
     options.read(kind.is_ok_and(|kind| kind.is_fifo()));
@@ -139,7 +144,20 @@ fn open(path: &Path) -> Result<(File, Made), LogError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn who_is_in_another_group_cannot_read_a_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/berry.log");
+
+        let (file, _) = open(&path).unwrap();
+
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{mode:o}");
+    }
 
     #[test]
     fn a_pipe_is_opened_before_anybody_reads_it() {

@@ -2,17 +2,20 @@
 //!
 //! Each output has one [`Loss`], which counts and knows whether it loses now. One task looks at all of
 //! them: an operator reads one warning when an output begins to lose, and one with the sum when it
-//! works again. Whoever loses does not log it itself: its words might be the next to be lost.
+//! works again. Whoever loses does not log it itself: its words might be the next to be lost. Of outputs of the
+//! log itself stderr is told as well.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use super::queue::Queue;
 
 /// How often the task looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -103,6 +106,23 @@ impl Told {
     }
 }
 
+/// Tells stderr, which may be as full or as slow as what is told of: nobody waits for it.
+#[derive(Debug, Default)]
+struct LastResort(Option<Queue>);
+
+impl LastResort {
+    fn tell(&mut self, output: &str, cause: Option<&str>) {
+        if self.0.is_none() {
+            self.0 = Queue::start(Loss::of("stderr"), io::stderr()).ok();
+        }
+        if let Some(stderr) = &self.0 {
+            let cause = cause.unwrap_or("unknown");
+            let line = format!("berry-api: the log cannot be written to `{output}`: {cause}\n");
+            stderr.put(line.as_bytes());
+        }
+    }
+}
+
 /// Warns of losses until `stopping`.
 pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
     let mut told: Vec<_> = losses
@@ -113,6 +133,7 @@ pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
             count: 0,
         })
         .collect();
+    let mut last_resort = LastResort::default();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -122,6 +143,9 @@ pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
             match news {
                 Some(News::Begun) => {
                     let cause = told.loss.cause();
+                    if super::LOG_OUTPUTS.contains(&output) {
+                        last_resort.tell(output, cause.as_deref());
+                    }
                     warn!(
                         output,
                         cause = cause.as_deref(),

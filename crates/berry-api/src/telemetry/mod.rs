@@ -40,6 +40,11 @@ const ALIAS: (&str, &str) = ("berry_api_api", "berry_api");
 /// How long the end of the process waits for lines that are not written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// What the outputs of the log are called where they lose lines.
+const LOG_OUTPUTS: [&str; 2] = [STDOUT, LOG_FILE];
+const STDOUT: &str = "stdout";
+const LOG_FILE: &str = "log_file";
+
 /// How lines on stdout look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -118,7 +123,7 @@ impl LogOptions {
     /// The filter is not valid, or the file cannot be opened.
     pub fn init(&self) -> Result<Logs, LogError> {
         let filter = EnvFilter::builder().parse(&self.filter)?;
-        let stdout = Queue::start(Loss::of("stdout"), io::stdout()).map_err(LogError::Thread)?;
+        let stdout = Queue::start(Loss::of(STDOUT), io::stdout()).map_err(LogError::Thread)?;
         let file = LogFile::new(self.fixed_file.clone())?;
         let (text, json) = match self.format {
             Format::Text => (Some(stdout.clone()), None),

@@ -6,13 +6,15 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use super::json::last_digits;
+
 const MICROSECONDS: i64 = 1_000_000;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Moment {
     second: i64,
-    /// That second as text, up to where its fraction begins; empty where none has been written.
+    /// That second as text, up to its fraction; empty where none has been written.
     text: String,
 }
 
@@ -28,16 +30,12 @@ impl Moment {
             let whole = Timestamp::from_second(second).unwrap_or_default();
             let _ = write!(self.text, "{whole}");
             self.text.truncate(self.text.trim_end_matches('Z').len());
+            self.text.push('.');
         }
-        let mut digits = *b".000000Z";
-        let [_, fraction @ .., _] = &mut digits;
-        let mut rest = now.rem_euclid(MICROSECONDS);
-        for digit in fraction.iter_mut().rev() {
-            *digit += u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
-        }
+        let fraction = now.rem_euclid(MICROSECONDS).unsigned_abs();
         line.extend_from_slice(self.text.as_bytes());
-        line.extend_from_slice(&digits);
+        line.extend_from_slice(&last_digits::<6>(fraction));
+        line.push(b'Z');
     }
 }
 

@@ -43,7 +43,7 @@ impl Queue {
         let losing = loss.clone();
         thread::Builder::new()
             .name("berry-log".to_owned())
-            .spawn(move || work(&taken, output, &losing))?;
+            .spawn(move || work(taken, output, &losing))?;
         Ok(Self(Arc::new(Inner { lines, loss })))
     }
 
@@ -67,7 +67,7 @@ impl Queue {
 }
 
 /// Writes until the queue is dropped.
-fn work(taken: &Outlet<u8>, mut output: impl Write, loss: &Loss) {
+fn work(mut taken: Outlet<u8>, mut output: impl Write, loss: &Loss) {
     let mut lines = Vec::new();
     loop {
         let batch = taken.take(&mut lines, Duration::MAX);

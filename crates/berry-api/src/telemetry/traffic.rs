@@ -82,7 +82,7 @@ impl From<Place> for Labels {
 
 impl Traffic {
     /// Counts a request.
-    pub(super) fn ended(&self, place: Place, status: u16, elapsed: Duration) {
+    pub(crate) fn ended(&self, place: Place, status: u16, elapsed: Duration) {
         let counter = place.index() * STATUSES.len() + label::status(status);
         if let Some(counter) = self.requests.get(counter) {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -93,12 +93,12 @@ impl Traffic {
     }
 
     /// Counts a request that was refused because its user has had enough.
-    pub(super) fn rate_limited(&self) {
+    pub(crate) fn rate_limited(&self) {
         self.rate_limited.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts what Berry itself has spent on a relayed request.
-    pub(super) fn relayed(&self, overhead: Duration) {
+    pub(crate) fn relayed(&self, overhead: Duration) {
         self.overhead.observe(overhead);
     }
 

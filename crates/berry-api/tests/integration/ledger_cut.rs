@@ -6,7 +6,7 @@ use berry_testkit::{Behaviour, Upstream};
 use serde_json::{Value, json};
 
 use super::ledger_cost::{Tokens, Written, ask, rows, setup};
-use crate::support::{hello, hello_stream, scratch};
+use crate::support::{Gateway, hello, hello_stream, scratch};
 
 /// Says for each token of a text that long that it was written.
 const TEXT: &str = "Air scatters blue light more than red.";
@@ -104,6 +104,167 @@ async fn streams_that_are_left_or_break_cost_what_was_counted_by_then() {
     for ((provider, expected), found) in expected.into_iter().zip(found) {
         assert_eq!(found, expected, "{provider}");
     }
+    // Both of each are in the metrics, too.
+    for begun in begun() {
+        let Tokens {
+            uncached,
+            cache_read,
+            visible,
+            reasoning,
+            ..
+        } = begun.counted;
+        let (read, written) = (2 * (uncached + cache_read), 2 * (visible + reasoning));
+        let counted = metered(&gateway, begun.provider).await;
+        assert_eq!(
+            (counted.0, counted.1),
+            (read, written),
+            "{}",
+            begun.provider
+        );
+        let nanodollars = counted.2 * 1e9;
+        let expected = 2.0 * as_float(begun.counted.cost());
+        assert!((nanodollars - expected).abs() < 1.0, "{}", begun.provider);
+    }
+}
+
+fn as_float(number: i64) -> f64 {
+    number.to_string().parse().unwrap()
+}
+
+/// Returns the tokens in and out, and the dollars, that metrics say of a provider.
+async fn metered(gateway: &Gateway, provider: &str) -> (i64, i64, f64) {
+    let page = gateway.get("/prometheus").await;
+    let number = |series: &str, label: &str| {
+        let of_provider = format!("provider=\"{provider}\"");
+        let lines = page.text().lines();
+        let mut found = lines.filter(|line| {
+            line.starts_with(series) && line.contains(&of_provider) && line.contains(label)
+        });
+        let value = found.next().and_then(|line| line.rsplit(' ').next());
+        value
+            .unwrap_or_else(|| panic!("no {series}: {}", page.text()))
+            .to_owned()
+    };
+    (
+        number("backend_tokens_total", "\"input\"").parse().unwrap(),
+        number("backend_tokens_total", "\"output\"")
+            .parse()
+            .unwrap(),
+        number("backend_cost_usd_total", "").parse().unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_behind_its_count_is_counted() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let chunk = |delta: Value, reason: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
+    let usage = |read, written| json!({"choices": [], "usage": {"prompt_tokens": read, "completion_tokens": written}});
+    let sent = [
+        chunk(json!({"content": TEXT}), Value::Null),
+        chunk(json!({}), "stop".into()),
+        usage(5000, 300),
+        // Some have nothing to say at the end, and say that.
+        usage(0, 0),
+    ];
+    let mut body = hello_stream();
+    body["backend"] = "openai".into();
+    let counted = Tokens {
+        uncached: 5000,
+        cache_read: 0,
+        cache_write: 0,
+        visible: 300,
+        reasoning: 0,
+    };
+
+    body["stream_options"] = json!({"include_usage": true});
+
+    // What follows makes no sense.
+    let garbage = Value::from("no event");
+    upstream.set(events(&[&sent[..], &[garbage]].concat()));
+    gateway.stream(&body).await.rest().await;
+    rows(&database, 1).await;
+    // The client has seen what it came for.
+    upstream.set(events(&sent).hang_after(sent.len()));
+    let mut left = gateway.stream(&body).await;
+    while !left.event().await.contains("5000") {}
+    drop(left);
+
+    for (tokens, cost, estimated) in rows(&database, 2).await {
+        assert_eq!(
+            (tokens, cost, estimated),
+            (counted, Some(counted.cost()), false)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_without_a_count_costs_what_its_text_is_worth() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let said = TEXT.repeat(60_000);
+    let message = json!({"role": "assistant", "content": said});
+    upstream.set(Behaviour::json(json!({
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+    })));
+    let mut body = hello();
+    body["backend"] = "openai".into();
+
+    gateway.chat(&body).await;
+
+    let written = rows(&database, 1).await;
+    let (tokens, cost, estimated) = written[0];
+    assert_eq!(tokens.visible, i64::try_from(said.len() / 4).unwrap());
+    assert_eq!((cost, estimated), (Some(tokens.cost()), true));
+}
+
+#[tokio::test]
+async fn what_claude_keeps_for_an_hour_costs_more() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    upstream.set(Behaviour::json(json!({
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+        "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn",
+        "usage": {
+            "input_tokens": 10, "output_tokens": 1,
+            "cache_creation_input_tokens": 300, "cache_read_input_tokens": 0,
+            "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200},
+        },
+    })));
+    let mut body = hello();
+    body["backend"] = "claude".into();
+
+    gateway.chat(&body).await;
+
+    let (tokens, cost, _) = rows(&database, 1).await[0];
+    assert_eq!((tokens.uncached, tokens.cache_write), (10, 300));
+    // 200 × 0.6 × 3.125 $ a million more than by the price of all that was put there.
+    assert_eq!(cost, Some(tokens.cost() + 375_000));
+}
+
+#[tokio::test]
+async fn what_only_reads_costs_its_total() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let body =
+        json!({"model": "test-model", "query": "q", "documents": ["a"], "backend": "openai"});
+    upstream.set(Behaviour::json(json!({
+        "results": [{"index": 0, "relevance_score": 0.5}], "usage": {"total_tokens": 700},
+    })));
+
+    ask(&gateway, "/v1/rerank", &body).await;
+
+    let (tokens, cost, estimated) = rows(&database, 1).await[0];
+    assert_eq!((tokens.uncached, tokens.visible), (700, 0));
+    assert_eq!((cost, estimated), (Some(tokens.cost()), false));
 }
 
 #[tokio::test]

@@ -2,12 +2,14 @@
 //! run on what is there.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use berry_testkit::{Behaviour, Upstream};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::{Client, Process, Setup, chat, get, hello, request, scratch, within};
+use crate::support::{Client, Process, Setup, chat, get, hello, request, scratch, signal, within};
 
 /// Waits until a file holds this text; lines are written by a thread of their own.
 async fn written(path: &Path, text: &str) {
@@ -80,6 +82,39 @@ async fn a_full_disk_holds_nobody_up_and_is_told_once() {
         "No space left on device (os error 28)"
     );
     assert_eq!(process.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_can_be_written_nowhere_is_told_of_on_stderr() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
+    let mut command = Command::new("/bin/sh");
+    let binary = env!("CARGO_BIN_EXE_berry-api");
+    command
+        .args(["-c", "exec \"$0\" > /dev/full", binary])
+        .current_dir(folder.path())
+        .env_clear()
+        .envs([("BIND_ADDRESS", "127.0.0.1:0"), ("LOG_FILE", "/dev/full")])
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+
+    let mut outputs = Vec::new();
+    while outputs.len() < 2 {
+        outputs.push(within(told.next_line()).await.unwrap().unwrap());
+    }
+    signal(child.id().unwrap(), "TERM").await;
+    let ended = within(child.wait()).await.unwrap();
+
+    let line = |output: &str| {
+        format!(
+            "berry-api: the log cannot be written to `{output}`: No space left on device (os error 28)"
+        )
+    };
+    outputs.sort();
+    assert_eq!(outputs, [line("log_file"), line("stdout")]);
+    assert!(ended.success(), "{ended}");
 }
 
 #[tokio::test]

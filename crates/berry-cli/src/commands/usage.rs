@@ -140,6 +140,14 @@ fn print(report: &Value) -> anyhow::Result<()> {
     if report["total"]["estimated"] != 0 {
         output::line("  estimated: of those requests, whose tokens no provider counted")?;
     }
+    // Older gateways do not say.
+    let missing = |member: &str| report[member].as_u64().unwrap_or_default();
+    let (pending, lost) = (missing("pending"), missing("lost"));
+    if pending + lost > 0 {
+        output::line(&format!(
+            "  incomplete: {pending} requests wait to be written, {lost} were lost since the gateway began; its log says why"
+        ))?;
+    }
     Ok(())
 }
 

@@ -279,7 +279,8 @@ table! {
         /// US dollars per million input tokens that the provider had cached.
         cached_input_price: Price,
         /// US dollars per million input tokens that the provider put into its cache; without it they cost
-        /// what all input does. Anthropic asks 1.25 times its `input_price`.
+        /// what all input does. Anthropic asks 1.25 times its `input_price`; for what it keeps for an hour 2
+        /// times, which is counted as 1.6 times this.
         cache_write_price: Price,
         /// US dollars per request.
         request_price: Price,

@@ -135,6 +135,7 @@ impl Fleet {
             input: scenario.input_tokens,
             cached: 0.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: scenario.output_tokens,
         };
         let cost = |place: &usize| {

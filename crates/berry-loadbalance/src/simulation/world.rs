@@ -262,6 +262,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
             input: size(self.scenario.input_tokens),
             cached: 0.0,
             cache_write: 0.0,
+            cache_write_1h: 0.0,
             output: size(self.scenario.output_tokens),
         };
         let now = self.clock.now();
@@ -414,6 +415,7 @@ impl<'a, F: FnMut(Tick, usize)> World<'a, F> {
                 input: 1.0,
                 cached: 0.0,
                 cache_write: 0.0,
+                cache_write_1h: 0.0,
                 output: 1.0,
             },
             patience: self.fleet.probe_patience,

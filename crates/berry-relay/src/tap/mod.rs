@@ -6,6 +6,7 @@
 
 mod choices;
 mod failure;
+mod heard;
 mod text;
 mod usage;
 mod usual;
@@ -20,6 +21,7 @@ use crate::patience::Sign;
 use crate::sse::{Fate, Name};
 use choices::{Choice, middle_of_first};
 pub(crate) use failure::StreamFailure;
+pub(crate) use heard::Heard;
 use text::Text;
 pub use usage::Usage;
 use usual::Usual;
@@ -157,8 +159,7 @@ impl Tap {
         if let Some(failure) = self.reported(name, &parts) {
             return self.fail(failure);
         }
-        // Some upstreams send a running total with every chunk: the last one counts.
-        self.usage = parts.usage.and_then(Usage::read).or(self.usage);
+        self.note_usage(&parts);
         if let Some(delta) = parts.delta.filter(|_| !parts.is_sound()) {
             self.text.add_piece(delta);
         }
@@ -202,13 +203,19 @@ impl Tap {
         self.reports = of_itself || parts.tell_of_error(body);
         self.come = Come::Content;
         self.done = true;
-        self.usage = parts.usage.and_then(Usage::read);
-        if self.usage.is_none() {
+        self.note_usage(&parts);
+        // Of a copy it has been heard before.
+        if self.usage.is_none() && self.text == Text::default() {
             self.text.add_answer(body);
         }
         if self.grammar == Grammar::Responses {
             self.response = parts.id.and_then(text);
         }
+    }
+
+    /// Takes what a whole answer that is not held has said so far.
+    pub(crate) fn hear(&mut self, heard: &Heard) {
+        self.text = heard.text();
     }
 
     /// Takes note that what came is nothing of this kind: a web page, half an object.
@@ -302,6 +309,18 @@ impl Tap {
         }
     }
 
+    /// Takes what an event or an answer says that it has cost. Some upstreams send a running total with every
+    /// chunk: the last one that counts anything counts.
+    fn note_usage(&mut self, parts: &Parts<'_>) {
+        let Some(member) = parts.usage else { return };
+        let counted = match self.grammar {
+            Grammar::Other => Usage::read_input(member),
+            _ => Usage::read(member),
+        };
+        let counts = |usage: &Usage| *usage != Usage::default();
+        self.usage = counted.filter(counts).or(self.usage).or(counted);
+    }
+
     fn observe_choices(&mut self, event: &[u8], parts: &Parts<'_>) -> Fate {
         let Some(choices) = parts.choices else {
             // No chunk: whatever it says is not what was asked for.
@@ -373,7 +392,7 @@ impl Tap {
             let mut inner = Parts::default();
             if inner.scan(response).is_ok() {
                 reports |= inner.has_stopped();
-                self.usage = inner.usage.and_then(Usage::read).or(self.usage);
+                self.note_usage(&inner);
                 if self.response.is_none() {
                     self.response = inner.id.and_then(text);
                 }

@@ -126,16 +126,18 @@ fn the_last_usage_counts() {
         format!(r#"{{"choices":[],"usage":{{"prompt_tokens":{n},"completion_tokens":2}}}}"#)
     };
 
-    let tap = tap(&[&usage(1), r#"{"choices":[],"usage":null}"#, &usage(7)]);
+    let nothing = r#"{"choices":[],"usage":{"prompt_tokens":0,"completion_tokens":0}}"#;
 
-    assert_eq!(
-        tap.usage(),
-        Some(Usage {
-            uncached: 7,
-            visible: 2,
-            ..Usage::default()
-        })
-    );
+    let tap = tap(&[
+        nothing,
+        &usage(1),
+        r#"{"choices":[],"usage":null}"#,
+        &usage(7),
+        nothing,
+    ]);
+
+    let counted = tap.usage().unwrap();
+    assert_eq!((counted.input(), counted.output()), (7, 2));
 }
 
 #[test]

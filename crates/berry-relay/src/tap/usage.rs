@@ -17,6 +17,8 @@ pub struct Usage {
     pub cache_read: u64,
     /// Read and put into the provider's cache.
     pub cache_write: u64,
+    /// Those of them that are kept there for an hour.
+    pub cache_write_1h: u64,
     /// Written, apart from reasoning.
     pub visible: u64,
     /// Written while reasoning.
@@ -49,8 +51,22 @@ impl Usage {
     /// include reasoning. Responses, images and transcriptions have other names for the same. xAI counts
     /// reasoning beside what is written, and others leave it out of all but the total.
     pub(crate) fn read(member: &[u8]) -> Option<Self> {
-        let counted = serde_json::from_slice(member).or_else(|_| Counted::roughly(member));
-        let counted: Counted = counted.ok()?;
+        Self::of(Counted::read(member)?)
+    }
+
+    /// Reads the same of what may write no tokens. Where none are counted the total was read: rerankers and
+    /// embedders may count nothing else.
+    pub(crate) fn read_input(member: &[u8]) -> Option<Self> {
+        let mut counted = Counted::read(member)?;
+        let written = counted.completion_tokens.or(counted.output_tokens);
+        if written.unwrap_or_default() == 0 {
+            let read = counted.prompt_tokens.or(counted.input_tokens);
+            counted.prompt_tokens = read.max(counted.total_tokens);
+        }
+        Self::of(counted)
+    }
+
+    fn of(counted: Counted) -> Option<Self> {
         let input = counted.prompt_tokens.or(counted.input_tokens);
         let output = counted.completion_tokens.or(counted.output_tokens);
         if input.is_none() && output.is_none() {
@@ -87,6 +103,10 @@ impl Usage {
             uncached: input - cache_read - cache_write,
             cache_read,
             cache_write,
+            cache_write_1h: read
+                .cache_write_1h_tokens
+                .unwrap_or_default()
+                .min(cache_write),
             visible: output - reasoning,
             reasoning,
         })
@@ -99,6 +119,7 @@ impl From<Usage> for Tokens {
             input: usage.input() as f64,
             cached: usage.cache_read as f64,
             cache_write: usage.cache_write as f64,
+            cache_write_1h: usage.cache_write_1h as f64,
             output: usage.output() as f64,
         }
     }
@@ -121,6 +142,11 @@ struct Counted {
 }
 
 impl Counted {
+    fn read(member: &[u8]) -> Option<Self> {
+        let counted = serde_json::from_slice(member);
+        counted.or_else(|_| Self::roughly(member)).ok()
+    }
+
     /// Reads what makes sense of a count in which not all does: whole numbers with a point, a list where an
     /// object is expected, less than nothing.
     fn roughly(member: &[u8]) -> serde_json::Result<Self> {
@@ -146,9 +172,15 @@ fn mend(value: &mut Value) {
 }
 
 #[derive(Deserialize, Default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "they are named as they are written"
+)]
 struct Read {
     cached_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
+    /// Our own word, for what Anthropic says.
+    cache_write_1h_tokens: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -174,6 +206,7 @@ mod tests {
             cache_write,
             visible,
             reasoning,
+            cache_write_1h: 0,
         })
     }
 
@@ -224,6 +257,46 @@ mod tests {
             ("[]", None),
         ] {
             assert_eq!(Usage::read(member.as_bytes()), expected, "{member}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_is_a_part_of_what_was_put_there() {
+        for (kept, expected) in [(0, 0), (3, 3), (9, 4)] {
+            let member = format!(
+                r#"{{"prompt_tokens":10,"completion_tokens":2,
+                    "prompt_tokens_details":{{"cache_write_tokens":4,"cache_write_1h_tokens":{kept}}}}}"#
+            );
+            let read = Usage::read(member.as_bytes()).unwrap();
+            assert_eq!((read.cache_write, read.cache_write_1h), (4, expected));
+        }
+    }
+
+    #[test]
+    fn what_writes_nothing_has_read_all_tokens() {
+        for (member, expected) in [
+            (r#"{"total_tokens":7}"#, usage(7, 0, 0, 0, 0)),
+            (
+                r#"{"total_tokens":7,"prompt_tokens":null}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":7}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (
+                r#"{"prompt_tokens":7,"total_tokens":7}"#,
+                usage(7, 0, 0, 0, 0),
+            ),
+            (r#"{"prompt_tokens":7}"#, usage(7, 0, 0, 0, 0)),
+            (
+                r#"{"input_tokens":7,"output_tokens":5,"total_tokens":12}"#,
+                usage(7, 0, 0, 5, 0),
+            ),
+            (r#"{"total_tokens":100000001}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(Usage::read_input(member.as_bytes()), expected, "{member}");
         }
     }
 

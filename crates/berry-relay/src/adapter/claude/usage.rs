@@ -18,9 +18,18 @@ pub(super) struct Usage {
     #[serde(default)]
     cache_creation_input_tokens: Option<u64>,
     #[serde(default)]
+    cache_creation: Option<CacheCreation>,
+    #[serde(default)]
     output_tokens: Option<u64>,
     #[serde(default)]
     output_tokens_details: Option<OutputDetails>,
+}
+
+/// What was put into the cache by how long it is kept there, as that has its price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct CacheCreation {
+    #[serde(default)]
+    ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -47,6 +56,7 @@ impl Usage {
                 report.cache_creation_input_tokens,
                 self.cache_creation_input_tokens,
             ),
+            cache_creation: report.cache_creation.or(self.cache_creation),
             output_tokens: report.output_tokens.or(self.output_tokens),
             output_tokens_details: report.output_tokens_details.or(self.output_tokens_details),
         };
@@ -72,6 +82,12 @@ impl Usage {
         );
         if written > 0 {
             let _ = write!(out, r#","cache_write_tokens":{written}"#);
+        }
+        let kept = self
+            .cache_creation
+            .and_then(|by| by.ephemeral_1h_input_tokens);
+        if let Some(kept) = kept.filter(|tokens| *tokens > 0) {
+            let _ = write!(out, r#","cache_write_1h_tokens":{kept}"#);
         }
         out.push(b'}');
         let details = self.output_tokens_details;
