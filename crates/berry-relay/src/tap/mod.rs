@@ -7,21 +7,19 @@
 mod choices;
 mod failure;
 mod heard;
+mod parts;
 mod text;
 mod usage;
 mod usual;
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use crate::exchange::Operation;
-use crate::json::{self, Malformed};
 use crate::patience::Sign;
 use crate::sse::{Fate, Name};
 use choices::{Choice, middle_of_first};
 pub(crate) use failure::StreamFailure;
 pub(crate) use heard::Heard;
+use parts::Parts;
+pub(crate) use parts::tells_of_error;
 use text::Text;
 pub use usage::Usage;
 use usual::Usual;
@@ -413,87 +411,6 @@ impl Tap {
         self.failure = Some(failure);
         Fate::Stop
     }
-}
-
-/// The members of an answer that the tap looks at; null counts as absent.
-#[derive(Default)]
-struct Parts<'a> {
-    choices: Option<&'a [u8]>,
-    error: Option<&'a [u8]>,
-    usage: Option<&'a [u8]>,
-    kind: Option<&'a [u8]>,
-    object: Option<&'a [u8]>,
-    /// It has a member in which servers complain that do not speak the protocol.
-    complains: bool,
-    /// The next piece of what a typed event is about.
-    delta: Option<&'a [u8]>,
-    response: Option<&'a [u8]>,
-    id: Option<&'a [u8]>,
-    /// Why a response ends where it does.
-    incomplete: Option<&'a [u8]>,
-    status: Option<&'a [u8]>,
-    /// The word `error` stands somewhere: without it there is no need to look for what it says.
-    names_error: bool,
-}
-
-impl<'a> Parts<'a> {
-    fn scan(&mut self, text: &'a [u8]) -> Result<(), Malformed> {
-        let seen = json::members(text, |member| {
-            let value = &text[member.value];
-            let place = match &text[member.key] {
-                b"choices" => &mut self.choices,
-                b"error" => &mut self.error,
-                b"usage" => &mut self.usage,
-                b"type" => &mut self.kind,
-                b"object" => &mut self.object,
-                b"delta" => &mut self.delta,
-                b"response" => &mut self.response,
-                b"id" => &mut self.id,
-                b"incomplete_details" => &mut self.incomplete,
-                b"status" => &mut self.status,
-                b"code" | b"detail" | b"message" => {
-                    self.complains |= value != b"null";
-                    return;
-                }
-                _ => return,
-            };
-            *place = (value != b"null").then_some(value);
-        })?;
-        self.names_error = seen.error;
-        Ok(())
-    }
-
-    /// Returns whether the text that was scanned tells of an error, however deep in it.
-    fn tell_of_error(&self, text: &[u8]) -> bool {
-        self.names_error && tells_of_error(text)
-    }
-
-    /// Returns whether any of a whole answer's choices has failed.
-    fn any_choice_failed(&self) -> bool {
-        self.names_error && self.choices.is_some_and(Choice::any_failed)
-    }
-
-    /// Returns whether a response says that it was not brought to its end.
-    fn has_stopped(&self) -> bool {
-        self.incomplete.is_some() || self.status == Some(b"\"failed\"")
-    }
-
-    /// Returns whether the event's piece is no text.
-    fn is_sound(&self) -> bool {
-        self.kind
-            .is_some_and(|kind| kind.ends_with(b"audio.delta\""))
-    }
-}
-
-/// Recognises, without parsing, that a member `error` has a value, however deep it is: of a choice, of
-/// an item. Inside a JSON string its quotes would be escaped.
-pub(crate) fn tells_of_error(text: &[u8]) -> bool {
-    static KEY: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"error\""));
-    KEY.find_iter(text).any(|at| {
-        let rest = text.get(at + KEY.needle().len()..).unwrap_or_default();
-        let value = rest.trim_ascii_start().strip_prefix(b":");
-        value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
-    })
 }
 
 /// Returns whether a value is a list of nothing.
