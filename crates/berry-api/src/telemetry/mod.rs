@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use berry_core::color;
 pub(crate) use log_file::LogFile;
-use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -108,7 +108,13 @@ impl LogOptions {
             Some(found) => return Err(LogError::Format { found }),
         };
         let filter = env::read(env::RUST_LOG).unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-        let filter = format!("{QUIET},{}", filter.replace(ALIAS.0, ALIAS.1));
+        let filter = filter.replace(ALIAS.0, ALIAS.1);
+        let directives = filter.split(',').map(str::trim);
+        let filter = directives
+            .filter(|directive| !directive.is_empty())
+            .fold(QUIET.to_owned(), |filter, directive| {
+                filter + "," + directive
+            });
         Ok(Self {
             format,
             filter,
@@ -122,7 +128,7 @@ impl LogOptions {
     /// # Errors
     /// The filter is not valid, or the file cannot be opened.
     pub fn init(&self) -> Result<Logs, LogError> {
-        let filter = EnvFilter::builder().parse(&self.filter)?;
+        let filter: Targets = self.filter.parse()?;
         let stdout = Queue::start(Loss::of(STDOUT), io::stdout()).map_err(LogError::Thread)?;
         let file = LogFile::new(self.fixed_file.clone())?;
         let (text, json) = match self.format {
