@@ -27,6 +27,7 @@ pub struct Builder {
     identity: Option<Identity>,
     versions: Versions,
     recording: Recording,
+    streams: Option<u32>,
 }
 
 impl Default for Builder {
@@ -38,6 +39,7 @@ impl Default for Builder {
             identity: None,
             versions: Versions::Both,
             recording: Recording::Whole,
+            streams: None,
         }
     }
 }
@@ -105,6 +107,13 @@ impl Builder {
         self
     }
 
+    /// Allows so many streams on a connection of HTTP/2.
+    #[must_use]
+    pub fn streams(mut self, most: u32) -> Self {
+        self.streams = Some(most);
+        self
+    }
+
     /// Speaks HTTP/1.1 only.
     #[must_use]
     pub fn http1_only(mut self) -> Self {
@@ -156,6 +165,7 @@ impl Builder {
             shared: Arc::clone(&shared),
             tls: acceptor,
             versions: self.versions,
+            streams: self.streams,
             stop: stop.clone(),
             tasks: tasks.clone(),
         };

@@ -51,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) versions: Versions,
+    /// The most streams of a connection of HTTP/2, where not the library's own.
+    pub(crate) streams: Option<u32>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -99,7 +101,10 @@ impl Server {
         let io = TokioIo::new(FaultIo::new(socket, Arc::clone(&wire)));
         let service =
             service_fn(|request| answer(Arc::clone(&self.shared), Arc::clone(&wire), request));
-        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        if let Some(most) = self.streams {
+            builder.http2().max_concurrent_streams(most);
+        }
         let builder = match self.versions {
             Versions::Both => builder,
             Versions::Http1 => builder.http1_only(),

@@ -264,6 +264,31 @@ async fn a_burst_over_http2_shares_few_connections_and_no_stream_waits() {
 }
 
 #[tokio::test]
+async fn no_stream_waits_where_an_upstream_allows_few() {
+    let stalled = Behaviour::text_stream(["a ", "b "], Duration::ZERO).hang_after(2);
+    for allowed in [1, 10] {
+        let builder = Upstream::builder().behaviour(stalled.clone());
+        let upstream = builder.h2c_only().streams(allowed).start().await;
+        let setup = Setup::over(&upstream).option("http_version = \"h2c\"");
+        let gateway = setup.start();
+        let mut clients = JoinSet::new();
+        for _ in 0..30 {
+            let client = gateway.connect().await;
+            clients.spawn(async move {
+                let mut stream = client.open(chat(hello_stream().to_string())).await;
+                stream.event().await;
+                stream
+            });
+        }
+
+        let open = within(clients.join_all()).await;
+
+        assert_eq!(open.len(), 30);
+        assert!(upstream.connection_count() >= 30 / allowed as usize);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_an_http2_upstream_cancels_one_stream_only() {
     let upstream = Upstream::builder().h2c_only().start().await;
     let gateway = Setup::over(&upstream)

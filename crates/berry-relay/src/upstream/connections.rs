@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use hyper::Response;
@@ -20,7 +21,7 @@ use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connection::Connection;
@@ -48,6 +49,12 @@ pub(crate) const PING_WITHIN: Duration = Duration::from_secs(10);
 /// A connection keeps to the address that the upstream's name had when it was opened. After this
 /// long it gets no further request: one that moves has all of them by then.
 const LONGEST_USE: Duration = Duration::from_mins(10);
+
+/// How often a new HTTP/2 session is looked at until it has begun.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A session of HTTP/2 at work.
+type Driver = http2::Connection<TokioIo<Connection>, OutgoingBody, TokioExecutor>;
 
 /// The waits of an exchange.
 #[derive(Debug, Clone, Copy)]
@@ -330,12 +337,14 @@ impl Connections {
             .keep_alive_timeout(PING_WITHIN)
             .initial_stream_window_size(UNREAD_STREAM)
             .initial_connection_window_size(UNREAD_CONNECTION)
+            .initial_max_send_streams(0)
             .handshake(TokioIo::new(connection))
             .await
             .map_err(TransportError::Handshake)?;
+        let most = allowed(&mut driver).await?;
         self.exclusive.store(false, Ordering::Relaxed);
         let load = Arc::new(Load {
-            most: AtomicUsize::new(STREAMS),
+            most: AtomicUsize::new(most),
         });
         let told = Arc::downgrade(&load);
         drive(poll_fn(move |cx| {
@@ -402,6 +411,30 @@ impl Connections {
         }
         next
     }
+}
+
+/// Waits until the server says how many streams it allows, which are its first words (RFC 9113, 3.4). What is
+/// sent before counts as well, and beyond it would queue where nobody sees it.
+async fn allowed(driver: &mut Driver) -> Result<usize, TransportError> {
+    // hyper tells nobody when that changes.
+    let mut looks = interval(LOOK);
+    poll_fn(|cx| {
+        match Pin::new(&mut *driver).poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(TransportError::Handshake(error))),
+            Poll::Ready(Ok(())) => {
+                let cause = "the session ended before it began";
+                return Poll::Ready(Err(TransportError::Stale(cause.into())));
+            }
+        }
+        loop {
+            match driver.current_max_send_streams() {
+                0 => ready!(looks.poll_tick(cx)),
+                most => return Poll::Ready(Ok(most)),
+            };
+        }
+    })
+    .await
 }
 
 /// Runs a shared connection beside its exchanges. The task ends with the connection, which ends when its
