@@ -59,10 +59,30 @@ pub(crate) fn inherited() -> io::Result<Option<TcpListener>> {
     if sockets.len() == 0 {
         return Ok(None);
     }
-    let listener = sockets.take_tcp_listener(0)?;
-    listener
-        .map(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .transpose()
+    let Some(listener) = sockets.take_tcp_listener(0)? else {
+        return Ok(None);
+    };
+    if listens(&listener)? {
+        listener.set_nonblocking(true)?;
+        return Ok(Some(listener));
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the socket that was handed over does not listen",
+    ))
+}
+
+/// Returns whether somebody has made the socket listen.
+#[cfg(target_os = "linux")]
+fn listens(listener: &TcpListener) -> io::Result<bool> {
+    socket2::SockRef::from(listener).is_listener()
+}
+
+/// Nothing but Linux can be asked alike; what does not listen shows when a connection is accepted.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unnecessary_wraps, reason = "the other can fail")]
+fn listens(_: &TcpListener) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn tell(state: &[NotifyState<'_>]) {

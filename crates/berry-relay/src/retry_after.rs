@@ -88,6 +88,10 @@ fn milliseconds(headers: &HeaderMap) -> Option<Duration> {
 
 fn seconds_or_date(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = text(headers, "retry-after")?;
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More of them than a clock can count say that it is long.
+        return seconds(number(text)?.min(NO_LENGTH));
+    }
     if let Some(number) = number(text) {
         return seconds(number);
     }
@@ -148,6 +152,8 @@ mod tests {
     fn what_is_stated_is_read_in_all_its_forms() {
         for (pairs, expected) in [
             (&[("retry-after", "7")][..], Some(7_000)),
+            (&[("retry-after", "18446744073709551616")], Some(3_600_000)),
+            (&[("retry-after", "inf")], None),
             (&[("retry-after", "0.5")], Some(500)),
             (
                 &[("retry-after-ms", "250"), ("retry-after", "7")],

@@ -179,7 +179,10 @@ impl Server {
             if graceful.count() > 0 {
                 sleep(FIRST_WORDS).await;
             }
-            graceful.shutdown().await;
+            tokio::select! {
+                () = graceful.shutdown() => {}
+                never = seats.clear() => match never {},
+            }
         };
         timeout(grace, drained).await.is_ok()
     }

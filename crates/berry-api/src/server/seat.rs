@@ -5,10 +5,12 @@
 //! kept back for when all others are taken by clients that have something to do. A connection on one
 //! of them is short: it carries one request, for a page of our own; what is to be relayed is shed.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 use crate::server::activity::{Activity, SILENCE};
 use crate::server::guests::{Guests, Place};
@@ -20,6 +22,9 @@ const SHARE: usize = 16;
 const MOST_KEPT_BACK: usize = 64;
 /// The longest that an answer waits on a place that was kept back to be taken.
 const RESERVE_WRITE: Duration = Duration::from_secs(5);
+/// In a drain a client of HTTP/2 is asked to confirm that it sends no more requests, which one that sleeps
+/// does not do. With none in flight it need not be waited for any longer than this.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The place that a connection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +107,14 @@ impl Seats {
                 }
                 else => std::future::pending().await,
             }
+        }
+    }
+
+    /// Lets everybody go who is at rest, now and then.
+    pub(super) async fn clear(&self) -> Infallible {
+        loop {
+            sleep(FAREWELL).await;
+            while self.guests.let_go().is_some() {}
         }
     }
 

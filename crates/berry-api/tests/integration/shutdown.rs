@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berry_testkit::{Behaviour, Upstream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{Client, Gateway, Setup, chat, get, hello, hello_stream, within};
@@ -51,6 +52,20 @@ async fn a_request_that_waits_for_its_upstream_finishes() {
     });
 
     assert!(answer.said().ends_with("hello"));
+    gateway.stopped().await;
+}
+
+#[tokio::test]
+async fn a_client_that_sleeps_over_http2_does_not_hold_a_gateway_up() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let (mut gateway, _upstream) = serve(Behaviour::echo(), 3_600).await;
+    let mut client = TcpStream::connect(gateway.address()).await.unwrap();
+    client.write_all(PREFACE).await.unwrap();
+    // The session has begun; from here on nothing is answered.
+    within(client.read_exact(&mut [0; 9])).await.unwrap();
+
+    gateway.shut_down();
+
     gateway.stopped().await;
 }
 

@@ -97,6 +97,18 @@ async fn a_service_manager_without_a_file_is_told_as_well() {
 }
 
 #[tokio::test]
+async fn a_socket_that_does_not_listen_is_refused() {
+    let (folder, _upstream) = folder(Behaviour::echo()).await;
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+
+    let ended = Process::refused_on(&socket.into(), folder.path()).await;
+
+    assert_eq!(ended.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("does not listen"), "{told}");
+}
+
+#[tokio::test]
 async fn a_socket_that_is_handed_over_loses_no_request_in_a_restart() {
     let (folder, _upstream) = folder(Behaviour::echo().delay(Duration::from_millis(20))).await;
     let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

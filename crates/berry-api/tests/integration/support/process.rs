@@ -73,6 +73,15 @@ pub(crate) async fn run(
     }
 }
 
+/// Returns a command whose process is handed a socket as systemd does.
+fn on(socket: &std::net::TcpListener, folder: &Path) -> Command {
+    let script = format!("exec 3<&0 </dev/null && LISTEN_FDS=1 LISTEN_PID=$$ exec '{BINARY}'");
+    let mut command = command("/bin/sh", folder, &["-c", &script], &USUAL);
+    let socket = socket.try_clone().expect("a descriptor");
+    command.stdin(Stdio::from(OwnedFd::from(socket)));
+    command
+}
+
 /// Returns a command that sees nothing of where the tests run.
 fn command(
     program: &str,
@@ -111,11 +120,14 @@ impl Process {
 
     /// The same, with a listening socket that is handed over as systemd does.
     pub(crate) async fn start_on(socket: &std::net::TcpListener, folder: &Path) -> Self {
-        let script = format!("exec 3<&0 </dev/null && LISTEN_FDS=1 LISTEN_PID=$$ exec '{BINARY}'");
-        let mut command = command("/bin/sh", folder, &["-c", &script], &USUAL);
-        let socket = socket.try_clone().expect("a descriptor");
-        command.stdin(Stdio::from(OwnedFd::from(socket)));
-        Self::listening(command).await
+        Self::listening(on(socket, folder)).await
+    }
+
+    /// Runs it on a socket that it does not take, to its end.
+    pub(crate) async fn refused_on(socket: &std::net::TcpListener, folder: &Path) -> Output {
+        within(on(socket, folder).output())
+            .await
+            .expect("the binary runs")
     }
 
     async fn listening(mut command: Command) -> Self {
