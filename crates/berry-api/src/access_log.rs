@@ -204,8 +204,8 @@ impl AccessRecord {
         audit.record(event);
     }
 
-    /// Returns what the request has used in the end, and whether that is an estimate. What is counted of it
-    /// anywhere comes from here.
+    /// Returns what the request has used in the end of the endpoint that was asked last, and whether that is
+    /// an estimate. What is counted of it anywhere comes from here.
     fn settlement(&self, status: u16) -> (Option<Usage>, bool) {
         if self.usage.is_some() {
             return (self.usage, false);
@@ -314,7 +314,10 @@ impl Drop for AccessRecord {
             self.receipt.charge(usage);
         }
         if self.gateway.ledger.is_kept() {
-            let row = self.row(status, latency, settlement);
+            let mut row = self.row(status, latency, settlement);
+            if let Some(spent) = &self.receipt.spent {
+                row.add(spent);
+            }
             self.gateway.ledger.put(row);
         }
     }

@@ -36,6 +36,19 @@ impl Usage {
         self.visible + self.reasoning
     }
 
+    /// Returns this and another's.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            uncached: self.uncached + other.uncached,
+            cache_read: self.cache_read + other.cache_read,
+            cache_write: self.cache_write + other.cache_write,
+            cache_write_1h: self.cache_write_1h + other.cache_write_1h,
+            visible: self.visible + other.visible,
+            reasoning: self.reasoning + other.reasoning,
+        }
+    }
+
     /// Returns the same with at least so many tokens written.
     #[must_use]
     pub fn at_least(self, written: u64) -> Self {
