@@ -228,7 +228,13 @@ impl AccessRecord {
         });
         // What was counted before any content was paid, too.
         let unseen = self.receipt.counted.filter(|_| self.first_byte.is_none());
-        let estimate = estimate.or(unseen);
+        // Who has been asked works on it, although nobody waits any more.
+        let is_left = self.status.is_none() && self.receipt.is_asked;
+        let left = self.expected.filter(|_| is_left).map(|input| Usage {
+            uncached: input.into(),
+            ..Usage::default()
+        });
+        let estimate = estimate.or(unseen).or(left);
         (estimate, estimate.is_some())
     }
 

@@ -22,6 +22,8 @@ pub struct Receipt {
     pub state: Option<Arc<EndpointState>>,
     /// How many attempts were begun.
     pub attempts: u32,
+    /// The last of them has not failed.
+    pub is_asked: bool,
     /// The kind of the last failure.
     pub failure: Option<FailureKind>,
     /// What it was, for operators: it may name hosts.
@@ -70,6 +72,7 @@ impl Receipt {
     pub(crate) fn asks(&mut self, lease: &Lease, attempts: u32) {
         self.spend();
         self.attempts = attempts;
+        self.is_asked = true;
         self.endpoint = Some(lease.endpoint().key().clone());
         self.state = Some(Arc::clone(&lease.endpoint().state));
         self.prices = lease.endpoint().prices;
@@ -96,6 +99,7 @@ impl Receipt {
 
     /// Notes that the attempt failed; the debug log says why.
     pub(crate) fn failed(&mut self, lease: &Lease, failure: &Failure) {
+        self.is_asked = false;
         self.failure = Some(failure.fault.kind);
         self.cause = Some(failure.cause.clone());
         if let Some(trace) = &mut self.trace {

@@ -6,7 +6,7 @@ use berry_testkit::{Behaviour, Upstream};
 use serde_json::{Value, json};
 
 use super::ledger_cost::{Tokens, Written, ask, rows, setup};
-use crate::support::{Gateway, Setup, hello, hello_stream, scratch};
+use crate::support::{Gateway, Setup, chat, hello, hello_stream, scratch};
 
 /// Says for each token of a text that long that it was written.
 const TEXT: &str = "Air scatters blue light more than red.";
@@ -467,4 +467,27 @@ async fn what_a_failed_attempt_had_counted_is_paid_where_it_was_counted() {
         let nanodollars = counted.2 * 1e9;
         assert!((nanodollars - as_float(cost)).abs() < 1.0, "{provider}");
     }
+}
+
+#[tokio::test]
+async fn who_leaves_before_there_is_an_answer_pays_for_what_was_asked() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let mut body = hello();
+    body["backend"] = "openai".into();
+    upstream.set(Behaviour::echo().hang());
+
+    let mut client = gateway.connect().await;
+    tokio::select! {
+        _ = client.exchange(chat(body.to_string())) => panic!("an answer"),
+        () = upstream.wait_for_requests(1) => {}
+    }
+    drop(client);
+
+    let (tokens, cost, estimated) = rows(&database, 1).await[0];
+    let input = i64::try_from(body.to_string().len().div_ceil(4)).unwrap();
+    assert_eq!((tokens.uncached, tokens.visible), (input, 0));
+    assert_eq!((cost, estimated), (Some(tokens.cost()), true));
 }
