@@ -204,8 +204,8 @@ impl AccessRecord {
         audit.record(event);
     }
 
-    /// Returns what the request has used in the end, and whether that is an estimate. What is counted of it
-    /// anywhere comes from here.
+    /// Returns what the request has used in the end of the endpoint that was asked last, and whether that is
+    /// an estimate. What is counted of it anywhere comes from here.
     fn settlement(&self, status: u16) -> (Option<Usage>, bool) {
         if self.usage.is_some() {
             return (self.usage, false);
@@ -228,7 +228,13 @@ impl AccessRecord {
         });
         // What was counted before any content was paid, too.
         let unseen = self.receipt.counted.filter(|_| self.first_byte.is_none());
-        let estimate = estimate.or(unseen);
+        // Who has been asked works on it, although nobody waits any more.
+        let is_left = self.status.is_none() && self.receipt.is_asked;
+        let left = self.expected.filter(|_| is_left).map(|input| Usage {
+            uncached: input.into(),
+            ..Usage::default()
+        });
+        let estimate = estimate.or(unseen).or(left);
         (estimate, estimate.is_some())
     }
 
@@ -314,7 +320,10 @@ impl Drop for AccessRecord {
             self.receipt.charge(usage);
         }
         if self.gateway.ledger.is_kept() {
-            let row = self.row(status, latency, settlement);
+            let mut row = self.row(status, latency, settlement);
+            if let Some(spent) = &self.receipt.spent {
+                row.add(spent);
+            }
             self.gateway.ledger.put(row);
         }
     }

@@ -54,7 +54,7 @@ pub use exchange::{Ask, Dialect, Exchange, Operation, Stored, StoredPart};
 pub use pins::Pin;
 pub use prober::UpstreamProber;
 pub use quiet::Quiet;
-pub use receipt::Receipt;
+pub use receipt::{Receipt, Spent};
 pub use relay::{Relay, Reply, ReplyBody};
 pub use snapshot::{CompileError, Names, Route, Snapshot};
 pub use tap::Usage;

@@ -1,10 +1,11 @@
 //! What becomes known of a request while it is relayed.
 
 use std::borrow::Cow;
+use std::ops::Add;
 use std::sync::Arc;
 
 use berry_core::config::Prices;
-use berry_loadbalance::{EndpointKey, EndpointState, FailureKind, Lease};
+use berry_loadbalance::{EndpointKey, EndpointState, FailureKind, Lease, Tokens};
 use http::StatusCode;
 use tracing::debug;
 
@@ -21,6 +22,8 @@ pub struct Receipt {
     pub state: Option<Arc<EndpointState>>,
     /// How many attempts were begun.
     pub attempts: u32,
+    /// The last of them has not failed.
+    pub is_asked: bool,
     /// The kind of the last failure.
     pub failure: Option<FailureKind>,
     /// What it was, for operators: it may name hosts.
@@ -29,8 +32,19 @@ pub struct Receipt {
     pub prices: Prices,
     /// What it had counted of an answer that never had content, when that failed or the client left.
     pub counted: Option<Usage>,
+    /// What the attempts before that had counted, where they had.
+    pub spent: Option<Box<Spent>>,
     /// The attempts as spans, where the request is traced.
     pub trace: Option<Box<Trace>>,
+}
+
+/// What failed attempts had counted: it is paid although nobody has got anything for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Spent {
+    /// All their tokens.
+    pub usage: Usage,
+    /// What they cost where they were counted, as far as prices are known.
+    pub dollars: Option<f64>,
 }
 
 impl Receipt {
@@ -56,11 +70,24 @@ impl Receipt {
 
     /// Notes that an attempt is begun.
     pub(crate) fn asks(&mut self, lease: &Lease, attempts: u32) {
+        self.spend();
         self.attempts = attempts;
+        self.is_asked = true;
         self.endpoint = Some(lease.endpoint().key().clone());
         self.state = Some(Arc::clone(&lease.endpoint().state));
         self.prices = lease.endpoint().prices;
-        self.counted = None;
+    }
+
+    /// Counts what the attempt that has failed had counted, before another takes its place.
+    fn spend(&mut self) {
+        let Some(usage) = self.counted.take() else {
+            return;
+        };
+        self.charge(usage);
+        let spent = self.spent.get_or_insert_default();
+        spent.usage = spent.usage.plus(usage);
+        let dollars = Tokens::from(usage).cost(&self.prices);
+        spent.dollars = spent.dollars.into_iter().chain(dollars).reduce(f64::add);
     }
 
     /// Notes that the attempt was answered.
@@ -72,6 +99,7 @@ impl Receipt {
 
     /// Notes that the attempt failed; the debug log says why.
     pub(crate) fn failed(&mut self, lease: &Lease, failure: &Failure) {
+        self.is_asked = false;
         self.failure = Some(failure.fault.kind);
         self.cause = Some(failure.cause.clone());
         if let Some(trace) = &mut self.trace {

@@ -240,10 +240,15 @@ impl ApiError {
         Self::invalid(StatusCode::NOT_FOUND, "no_ledger", message)
     }
 
-    /// The ledger's file cannot be read; the log says why.
-    pub(crate) fn ledger_unreadable() -> Self {
+    /// The ledger's file cannot be read; the log says why. So many rows wait to be written to it, and so
+    /// many are lost.
+    pub(crate) fn ledger_unreadable(pending: usize, lost: u64) -> Self {
+        let message = format!(
+            "the ledger cannot be read, the log says why; rows that wait to be written: {pending}, \
+             rows that are lost: {lost}"
+        );
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::server(status, "ledger_unreadable", "the ledger cannot be read")
+        Self::server(status, "ledger_unreadable", message)
     }
 
     /// The process is about to end.

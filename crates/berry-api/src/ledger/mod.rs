@@ -52,6 +52,12 @@ struct Inner {
     loss: Loss,
 }
 
+impl Inner {
+    fn pending(&self) -> usize {
+        self.rows.len() + self.kept.load(Ordering::Relaxed)
+    }
+}
+
 /// What reports say, and what is missing in them.
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -111,6 +117,11 @@ impl Ledger {
         }
     }
 
+    /// Returns how many rows wait to be written; none where there is no ledger.
+    pub(crate) fn pending(&self) -> Option<usize> {
+        self.0.as_deref().map(Inner::pending)
+    }
+
     /// Returns what is lost of it.
     pub(crate) fn loss(&self) -> Option<&Loss> {
         self.0.as_deref().map(|inner| &inner.loss)
@@ -143,7 +154,7 @@ impl Ledger {
     ) -> Option<Result<Report, StoreError>> {
         let inner = self.0.as_deref()?;
         inner.rows.flush(LAST_WORDS);
-        let pending = inner.rows.len() + inner.kept.load(Ordering::Relaxed);
+        let pending = inner.pending();
         let groups = report::report(&inner.path, group_by, period);
         Some(groups.map(|groups| Report {
             groups,

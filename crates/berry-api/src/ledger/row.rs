@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berry_core::config::Prices;
 use berry_loadbalance::{EndpointKey, Tokens};
-use berry_relay::Usage;
+use berry_relay::{Spent, Usage};
 use jiff::Timestamp;
 
 /// A billionth of a dollar: sums of whole ones are exact.
@@ -31,12 +31,26 @@ pub(crate) struct Row {
     pub(crate) attempts: u32,
 }
 
+impl Row {
+    /// Adds what failed attempts had counted. Nobody knows whether that was all.
+    pub(crate) fn add(&mut self, spent: &Spent) {
+        let own = self.nanodollars.filter(|_| self.usage != Usage::default());
+        let dollars = spent.dollars.map(whole);
+        self.nanodollars = own.into_iter().chain(dollars).reduce(i64::saturating_add);
+        self.usage = self.usage.plus(spent.usage);
+        self.estimated = true;
+    }
+}
+
 /// Returns what this usage costs, as far as prices are known.
+pub(crate) fn nanodollars(usage: Usage, prices: &Prices) -> Option<i64> {
+    Tokens::from(usage).cost(prices).map(whole)
+}
+
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the cast saturates, at more dollars than there are"
 )]
-pub(crate) fn nanodollars(usage: Usage, prices: &Prices) -> Option<i64> {
-    let cost = Tokens::from(usage).cost(prices)?;
-    Some((cost * NANODOLLARS).round() as i64)
+fn whole(dollars: f64) -> i64 {
+    (dollars * NANODOLLARS).round() as i64
 }

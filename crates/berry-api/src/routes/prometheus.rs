@@ -81,12 +81,18 @@ fn requests(page: &mut Exposition, gateway: &Gateway) {
         .put_distribution(&[], &traffic.overhead());
 }
 
-/// What is not in logs and ledgers.
+/// What is not in logs and ledgers, or not yet.
 fn losses(page: &mut Exposition, gateway: &Gateway) {
     let help = "Lines, rows and spans that could not be written, by where they belong.";
     let mut family = page.family(Kind::Counter, "telemetry_lost_total", help);
     for loss in &gateway.losses {
         family.put(&[("output", loss.output())], loss.count());
+    }
+    if let Some(pending) = gateway.ledger.pending() {
+        let help =
+            "Rows of the ledger that wait to be written; where its file cannot be, they add up.";
+        page.family(Kind::Gauge, "usage_rows_pending", help)
+            .put(&[], pending);
     }
 }
 

@@ -124,16 +124,35 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
         permit: Some(permit),
     };
     let work = Box::pin(async move {
-        let result = gateway
-            .relay
-            .run(&route, filter, &exchange, &mut record.receipt)
-            .await;
-        if result.as_ref().is_ok_and(|reply| reply.usage.is_none()) {
-            record.expected = exchange.envelope().map(|_| exchange.estimate().input);
-        }
+        let mut asking = Asking {
+            exchange: &exchange,
+            record: &mut record,
+            is_counted: false,
+        };
+        let receipt = &mut asking.record.receipt;
+        let result = gateway.relay.run(&route, filter, &exchange, receipt).await;
+        asking.is_counted = result.as_ref().is_ok_and(|reply| reply.usage.is_some());
+        drop(asking);
         (result, record)
     });
     (out, work)
+}
+
+/// A request that an answer is awaited for. Where that comes without a count, or the client does not wait for
+/// it, the record learns what was expected: the request itself is gone then.
+struct Asking<'a> {
+    exchange: &'a Exchange,
+    record: &'a mut AccessRecord,
+    is_counted: bool,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        if self.record.receipt.is_asked && !self.is_counted {
+            let envelope = self.exchange.envelope();
+            self.record.expected = envelope.map(|_| self.exchange.estimate().input);
+        }
+    }
 }
 
 /// How this client is answered.

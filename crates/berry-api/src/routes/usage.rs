@@ -19,6 +19,7 @@ use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::ledger::Report;
 use crate::ledger::report::{GroupBy, Period, Sums};
+use crate::telemetry::loss::Loss;
 
 /// How much is shown where nothing is said.
 const USUAL: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -60,7 +61,8 @@ pub(crate) async fn show(
     let read = read.map_err(|_| ApiError::internal())?;
     let report = read.ok_or_else(ApiError::no_ledger)?.map_err(|error| {
         error!(%error, "the ledger cannot be read");
-        ApiError::ledger_unreadable()
+        let lost = gateway.ledger.loss().map_or(0, Loss::count);
+        ApiError::ledger_unreadable(gateway.ledger.pending().unwrap_or_default(), lost)
     })?;
     Ok(match wish.format {
         Format::Json => Json(shown(group_by, period, &report)).into_response(),

@@ -239,17 +239,25 @@ async fn holds_nobody_up(preparation: &str, folder: &TempDir, file: &Path, cause
     assert_eq!(told["fields"]["output"], "usage", "{told}");
     let told = told["fields"]["cause"].as_str().unwrap();
     assert!(told.ends_with(cause), "{told}");
-    assert_eq!(usage(&mut client, "").await.status, 503);
-    let series = format!("telemetry_lost_total{{output=\"usage\"}} {lost}\n");
+    let pending = 5 - lost;
+    let message = format!("wait to be written: {pending}, rows that are lost: {lost}");
     within(async {
-        while !client
-            .send(get("/prometheus"))
-            .await
-            .text()
-            .contains(&series)
-        {}
+        loop {
+            let refused = usage(&mut client, "").await;
+            assert_eq!(refused.status, 503);
+            if refused.text().contains(&message) {
+                break;
+            }
+        }
     })
     .await;
+    let page = client.send(get("/prometheus")).await;
+    for series in [
+        format!("\ntelemetry_lost_total{{output=\"usage\"}} {lost}\n"),
+        format!("\nusage_rows_pending {pending}\n"),
+    ] {
+        assert!(page.text().contains(&series), "{series}: {}", page.text());
+    }
     process.signal("TERM").await;
     if lost == 0 {
         let told = process.logged("usage not written").await;

@@ -6,7 +6,7 @@ use berry_testkit::{Behaviour, Upstream};
 use serde_json::{Value, json};
 
 use super::ledger_cost::{Tokens, Written, ask, rows, setup};
-use crate::support::{Gateway, hello, hello_stream, scratch};
+use crate::support::{Gateway, Setup, chat, hello, hello_stream, scratch};
 
 /// Says for each token of a text that long that it was written.
 const TEXT: &str = "Air scatters blue light more than red.";
@@ -272,7 +272,9 @@ async fn what_was_counted_before_any_content_is_paid() {
     let upstream = Upstream::start().await;
     let folder = scratch(&[]);
     let database = folder.path().join("usage.db");
-    let gateway = setup(&upstream, &database).start();
+    // Each attempt is paid.
+    let setup = setup(&upstream, &database).settings("max_retries = 1");
+    let gateway = setup.start();
     let role = json!({
         "choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": null}],
         "usage": {"prompt_tokens": 5000, "completion_tokens": 300},
@@ -295,7 +297,21 @@ async fn what_was_counted_before_any_content_is_paid() {
         upstream.set(events(&begun.events));
         gateway.stream(&body).await.rest().await;
 
-        expected.push((begun.counted, Some(begun.counted.cost()), true));
+        let Tokens {
+            uncached,
+            cache_read,
+            cache_write,
+            visible,
+            reasoning,
+        } = begun.counted;
+        let twice = Tokens {
+            uncached: 2 * uncached,
+            cache_read: 2 * cache_read,
+            cache_write: 2 * cache_write,
+            visible: 2 * visible,
+            reasoning: 2 * reasoning,
+        };
+        expected.push((twice, Some(twice.cost()), true));
         rows(&database, expected.len()).await;
     }
 
@@ -408,4 +424,70 @@ async fn an_answer_that_was_not_whole_costs_what_was_written_of_it() {
     }
     let (tokens, cost, estimated) = written[2];
     assert_eq!((tokens.cost(), cost, estimated), (0, Some(0), false));
+}
+
+#[tokio::test]
+async fn what_a_failed_attempt_had_counted_is_paid_where_it_was_counted() {
+    let (first, second) = (Upstream::start().await, Upstream::start().await);
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let setup = Setup::new()
+        .provider("claude", &first)
+        .option("backend_type = \"claude\"")
+        .backend("input_price = 3.0\noutput_price = 15.0")
+        .provider("openai", &second)
+        .backend("input_price = 2.0\noutput_price = 10.0");
+    let ledger = format!("[usage]\ndatabase = {database:?}");
+    let gateway = setup.more(&ledger).start();
+    // It ends before any content.
+    first.set(events(&[json!({"type": "message_start", "message": {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "usage": {"input_tokens": 50_000, "output_tokens": 1},
+    }})]));
+    second.set(events(&[
+        json!({
+            "choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
+        }),
+        Value::from("[DONE]"),
+    ]));
+
+    gateway.stream(&hello_stream()).await.rest().await;
+
+    let (tokens, cost, estimated) = rows(&database, 1).await[0];
+    assert_eq!((tokens.uncached, tokens.visible), (51_000, 101));
+    // 50,000 × 3 $ + 15 $ there, and 1,000 × 2 $ + 100 × 10 $ here, a million.
+    let (there, here) = (150_015_000, 3_000_000);
+    assert_eq!((cost, estimated), (Some(there + here), true));
+    for (provider, read, written, cost) in
+        [("claude", 50_000, 1, there), ("openai", 1_000, 100, here)]
+    {
+        let counted = metered(&gateway, provider).await;
+        assert_eq!((counted.0, counted.1), (read, written), "{provider}");
+        let nanodollars = counted.2 * 1e9;
+        assert!((nanodollars - as_float(cost)).abs() < 1.0, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_before_there_is_an_answer_pays_for_what_was_asked() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[]);
+    let database = folder.path().join("usage.db");
+    let gateway = setup(&upstream, &database).start();
+    let mut body = hello();
+    body["backend"] = "openai".into();
+    upstream.set(Behaviour::echo().hang());
+
+    let mut client = gateway.connect().await;
+    tokio::select! {
+        _ = client.exchange(chat(body.to_string())) => panic!("an answer"),
+        () = upstream.wait_for_requests(1) => {}
+    }
+    drop(client);
+
+    let (tokens, cost, estimated) = rows(&database, 1).await[0];
+    let input = i64::try_from(body.to_string().len().div_ceil(4)).unwrap();
+    assert_eq!((tokens.uncached, tokens.visible), (input, 0));
+    assert_eq!((cost, estimated), (Some(tokens.cost()), true));
 }

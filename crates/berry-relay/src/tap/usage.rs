@@ -8,6 +8,14 @@ use serde_json::{Map, Value};
 /// wrong: one such number would spoil every sum that it is part of.
 const MOST: u64 = 100_000_000;
 
+/// The members that say how many tokens were read and how many written.
+const SUMS: [&str; 4] = [
+    "prompt_tokens",
+    "input_tokens",
+    "completion_tokens",
+    "output_tokens",
+];
+
 /// The tokens of one request, each counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -34,6 +42,19 @@ impl Usage {
     /// Returns all tokens written.
     pub fn output(&self) -> u64 {
         self.visible + self.reasoning
+    }
+
+    /// Returns this and another's.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            uncached: self.uncached + other.uncached,
+            cache_read: self.cache_read + other.cache_read,
+            cache_write: self.cache_write + other.cache_write,
+            cache_write_1h: self.cache_write_1h + other.cache_write_1h,
+            visible: self.visible + other.visible,
+            reasoning: self.reasoning + other.reasoning,
+        }
     }
 
     /// Returns the same with at least so many tokens written.
@@ -143,21 +164,25 @@ struct Counted {
 
 impl Counted {
     fn read(member: &[u8]) -> Option<Self> {
-        let counted = serde_json::from_slice(member);
-        counted.or_else(|_| Self::roughly(member)).ok()
+        serde_json::from_slice(member).map_or_else(|_| Self::roughly(member), Some)
     }
 
     /// Reads what makes sense of a count in which not all does: whole numbers with a point, a list where an
-    /// object is expected, less than nothing.
-    fn roughly(member: &[u8]) -> serde_json::Result<Self> {
-        let mut members: Map<String, Value> = serde_json::from_slice(member)?;
-        for value in members.values_mut() {
+    /// object is expected, a share of less than nothing. Where one of the two sums makes none, nothing is
+    /// counted.
+    fn roughly(member: &[u8]) -> Option<Self> {
+        let mut members: Map<String, Value> = serde_json::from_slice(member).ok()?;
+        for (name, value) in &mut members {
+            let was_said = !value.is_null();
             match value {
                 Value::Object(details) => details.values_mut().for_each(mend),
-                value => mend(value),
+                _ => mend(value),
+            }
+            if was_said && value.is_null() && SUMS.contains(&name.as_str()) {
+                return None;
             }
         }
-        serde_json::from_value(Value::Object(members))
+        serde_json::from_value(Value::Object(members)).ok()
     }
 }
 
@@ -244,6 +269,17 @@ mod tests {
             ("{}", None),
             (r#"{"total_tokens":3}"#, None),
             (r#"{"prompt_tokens":-1}"#, None),
+            (r#"{"prompt_tokens":5,"completion_tokens":-1}"#, None),
+            (r#"{"prompt_tokens":5,"completion_tokens":2.5}"#, None),
+            (
+                r#"{"input_tokens":18446744073709551616,"output_tokens":2}"#,
+                None,
+            ),
+            (r#"{"input_tokens":1e30,"output_tokens":2}"#, None),
+            (
+                r#"{"prompt_tokens":5,"completion_tokens":2,"cost":0.25,"total_tokens":-1}"#,
+                usage(5, 0, 0, 2, 0),
+            ),
             (r#"{"prompt_tokens":0.5,"completion_tokens":"7"}"#, None),
             (
                 r#"{"prompt_tokens":5,"completion_tokens":18446744073709551615}"#,
