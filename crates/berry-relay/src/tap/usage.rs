@@ -48,12 +48,12 @@ impl Usage {
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
-            uncached: self.uncached + other.uncached,
-            cache_read: self.cache_read + other.cache_read,
-            cache_write: self.cache_write + other.cache_write,
-            cache_write_1h: self.cache_write_1h + other.cache_write_1h,
-            visible: self.visible + other.visible,
-            reasoning: self.reasoning + other.reasoning,
+            uncached: self.uncached.saturating_add(other.uncached),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            visible: self.visible.saturating_add(other.visible),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
         }
     }
 
