@@ -22,8 +22,8 @@ use tracing::warn;
 use crate::arguments::Arguments;
 use crate::check::Checked;
 
-/// A request takes and gives back some forty pieces of memory, of which glibc's allocator takes a fifth of
-/// the time; docs/performance.md has the comparison.
+/// A request takes and gives back some forty pieces of memory, of which glibc's allocator takes an eighth
+/// of the time; docs/performance.md has the comparison.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
