@@ -131,7 +131,7 @@ def test_every_panel_has_something_to_show(prometheus, query):
 
 @pytest.mark.parametrize("expression", ALERTS)
 def test_what_alerts_look_at_is_there(prometheus, expression):
-    watched = re.sub(r" *[<>=]=? *[\d.]+$", "", expression).replace('status=~"5.."', 'status=~"2.."')
+    watched = re.sub(r" *[<>=]=? *([\d.]+|on .*)$", "", expression).replace('status=~"5.."', 'status=~"2.."')
     assert prometheus.until(watched)
 
 
