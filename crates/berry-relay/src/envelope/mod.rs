@@ -145,7 +145,7 @@ impl Envelope {
     /// The body is not a JSON object in UTF-8, or a governed member is missing, ambiguous or of
     /// another type.
     pub fn parse(body: Bytes) -> Result<Self, EnvelopeError> {
-        let text = std::str::from_utf8(&body)
+        let text = simdutf8::compat::from_utf8(&body)
             .map_err(|error| EnvelopeError::NotUtf8(error.valid_up_to()))?;
         let found = Found::scan(text)?;
         let model_value = found.model.ok_or(EnvelopeError::Missing("model"))?;
