@@ -366,6 +366,20 @@ mod tests {
         assert_eq!(reported(&path), users([("bob", 2)]));
     }
 
+    #[test]
+    fn who_empties_the_table_by_hand_begins_anew() {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        store.write(&[row("ada", WHEN), row("ada", WHEN)]).unwrap();
+        let file = Connection::open(&path).unwrap();
+        file.execute("DELETE FROM request", []).unwrap();
+
+        store.write(&[row("bob", WHEN)]).unwrap();
+        store.roll_up().unwrap();
+
+        assert_eq!(reported(&path), users([("bob", 1)]));
+    }
+
     /// Two processes write, roll up, delete and are killed in any order.
     #[test]
     fn no_row_is_counted_twice_or_missed_whoever_writes_and_stops() {
