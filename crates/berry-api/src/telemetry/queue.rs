@@ -4,6 +4,7 @@
 //! milliseconds after their first line. So a line costs its maker a copy, a burst costs few writes, and
 //! where the buffer is full the line is lost and counted. Lines are never cut, and keep their order.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
@@ -22,6 +23,9 @@ const GATHERING: Gathering = Gathering {
     enough: CAPACITY / 2,
     capacity: CAPACITY,
 };
+
+/// What begins a colour.
+const ESCAPE: u8 = 0x1b;
 
 /// See the module's documentation. Clones are the same queue.
 #[derive(Debug, Clone)]
@@ -85,19 +89,39 @@ fn work(mut taken: Outlet<u8>, mut output: impl Write, loss: &Loss) {
     }
 }
 
-/// One event's line; the formatter writes it whole.
+/// One event's line of text; the formatter writes it whole.
 #[derive(Debug)]
 pub(super) struct Line<'a>(&'a Queue);
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put(bytes);
+        self.0.put(&one_line(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Returns a line in which nothing but its end is one, whatever its values are. Of other bytes that a terminal
+/// would obey the formatter has left only its own colours.
+fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let breaks = |byte: &u8| *byte < b' ' && ![b'\t', ESCAPE].contains(byte);
+    if !text.iter().any(breaks) {
+        return Cow::Borrowed(line);
+    }
+    let mut whole = Vec::with_capacity(line.len() + 16);
+    for byte in text {
+        if breaks(byte) {
+            whole.extend(byte.escape_ascii());
+        } else {
+            whole.push(*byte);
+        }
+    }
+    whole.push(b'\n');
+    Cow::Owned(whole)
 }
 
 impl<'a> MakeWriter<'a> for Queue {
@@ -155,6 +179,25 @@ mod tests {
         let text = String::from_utf8(text).unwrap();
         let numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
         assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        for (line, expected) in [
+            ("a b=\"c\"\n", "a b=\"c\"\n"),
+            ("a\tb\u{1b}[0mé\n", "a\tb\u{1b}[0mé\n"),
+            ("a\nb\r\n\0c\u{b}\n\n", "a\\nb\\r\\n\\x00c\\x0b\\n\n"),
+            ("\n", "\n"),
+        ] {
+            let (queue, permit, writes) = gated();
+            permit.send(Ok(())).unwrap();
+
+            queue.make_writer().write_all(line.as_bytes()).unwrap();
+            queue.flush(PATIENCE);
+
+            let written = String::from_utf8(writes.try_recv().unwrap()).unwrap();
+            assert_eq!(written, expected);
+        }
     }
 
     #[test]
