@@ -172,10 +172,13 @@ const COMMANDS: [(&str, &str); 9] = [
         r#"grep "Backend selected" F | jq -r '.fields.provider' | sort | uniq -c | awk '{print $1, $2}'"#,
         "2 first\n1 second",
     ),
-    (r#"grep "ERROR" F | jq . | grep -c '"level": "ERROR"'"#, "1"),
+    (
+        r#"grep "ERROR" F | jq . | grep '"level"' | uniq -c | awk '{print $1, $3}'"#,
+        "2 \"ERROR\",",
+    ),
     (
         r#"grep "ERROR" F | cut -d' ' -f3 | sort | uniq -c | wc -l"#,
-        "1",
+        "2",
     ),
     (
         r#"grep "latency" F | jq '.fields.latency_ms' | sort -n | grep -vc '^[0-9.]*$'"#,
@@ -206,6 +209,15 @@ async fn the_commands_that_users_run_find_what_they_look_for() {
     client
         .send(request(http::Method::GET, "/v1/models", &[], ""))
         .await;
+    // What others write does not make a line one of those.
+    let method = http::Method::from_bytes(b"ERROR").unwrap();
+    let headers = [("x-request-id", "ERROR-latency-health_check")];
+    let path = "/ERROR/latency/health_check";
+    client.send(request(method, path, &headers, "")).await;
+    let mistaken = setup.strategy("the_least_latency_ERROR").toml();
+    std::fs::write(folder.path().join("config.toml"), mistaken).unwrap();
+    let refused = process.logged("Failed to reload configuration").await;
+    assert!(refused.to_string().contains("the_least_latency_ERROR"));
     process.signal("TERM").await;
     process.ended().await;
 
