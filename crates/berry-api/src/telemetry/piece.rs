@@ -1,4 +1,4 @@
-//! Pieces of the JSON that lines of the log are made of, written as serde_json does, but in less time.
+//! Pieces of the JSON that lines of the log are made of, written as `serde_json` does, but in less time.
 
 use std::fmt::{self, Write};
 
@@ -23,15 +23,16 @@ impl Json {
     /// Writes the rest of a text whose first quote is there; most have nothing to escape. Returns where it
     /// begins if it is to be looked at.
     pub(super) fn text(&mut self, text: &str) -> Option<usize> {
-        if is_plain(text.as_bytes()) {
+        let from = self.0.len().saturating_sub(1);
+        let is_plain = is_plain(text.as_bytes());
+        if is_plain || has_none(text.as_bytes(), is_escaped) {
             self.put(text.as_bytes());
             self.0.push(b'"');
-            return None;
+        } else {
+            self.0.truncate(from);
+            self.value(text);
         }
-        self.0.pop();
-        let from = self.0.len();
-        self.value(text);
-        Some(from)
+        (!is_plain).then_some(from)
     }
 
     /// Writes so many of the bytes.
@@ -81,13 +82,15 @@ impl Json {
         let before = self.0.len();
         self.0.push(b'"');
         let _ = write!(self, "{value:?}");
-        if self.0.get(before + 1..).is_some_and(is_plain) {
+        let text = self.0.get(before + 1..).unwrap_or_default();
+        let is_plain = is_plain(text);
+        if is_plain || has_none(text, is_escaped) {
             self.0.push(b'"');
-            return None;
+        } else {
+            self.0.truncate(before);
+            self.value(format_args!("{value:?}"));
         }
-        self.0.truncate(before);
-        self.value(format_args!("{value:?}"));
-        Some(before)
+        (!is_plain).then_some(before)
     }
 }
 
@@ -109,27 +112,38 @@ pub(super) fn last_digits<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
     digits
 }
 
-/// Returns whether no byte is to be escaped, or marks what is looked for. Bytes are looked at together, and the
-/// last ones again however many of them have been seen.
+/// Returns whether no byte is to be escaped, or marks what is looked for.
 fn is_plain(text: &[u8]) -> bool {
-    let (blocks, rest) = text.as_chunks();
+    has_none(text, |byte| is_escaped(byte) | is_mark(byte))
+}
+
+/// Returns 1 where a byte is to be escaped, without a branch.
+#[inline]
+fn is_escaped(byte: u8) -> u8 {
+    u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
+}
+
+/// Returns whether no byte is odd. Bytes are looked at together, and the last ones again however many of them
+/// have been seen.
+#[inline]
+fn has_none(text: &[u8], odd: impl Fn(u8) -> u8 + Copy) -> bool {
+    let (blocks, rest) = text.as_chunks::<16>();
     if let Some(last) = text.last_chunk::<16>() {
-        blocks.iter().all(is_plain_block::<16>) && (rest.is_empty() || is_plain_block(last))
+        let is_clear = |block| none_of_block(block, odd);
+        blocks.iter().all(is_clear) && (rest.is_empty() || none_of_block(last, odd))
     } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        is_plain_block(first) & is_plain_block(last)
+        none_of_block(first, odd) & none_of_block(last, odd)
     } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        is_plain_block(first) & is_plain_block(last)
+        none_of_block(first, odd) & none_of_block(last, odd)
     } else {
-        text.iter().all(|byte| is_plain_block(&[*byte]))
+        text.iter().all(|byte| odd(*byte) == 0)
     }
 }
 
 /// The same of so many bytes, without a branch: in a few instructions for all of them.
 #[inline]
-fn is_plain_block<const LENGTH: usize>(block: &[u8; LENGTH]) -> bool {
-    let odd = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    let any = |any, byte: &u8| any | odd(*byte) | is_mark(*byte);
-    block.iter().fold(0, any) == 0
+fn none_of_block<const LENGTH: usize>(block: &[u8; LENGTH], odd: impl Fn(u8) -> u8) -> bool {
+    block.iter().fold(0, |any, byte| any | odd(*byte)) == 0
 }
 
 #[cfg(test)]

@@ -52,8 +52,8 @@ impl Word {
 /// Returns 1 where a byte is one that marks a word, without a branch.
 #[inline]
 pub(super) fn is_mark(byte: u8) -> u8 {
-    let any = (byte == b' ') | (byte == b'_') | (byte == b'R') | (byte == b'y');
-    u8::from(any)
+    let is = |mark| u8::from(byte == mark);
+    is(b' ') | is(b'_') | is(b'R') | is(b'y')
 }
 
 /// Returns whether the texts of a field are our own.

@@ -12,10 +12,7 @@ const LONGEST_KEY: usize = 32;
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
-    /// It is an event: what it repeats of others is not counted again.
-    is_event: bool,
-    /// Its piece is no text.
-    is_sound: bool,
+    what: What,
     text: Text,
     /// The beginning of the last string.
     start: [u8; LONGEST_KEY],
@@ -31,11 +28,22 @@ pub(crate) struct Heard {
     is_type: bool,
 }
 
+/// What it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum What {
+    #[default]
+    Answer,
+    /// What it repeats of others is not counted again.
+    Event,
+    /// An event whose piece is no text.
+    Sound,
+}
+
 impl Heard {
     /// Hears an event.
     pub(crate) fn of_event() -> Self {
         Self {
-            is_event: true,
+            what: What::Event,
             ..Self::default()
         }
     }
@@ -81,10 +89,9 @@ impl Heard {
         self.part = Part::of(key);
         self.is_type = depth == 1 && key == b"type";
         if depth == 1 {
-            let (is_answer, is_text) = match (key, self.is_event) {
-                (b"choices", _) | (b"output", false) => (true, false),
-                (b"text", false) => (true, true),
-                (b"delta", true) => (!self.is_sound, true),
+            let (is_answer, is_text) = match (key, self.what) {
+                (b"choices", _) | (b"output", What::Answer) => (true, false),
+                (b"text", What::Answer) | (b"delta", What::Event) => (true, true),
                 _ => (false, false),
             };
             self.is_answer = is_answer;
@@ -98,9 +105,11 @@ impl Heard {
         let mut text = self.text;
         self.count(&mut text);
         self.text = text;
-        if self.is_open && self.is_type {
+        if self.is_open && self.is_type && self.what == What::Event {
             let kind = self.start.get(..self.length).unwrap_or_default();
-            self.is_sound = kind.ends_with(b"audio.delta");
+            if kind.ends_with(b"audio.delta") {
+                self.what = What::Sound;
+            }
         }
         self.is_open = false;
     }
