@@ -241,7 +241,7 @@ impl Envelope {
     /// [`Self::ask_usage`] is given, that.
     pub(crate) fn rewrite(&self, upstream_model: &str, usage: Option<Edit>) -> Pieces {
         let model = match &self.form {
-            Form::Json { .. } => serde_json::Value::from(upstream_model).to_string(),
+            Form::Json { .. } => json::quoted(upstream_model),
             Form::Parts(_) => upstream_model.to_owned(),
         };
         let mut edits: SmallVec<[Edit; 3]> = SmallVec::new();
