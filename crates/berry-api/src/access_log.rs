@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use berry_relay::{Answer, Operation, Receipt, Usage};
+use berry_relay::{Answer, Operation, Receipt, Spent, Usage};
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use tracing::{error, info};
@@ -140,19 +140,20 @@ impl AccessRecord {
         let mut permit = self.permit.take()?;
         let counted = self.progress.counted.filter(|counted| counted.input() > 0);
         let counted = counted.map(|counted| counted.at_least(self.progress.written));
+        let spent = self.spent();
         match self.usage.or(counted) {
-            Some(usage) => permit.settle(usage),
-            None => permit.settle_unknown(self.progress.written),
+            Some(usage) => permit.settle(usage.plus(spent)),
+            None => permit.settle_unknown(self.progress.written + spent.input() + spent.output()),
         }
         Some(permit)
     }
 
-    /// Notes that the upstream has refused the request: one was sent, and it cost no tokens. The
+    /// Notes that the upstream has refused the request: one was sent, and that cost no tokens. The
     /// request has its place as long as what is returned lives.
     pub(crate) fn refused(&mut self, status: StatusCode) -> Option<Permit> {
         self.answered(status);
         let mut permit = self.permit.take()?;
-        permit.settle(Usage::default());
+        permit.settle(self.spent());
         Some(permit)
     }
 
@@ -204,11 +205,19 @@ impl AccessRecord {
         audit.record(event);
     }
 
-    /// Returns what the request has used in the end of the endpoint that was asked last, and whether that is
-    /// an estimate. What is counted of it anywhere comes from here.
-    fn settlement(&self, status: u16) -> (Option<Usage>, bool) {
+    /// Returns what attempts that failed had counted.
+    fn spent(&self) -> Usage {
+        let spent = self.receipt.spent.as_ref();
+        spent.map(|spent| spent.usage).unwrap_or_default()
+    }
+
+    /// Returns what the request has used in the end. What is said of it anywhere comes from here.
+    fn settlement(&self, status: u16) -> Settlement {
         if self.usage.is_some() {
-            return (self.usage, false);
+            return Settlement {
+                usage: self.usage,
+                is_estimate: false,
+            };
         }
         // Content came, and a client that leaves or an answer that breaks off does not undo that.
         let is_answered = self.first_byte.is_some() && (self.own_error || status < 400);
@@ -234,8 +243,11 @@ impl AccessRecord {
             uncached: input.into(),
             ..Usage::default()
         });
-        let estimate = estimate.or(unseen).or(left);
-        (estimate, estimate.is_some())
+        let usage = estimate.or(unseen).or(left);
+        Settlement {
+            usage,
+            is_estimate: usage.is_some(),
+        }
     }
 
     /// Makes the request's row in the ledger; nothing is read of the record afterwards.
@@ -243,20 +255,43 @@ impl AccessRecord {
         &mut self,
         status: u16,
         latency: Duration,
-        (usage, estimated): (Option<Usage>, bool),
+        Settlement { usage, is_estimate }: Settlement,
     ) -> Row {
-        Row {
+        let row = Row {
             at: Timestamp::now(),
             user: mem::take(&mut self.user_id),
             model: mem::take(&mut self.model),
             endpoint: self.receipt.endpoint.take(),
             status,
             usage: usage.unwrap_or_default(),
-            estimated,
+            estimated: is_estimate,
             nanodollars: usage.map_or(Some(0), |usage| nanodollars(usage, &self.receipt.prices)),
             first_byte: self.first_byte,
             latency,
             attempts: self.receipt.attempts,
+        };
+        match &self.receipt.spent {
+            Some(spent) => row.with(spent),
+            None => row,
+        }
+    }
+}
+
+/// What a request has used of the endpoint that was asked last.
+#[derive(Debug, Clone, Copy)]
+struct Settlement {
+    usage: Option<Usage>,
+    /// It is not all the upstream's own count.
+    is_estimate: bool,
+}
+
+impl Settlement {
+    /// Returns the same of all endpoints that were asked. Nobody knows whether what failed attempts had
+    /// counted was all.
+    fn with(self, spent: &Spent) -> Self {
+        Self {
+            usage: Some(self.usage.unwrap_or_default().plus(spent.usage)),
+            is_estimate: true,
         }
     }
 }
@@ -276,7 +311,14 @@ impl Drop for AccessRecord {
         let trace = self.receipt.trace.as_ref();
         let trace = trace.map(|trace| trace.context().trace);
         let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
+        let settlement = self.settlement(status);
+        let all = match &self.receipt.spent {
+            Some(spent) => settlement.with(spent),
+            None => settlement,
+        };
         let is_error = self.own_error && status >= 500;
+        // It was not for anybody to answer: the ledger has what was used.
+        let is_refused = self.receipt.attempts == 0 && self.own_error && status < 500;
         self.audit(status);
         if let Some(answer) = &self.answer {
             answer.log(&self.request_id);
@@ -303,8 +345,9 @@ impl Drop for AccessRecord {
                     first_byte_ms = self.first_byte.map(milliseconds),
                     latency_ms = milliseconds(latency),
                     overhead_ms = milliseconds(overhead),
-                    tokens_in = self.usage.map(|usage| usage.input()),
-                    tokens_out = self.usage.map(|usage| usage.output()),
+                    tokens_in = all.usage.map(|usage| usage.input()),
+                    tokens_out = all.usage.map(|usage| usage.output()),
+                    estimated = all.is_estimate.then_some(true),
                 )
             };
         }
@@ -315,15 +358,11 @@ impl Drop for AccessRecord {
             (false, true) => line!(error, "Request finished"),
         }
         self.gateway.tracer.relayed(self, status);
-        let settlement = self.settlement(status);
-        if let (Some(usage), _) = settlement {
+        if let Some(usage) = settlement.usage {
             self.receipt.charge(usage);
         }
-        if self.gateway.ledger.is_kept() {
-            let mut row = self.row(status, latency, settlement);
-            if let Some(spent) = &self.receipt.spent {
-                row.add(spent);
-            }
+        if self.gateway.ledger.is_kept() && !is_refused {
+            let row = self.row(status, latency, settlement);
             self.gateway.ledger.put(row);
         }
     }

@@ -25,6 +25,7 @@ mod headers;
 mod host;
 mod ledger;
 mod memory;
+mod query;
 mod reload;
 mod request_body;
 mod router;

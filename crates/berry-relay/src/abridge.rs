@@ -77,6 +77,14 @@ enum InString {
 }
 
 impl Abridged {
+    /// Takes the data of an event.
+    pub(crate) fn of_event() -> Self {
+        Self {
+            heard: Heard::of_event(),
+            ..Self::default()
+        }
+    }
+
     /// Takes the next piece of the text.
     pub(crate) fn push(&mut self, mut piece: &[u8]) {
         while let Some((&byte, after)) = piece.split_first() {

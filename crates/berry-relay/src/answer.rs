@@ -15,12 +15,13 @@ use berry_loadbalance::{FailureKind, Fault, Lease, Outcome};
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use crate::abridge::{Abridged, NotWhole};
+use crate::abridge::NotWhole;
 use crate::beginning::Beginning;
 use crate::broken::{Break, Unanswered, unanswered};
 use crate::classify::Failure;
 use crate::patience::Patience;
 use crate::pins::Pinning;
+use crate::shape::Shape;
 use crate::source::Source;
 use crate::sse::{MAX_EVENT, Splitter};
 use crate::tap::{Grammar, StreamFailure, Tap, Unwanted, Usage};
@@ -32,17 +33,6 @@ const HELD_EVENTS: usize = 64 * 1024;
 const LIFE: usize = 4 * 1024;
 /// The most that is held of a whole answer; beyond it the head goes out.
 const HELD_WHOLE: usize = 1024 * 1024;
-
-/// What the bytes are.
-#[derive(Debug)]
-enum Shape {
-    /// Server-sent events.
-    Events(Splitter),
-    /// One object; once it is too long to be held, a copy of what is to be known of it.
-    Whole(Option<Box<Abridged>>),
-    /// Sound, or text: the first of it is content, unless it looks like something else.
-    Bytes,
-}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -248,12 +238,12 @@ impl Answer {
 
     /// Returns whether the answer is a stream of events.
     pub fn is_events(&self) -> bool {
-        matches!(self.shape, Shape::Events(_))
+        self.shape.splitter().is_some()
     }
 
     /// Returns whether the client is in the middle of an event, where nothing may be put in between.
     pub fn is_torn(&self) -> bool {
-        matches!(&self.shape, Shape::Events(splitter) if splitter.torn())
+        self.shape.splitter().is_some_and(Splitter::torn)
     }
 
     /// Returns whether nothing is to come any more, although the body may still be open.
@@ -274,7 +264,8 @@ impl Answer {
 
     /// Returns about how many tokens have been written so far, where the upstream has not said.
     pub fn written(&self) -> u64 {
-        self.tap.written()
+        let long = self.shape.splitter().map(Splitter::heard);
+        self.tap.written(long.unwrap_or_default())
     }
 
     /// Has the response remembered as soon as its id is known.
@@ -379,19 +370,17 @@ impl Answer {
 
     /// Returns whether so much has come that the first event must be among it, and was not.
     fn is_noise(&mut self, length: usize) -> bool {
-        let Shape::Events(splitter) = &self.shape else {
-            return false;
-        };
-        if self.lease.is_some() || self.tap.spoken() {
+        if !self.is_events() || self.lease.is_some() || self.tap.spoken() {
             return false;
         }
         self.noise += length;
-        self.noise > MAX_EVENT + HELD_EVENTS && !splitter.is_in_long_data()
+        let is_in_data = self.shape.splitter().is_some_and(Splitter::is_in_long_data);
+        self.noise > MAX_EVENT + HELD_EVENTS && !is_in_data
     }
 
     /// Returns whether nothing that comes may go on.
     fn is_over(&self) -> bool {
-        matches!(&self.shape, Shape::Events(splitter) if splitter.is_over())
+        self.shape.splitter().is_some_and(Splitter::is_over)
     }
 
     /// Shows the bytes to the tap and returns what may go on of them.

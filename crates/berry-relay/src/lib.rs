@@ -35,6 +35,7 @@ mod receipt;
 pub mod reference;
 mod relay;
 mod retry_after;
+mod shape;
 mod snapshot;
 mod source;
 mod sse;

@@ -3,6 +3,8 @@
 //! Messages are for the client. They name no URL, host, key or other user; what an operator needs
 //! is in the log under the request's id.
 
+mod query;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -107,23 +109,6 @@ impl ApiError {
     pub(crate) fn invalid_host() -> Self {
         let message = "the header `Host` must be there once, with a host and perhaps a port";
         Self::invalid(StatusCode::BAD_REQUEST, "invalid_host", message)
-    }
-
-    /// The part of the URL behind `?` cannot be read.
-    pub(crate) fn invalid_query() -> Self {
-        let message = "a query parameter has a value that cannot be read";
-        Self::invalid(StatusCode::BAD_REQUEST, "invalid_query", message)
-    }
-
-    /// The part of the URL behind `?` has no such parameter, which must be there.
-    pub(crate) fn missing_query(name: &'static str) -> Self {
-        let message = format!("the query parameter `{name}` is missing");
-        Self::invalid(
-            StatusCode::BAD_REQUEST,
-            "missing_required_parameter",
-            message,
-        )
-        .with_param(name)
     }
 
     /// There is no such user.

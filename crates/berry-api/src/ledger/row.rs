@@ -38,13 +38,14 @@ impl Row {
         key.map_or(("", ""), |key| (key.provider.as_str(), &*key.model))
     }
 
-    /// Adds what failed attempts had counted. Nobody knows whether that was all.
-    pub(crate) fn add(&mut self, spent: &Spent) {
+    /// Returns the same with what failed attempts had counted. Nobody knows whether that was all.
+    pub(crate) fn with(mut self, spent: &Spent) -> Self {
         let own = self.nanodollars.filter(|_| self.usage != Usage::default());
         let dollars = spent.dollars.map(whole);
         self.nanodollars = own.into_iter().chain(dollars).reduce(i64::saturating_add);
         self.usage = self.usage.plus(spent.usage);
         self.estimated = true;
+        self
     }
 }
 

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Json, Response};
 use berry_core::config::Settings;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
 use crate::exposure;
 use crate::gateway::{Gateway, authenticate};
+use crate::query::{Parameter, Parameters};
 use crate::routes::overview::{
     BackendView, ModelView, Overview, errors_by_kind, milliseconds, success_rate,
 };
@@ -35,18 +34,13 @@ pub(crate) async fn admins_only(
     Ok(next.run(request).await)
 }
 
-/// Which model is asked for; all without one.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Selection {
-    model: Option<String>,
-}
-
-/// `GET /admin/model-weights`
+/// `GET /admin/model-weights`, of all models where none is named.
 pub(crate) async fn model_weights(
     State(gateway): State<Arc<Gateway>>,
-    query: Result<Query<Selection>, QueryRejection>,
+    query: Parameters,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(Selection { model }) = query.map_err(|_| ApiError::invalid_query())?;
+    let [model] = query.named(["model"])?;
+    let model = model.map(Parameter::into_value);
     let snapshot = gateway.snapshot();
     let overview = Overview::of(&gateway, &snapshot);
     let chosen = match model.as_deref() {

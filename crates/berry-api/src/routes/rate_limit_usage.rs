@@ -2,29 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Json;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
+use crate::query::Parameters;
 use crate::routes::moment::Moment;
 
-/// Whose usage is asked for: an id, never a token.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Asked {
-    user_id: Option<String>,
-}
-
-/// The route's handler.
+/// The route's handler. A user is named by an id, never by a token.
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
-    query: Result<Query<Asked>, QueryRejection>,
+    query: Parameters,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(Asked { user_id }) = query.map_err(|_| ApiError::invalid_query())?;
+    let [user_id] = query.named(["user_id"])?;
     let user_id = user_id.ok_or_else(|| ApiError::missing_query("user_id"))?;
+    let user_id = user_id.into_value();
     let snapshot = gateway.snapshot();
     let mut users = snapshot.config.users.iter();
     let user = users.find(|user| user.id.as_str() == user_id);

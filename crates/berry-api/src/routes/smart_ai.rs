@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::Json;
 use berry_loadbalance::EndpointView;
 use http::Uri;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
+use crate::query::{Parameter, Parameters};
 use crate::routes::disclosure::Disclosure;
 use crate::routes::moment::Moment;
 use crate::routes::overview::{BackendView, ModelView, Overview, errors_by_kind};
@@ -22,22 +22,35 @@ const STRATEGY: &str = "smart_ai";
 const PREMIUM: &str = "premium";
 
 /// What the list is to hold.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Wish {
+#[derive(Debug, Clone, Copy, Default)]
+struct Wish {
     /// What was counted of each backend, too.
     detailed: bool,
     /// Nothing that is switched off.
     enabled_only: bool,
 }
 
+impl Wish {
+    fn read(query: Parameters) -> Result<Self, ApiError> {
+        let [detailed, enabled_only] = query.named(["detailed", "enabled_only"])?;
+        let is_true = |parameter: Option<Parameter>| {
+            let said = parameter.as_ref().map(Parameter::is_true);
+            Ok::<_, ApiError>(said.transpose()?.unwrap_or_default())
+        };
+        Ok(Self {
+            detailed: is_true(detailed)?,
+            enabled_only: is_true(enabled_only)?,
+        })
+    }
+}
+
 /// `GET /smart-ai/weights`
 pub(crate) async fn weights(
     State(gateway): State<Arc<Gateway>>,
-    query: Result<Query<Wish>, QueryRejection>,
+    query: Parameters,
     disclosure: Disclosure,
 ) -> Result<Json<Value>, ApiError> {
-    let Query(wish) = query.map_err(|_| ApiError::invalid_query())?;
+    let wish = Wish::read(query)?;
     let snapshot = gateway.snapshot();
     let overview = Overview::of(&gateway, &snapshot);
     let views = overview.models.iter();

@@ -3,14 +3,15 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Json, Response};
 use http::header::CONTENT_TYPE;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tracing::error;
@@ -19,6 +20,7 @@ use crate::error::ApiError;
 use crate::gateway::Gateway;
 use crate::ledger::report::{GroupBy, Period};
 use crate::ledger::{Report, Sums};
+use crate::query::{Parameter, Parameters};
 use crate::telemetry::loss::Loss;
 
 /// How much is shown where nothing is said.
@@ -29,14 +31,10 @@ const COLUMNS: &str = "requests,failed,estimated,input_tokens,cached_input_token
     cache_write_tokens,output_tokens,reasoning_tokens,cost_usd,average_latency_ms";
 
 /// What is asked for.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Wish {
-    group_by: Option<GroupBy>,
-    /// A date or an instant; a date is its beginning.
-    from: Option<Box<str>>,
-    /// The same; a date is its end.
-    to: Option<Box<str>>,
-    #[serde(default)]
+#[derive(Debug)]
+struct Wish {
+    group_by: GroupBy,
+    period: Period,
     format: Format,
 }
 
@@ -51,11 +49,12 @@ enum Format {
 /// The route's handler.
 pub(crate) async fn show(
     State(gateway): State<Arc<Gateway>>,
-    query: Result<Query<Wish>, QueryRejection>,
+    query: Parameters,
 ) -> Result<Response, ApiError> {
-    let Query(wish) = query.map_err(|_| ApiError::invalid_query())?;
-    let group_by = wish.group_by.unwrap_or(GroupBy::User);
-    let period = period(&wish).ok_or_else(ApiError::invalid_query)?;
+    let wish = Wish::read(query, Timestamp::now())?;
+    let Wish {
+        group_by, period, ..
+    } = wish;
     let ledger = gateway.ledger.clone();
     let read = spawn_blocking(move || ledger.report(group_by, period)).await;
     let read = read.map_err(|_| ApiError::internal())?;
@@ -73,17 +72,46 @@ pub(crate) async fn show(
     })
 }
 
-/// Returns the period that is asked for; none where it cannot be read or is empty.
-fn period(wish: &Wish) -> Option<Period> {
-    let to = match &wish.to {
-        Some(text) => instant(text, DAY)?,
-        None => Timestamp::now(),
+/// What can be read of one end of a period.
+const INSTANT: &str = "a date like `2026-11-01` or an instant like `2026-11-01T10:00:00Z`";
+
+impl Wish {
+    fn read(query: Parameters, now: Timestamp) -> Result<Self, ApiError> {
+        let [group_by, from, to, format] = query.named(["group_by", "from", "to", "format"])?;
+        let group_by = group_by.map(|it| it.read("`user`, `model`, `provider` or `day`", named));
+        let format = format.map(|it| it.read("`json` or `csv`", named));
+        Ok(Self {
+            group_by: group_by.transpose()?.unwrap_or(GroupBy::User),
+            period: period(from.as_ref(), to.as_ref(), now)?,
+            format: format.transpose()?.unwrap_or_default(),
+        })
+    }
+}
+
+/// Reads a name.
+fn named<T: DeserializeOwned>(name: &str) -> Option<T> {
+    let name: StrDeserializer<'_, Error> = name.into_deserializer();
+    T::deserialize(name).ok()
+}
+
+/// Returns the period that is asked for: from a date's beginning, to a date's end.
+fn period(
+    from: Option<&Parameter>,
+    to: Option<&Parameter>,
+    now: Timestamp,
+) -> Result<Period, ApiError> {
+    let end = to.map(|to| to.read(INSTANT, |text| instant(text, DAY)));
+    let end = end.transpose()?.unwrap_or(now);
+    let Some(from) = from else {
+        // So long before all time nothing can have been used.
+        let begin = end.checked_sub(USUAL).unwrap_or(Timestamp::MIN);
+        return Ok(Period::covering(begin, end));
     };
-    let from = match &wish.from {
-        Some(text) => instant(text, SignedDuration::ZERO)?,
-        None => to.checked_sub(USUAL).ok()?,
-    };
-    (from < to).then(|| Period::covering(from, to))
+    let begin = from.read(INSTANT, |text| instant(text, SignedDuration::ZERO))?;
+    let before = format!("before the end, which is {end}");
+    from.read(&before, |_| {
+        (begin < end).then(|| Period::covering(begin, end))
+    })
 }
 
 /// Reads an instant, or a date, which is `after` its beginning in UTC.
@@ -190,49 +218,31 @@ fn latency(sums: &Sums) -> f64 {
 mod tests {
     use super::*;
 
-    fn wish(from: Option<&str>, to: Option<&str>) -> Wish {
-        Wish {
-            group_by: None,
-            from: from.map(Into::into),
-            to: to.map(Into::into),
-            format: Format::Json,
-        }
+    fn read(query: &str) -> Result<Wish, ApiError> {
+        let uri = format!("/admin/usage?{query}").parse().unwrap();
+        Wish::read(Parameters::of(&uri)?, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
     fn a_period_is_said_in_days_or_instants() {
-        for (from, to, expected) in [
+        for (query, expected) in [
             (
-                "2026-11-01",
-                "2026-11-30",
+                "from=2026-11-01&to=2026-11-30",
                 ("2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"),
             ),
             (
-                "2026-11-01",
-                "2026-11-01",
+                "to=2026-11-01&from=2026-11-01",
                 ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
             ),
             (
-                "2026-11-01T10:20:30Z",
-                "2026-11-01T11:00:01Z",
+                "from=2026-11-01T10:20:30Z&to=2026-11-01T11:00:01Z",
                 ("2026-11-01T10:00:00Z", "2026-11-01T12:00:00Z"),
             ),
+            ("", ("1969-12-02T00:00:00Z", "1970-01-01T00:00:00Z")),
         ] {
-            let period = period(&wish(Some(from), Some(to))).expect(from);
+            let period = read(query).expect(query).period;
             let found = (period.from().to_string(), period.to().to_string());
             assert_eq!(found, (expected.0.to_owned(), expected.1.to_owned()));
-        }
-    }
-
-    #[test]
-    fn what_is_no_period_is_refused() {
-        for (from, to) in [
-            ("2026-11-02", "2026-11-01"),
-            ("yesterday", "2026-11-01"),
-            ("2026-11-01", "2026-13-01"),
-            ("", ""),
-        ] {
-            assert_eq!(period(&wish(Some(from), Some(to))), None, "{from} {to}");
         }
     }
 

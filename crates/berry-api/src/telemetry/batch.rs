@@ -56,6 +56,8 @@ struct Shared<T> {
 struct State<T> {
     things: Vec<T>,
     puts: u64,
+    /// How often something was put of what has been taken and not been dealt with.
+    taken: u64,
     flushes: Flushes,
     /// No more will come.
     is_closed: bool,
@@ -95,6 +97,7 @@ pub(crate) fn gathered<T>(gathering: Gathering) -> (Inlet<T>, Outlet<T>) {
         state: Mutex::new(State {
             things: Vec::new(),
             puts: 0,
+            taken: 0,
             flushes: Flushes::default(),
             is_closed: false,
             has_ended: false,
@@ -136,6 +139,12 @@ impl<T> Inlet<T> {
     /// Returns how many things wait.
     pub(crate) fn len(&self) -> usize {
         self.0.state.lock().things.len()
+    }
+
+    /// Returns how often something was put that has not been dealt with.
+    pub(crate) fn unfinished(&self) -> u64 {
+        let state = self.0.state.lock();
+        state.puts + state.taken
     }
 
     /// Waits until what was put before has been taken and dealt with, but no longer than `patience`.
@@ -186,6 +195,7 @@ impl<T> Outlet<T> {
             returned,
         } = &*self.shared;
         let mut state = state.lock();
+        state.taken = 0;
         if state.flushes.done < state.flushes.taken {
             state.flushes.done = state.flushes.taken;
             returned.notify_all();
@@ -211,8 +221,9 @@ impl<T> Outlet<T> {
         } else {
             things.append(&mut state.things);
         }
+        state.taken = std::mem::take(&mut state.puts);
         Taken {
-            puts: std::mem::take(&mut state.puts),
+            puts: state.taken,
             is_last: state.is_closed,
         }
     }
@@ -269,10 +280,14 @@ mod tests {
         let (inlet, mut outlet) = gathered(gathering(Duration::from_millis(1)));
         inlet.put(1, |things| things.push('a')).unwrap();
 
+        assert_eq!(inlet.unfinished(), 1);
         let mut things = vec!['b'];
         outlet.take(&mut things, NEVER);
 
         assert_eq!(things, ['b', 'a']);
+        assert_eq!(inlet.unfinished(), 1);
+        outlet.take(&mut things, Duration::ZERO);
+        assert_eq!(inlet.unfinished(), 0);
     }
 
     #[test]

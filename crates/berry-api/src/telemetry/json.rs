@@ -3,12 +3,12 @@
 //! tracing-subscriber's own JSON puts the message among the fields, where the commands that users
 //! run on these logs do not look for it. A line is made once, without a tree, whoever gets it, and in
 //! room that its thread keeps: each request has a line, and its making is part of what a request costs.
+//! What others have written does not make it a line that somebody looks for ([`sought`](super::sought)).
 
 use std::cell::Cell;
-use std::fmt::{self, Write};
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
@@ -18,7 +18,9 @@ use tracing_subscriber::layer::Context;
 
 use super::log_file::LogFile;
 use super::moment::Moment;
+use super::piece::Json;
 use super::queue::Queue;
+use super::sought::{self, Word};
 
 /// The longest line whose room is kept for the next one; with bodies in them lines may be very long.
 const USUAL: usize = 4 * 1024;
@@ -122,6 +124,25 @@ impl Making {
     }
 }
 
+impl Making {
+    /// Takes note of a text, at whose beginning the field's value is, that may be of a kind which is looked for.
+    #[cold]
+    fn look_at(&mut self, field: &Field, from: usize) {
+        let json = match self.shape.names.get(field.index()) {
+            Some(Name::Message) => {
+                let message = self.line.0.get(from..);
+                if message.is_some_and(sought::is_meant) {
+                    return;
+                }
+                &mut self.line
+            }
+            _ if sought::is_own(field.name()) => return,
+            _ => &mut self.fields,
+        };
+        sought::hide(&self.shape.strange, &mut json.0, from);
+    }
+}
+
 /// How a value begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Begin {
@@ -132,11 +153,15 @@ enum Begin {
 
 impl Visit for Making {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.place(field, Begin::Bare).debug(value);
+        if let Some(from) = self.place(field, Begin::Bare).debug(value) {
+            self.look_at(field, from);
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.place(field, Begin::Text).text(value);
+        if let Some(from) = self.place(field, Begin::Text).text(value) {
+            self.look_at(field, from);
+        }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -163,6 +188,8 @@ struct Shape {
     /// What stands between the moment and the message.
     head: Vec<u8>,
     names: Vec<Name>,
+    /// What is looked for in other lines.
+    strange: Vec<&'static Word>,
 }
 
 /// A field's name as it stands before a text: `,"name":"`.
@@ -206,129 +233,10 @@ impl Shape {
         head.value(metadata.target());
         head.put(b",\"message\":");
         self.head = head.0;
-        let names = metadata.fields().iter();
-        self.names = names.map(|field| Name::new(field.name())).collect();
+        let names = metadata.fields().iter().map(|field| field.name());
+        self.names = names.map(Name::new).collect();
+        self.strange = Word::strange_to(metadata);
     }
-}
-
-/// A piece of JSON being written. A vector takes whatever it is given, and all values here can be
-/// serialized: nothing fails.
-#[derive(Default)]
-struct Json(Vec<u8>);
-
-impl Json {
-    fn put(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn value(&mut self, value: impl Serialize) {
-        let _ = serde_json::to_writer(&mut self.0, &value);
-    }
-
-    /// Writes the rest of a text whose first quote is there; most have nothing to escape.
-    fn text(&mut self, text: &str) {
-        if is_plain(text.as_bytes()) {
-            self.put(text.as_bytes());
-            self.0.push(b'"');
-        } else {
-            self.0.pop();
-            self.value(text);
-        }
-    }
-
-    /// Writes so many of the bytes.
-    fn put_start<const ALL: usize>(&mut self, bytes: &[u8; ALL], length: usize) {
-        let end = self.0.len() + length;
-        self.0.extend_from_slice(bytes);
-        self.0.truncate(end);
-    }
-
-    /// Writes a whole number; most are short.
-    fn whole(&mut self, value: u64) {
-        match value {
-            0..10 => self.put(&last_digits::<1>(value)),
-            10..100 => self.put(&last_digits::<2>(value)),
-            100..1000 => self.put(&last_digits::<3>(value)),
-            1000.. => {
-                self.whole(value / 1000);
-                self.put(&last_digits::<3>(value));
-            }
-        }
-    }
-
-    /// Writes a number. Most are times of whole thousandths, whose text is found in less time than the
-    /// shortest one of any number.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the cast saturates, and what comes of it is compared with the number"
-    )]
-    fn real(&mut self, value: f64) {
-        let thousandths = (value * 1000.0 + 0.5) as u64;
-        let is_same = (thousandths as f64 / 1000.0).to_bits() == value.to_bits();
-        if thousandths >= 1 << 50 || !is_same {
-            return self.value(value);
-        }
-        self.whole(thousandths / 1000);
-        match last_digits(thousandths) {
-            [tenths, b'0', b'0'] => self.put(&[b'.', tenths]),
-            [tenths, hundredths, b'0'] => self.put(&[b'.', tenths, hundredths]),
-            [tenths, hundredths, rest] => self.put(&[b'.', tenths, hundredths, rest]),
-        }
-    }
-
-    /// Writes the text of a value, and once more where something in it is to be escaped.
-    fn debug(&mut self, value: &dyn fmt::Debug) {
-        let before = self.0.len();
-        self.0.push(b'"');
-        let _ = write!(self, "{value:?}");
-        if self.0.get(before + 1..).is_some_and(is_plain) {
-            self.0.push(b'"');
-        } else {
-            self.0.truncate(before);
-            self.value(format_args!("{value:?}"));
-        }
-    }
-}
-
-impl Write for Json {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.put(text.as_bytes());
-        Ok(())
-    }
-}
-
-/// Returns the last digits of a number.
-#[inline]
-pub(super) fn last_digits<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
-    let mut digits = [b'0'; COUNT];
-    for digit in digits.iter_mut().rev() {
-        *digit += u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-    }
-    digits
-}
-
-/// Returns whether no byte is to be escaped. Bytes are looked at together, and the last ones again however
-/// many of them have been seen.
-fn is_plain(text: &[u8]) -> bool {
-    let (blocks, rest) = text.as_chunks();
-    if let Some(last) = text.last_chunk::<16>() {
-        blocks.iter().all(is_plain_block::<16>) && (rest.is_empty() || is_plain_block(last))
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        is_plain_block(first) & is_plain_block(last)
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        is_plain_block(first) & is_plain_block(last)
-    } else {
-        text.iter().all(|byte| is_plain_block(&[*byte]))
-    }
-}
-
-/// The same of so many bytes, without a branch: in a few instructions for all of them.
-#[inline]
-fn is_plain_block<const LENGTH: usize>(block: &[u8; LENGTH]) -> bool {
-    let odd = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
-    block.iter().fold(0, |any, byte| any | odd(*byte)) == 0
 }
 
 #[cfg(test)]
@@ -390,6 +298,41 @@ mod tests {
         assert_eq!(logged, expected);
     }
 
+    #[test]
+    fn a_line_has_no_word_that_is_looked_for_in_others() {
+        let user = "/ERROR/latency/health_check";
+        let logged = lines(|| {
+            info!(target: "t", user, shown = %user, debug = ?["ERROR"], "Starting Berry API");
+            error!(target: "t", user, latency_ms = 1.5, "the latency");
+            info!(target: "health_check", user, event = "selected backend", request_id = "selected backend");
+            info!(target: "t", "no latency {}", "Authentication failed");
+        });
+
+        let hidden = r"/\u0045RROR/\u006catency/\u0068ealth_check";
+        let expected = [
+            line(
+                "INFO",
+                &format!(
+                    r#""message":"Starting Berry API","fields":{{"user":"{hidden}","shown":"{hidden}","debug":"[\"\u0045RROR\"]"}}"#
+                ),
+            ),
+            line(
+                "ERROR",
+                r#""message":"the latency","fields":{"user":"/ERROR/latency/\u0068ealth_check","latency_ms":1.5}"#,
+            ),
+            line(
+                "INFO",
+                r#""message":"","fields":{"user":"/\u0045RROR/\u006catency/health_check","event":"selected backend","request_id":"\u0073elected backend"}"#,
+            )
+            .replace("\"t\"", "\"health_check\""),
+            line(
+                "INFO",
+                r#""message":"no \u006catency \u0041uthentication failed","fields":{}"#,
+            ),
+        ];
+        assert_eq!(logged, expected);
+    }
+
     /// Makes each line again while it is being shown.
     struct Nested;
 
@@ -419,66 +362,5 @@ mod tests {
 
         let expected = r#""message":"said","fields":{"a_name_of_as_many_bytes":1,"a_name_that_is_longer_than_most_are":"b"}"#;
         assert_eq!(logged, [line("INFO", expected)]);
-    }
-
-    #[test]
-    fn whole_numbers_are_written_as_serde_json_does() {
-        for value in (0..12_000).chain([999_999, 1_000_000, 10_000_001, u64::MAX]) {
-            let mut json = Json::default();
-            json.whole(value);
-            assert_eq!(json.0, serde_json::to_vec(&value).unwrap());
-        }
-    }
-
-    #[test]
-    fn numbers_are_written_as_serde_json_does() {
-        let times = (0..5_000).map(|number| f64::from(number) / 1000.0);
-        let others = [
-            0.0005,
-            1.2345,
-            12.0,
-            600_000.125,
-            1e9,
-            1e12,
-            1e15,
-            1e16,
-            1e300,
-            -0.0,
-            -1.5,
-            0.1 + 0.2,
-            f64::NAN,
-            f64::INFINITY,
-            f64::NEG_INFINITY,
-            f64::MIN_POSITIVE,
-            1_125_899_906_842.624,
-        ];
-        for value in times.chain(others) {
-            let mut json = Json::default();
-            json.real(value);
-            assert_eq!(json.0, serde_json::to_vec(&value).unwrap(), "{value}");
-        }
-    }
-
-    #[test]
-    fn texts_are_escaped_as_serde_json_does() {
-        let specials = [
-            "\"", "\\", "\n", "\u{1}", "\u{1f}", " ", "!", "#", "[", "]", "\u{7f}", "é",
-            "\u{2028}", "😀",
-        ];
-        for special in specials {
-            for length in 0..20 {
-                for at in 0..=length {
-                    let text =
-                        ["x".repeat(at).as_str(), special, &"x".repeat(length - at)].concat();
-                    let mut json = Json::default();
-                    json.put(b"\"");
-                    json.text(&text);
-                    assert_eq!(json.0, serde_json::to_vec(&text).unwrap(), "{text:?}");
-                    let mut json = Json::default();
-                    json.debug(&format_args!("{text}"));
-                    assert_eq!(json.0, serde_json::to_vec(&text).unwrap(), "{text:?}");
-                }
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@
 //! can wait for it; the one before is closed when its last line is out.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::LogError;
 use super::loss::Loss;
-use super::queue::Queue;
+use super::queue::{self, Queue};
 use crate::folder::{self, Made};
 
 /// How long a change of files waits for lines that belong to the file before.
@@ -41,6 +44,37 @@ struct Inner {
 struct Open {
     path: PathBuf,
     file: File,
+    /// Of a pipe an end that nobody reads from: lines wait in it for who does, and without any there would be no
+    /// pipe.
+    reader: Mutex<Option<File>>,
+}
+
+impl Open {
+    /// Ends to wait for a pipe's reader; returns how many lines are in it that nobody will read. Who waits for
+    /// room in it does not any more.
+    fn let_go(&self) -> io::Result<u64> {
+        if self.reader.lock().take().is_none() {
+            return Ok(0);
+        }
+        let again = |options: &mut OpenOptions| {
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            options.custom_flags(flags).open(&self.path)
+        };
+        match again(OpenOptions::new().write(true)) {
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {}
+            _ => return Ok(0),
+        }
+        let mut left = again(OpenOptions::new().read(true))?;
+        let (mut lines, mut room) = (0, [0; 4096]);
+        loop {
+            match left.read(&mut room) {
+                Ok(0) => return Ok(lines),
+                Ok(length) => lines += queue::count(room.get(..length).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lines),
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 impl LogFile {
@@ -85,18 +119,35 @@ impl LogFile {
 
     fn begin(&self, path: Option<&Path>) -> Result<(), LogError> {
         let opened = path.map(|path| {
-            let (file, made) = open(path)?;
-            let path = path.to_owned();
-            Ok::<_, LogError>((Arc::new(Open { path, file }), made))
+            let (open, made) = open(path)?;
+            Ok::<_, LogError>((Arc::new(open), made))
         });
         let (open, made) = opened.transpose()?.unzip();
         if let Some(queue) = &self.0.queue {
             queue.flush(PATIENCE);
         }
         self.0.is_on.store(open.is_some(), Ordering::Relaxed);
-        self.0.open.store(open);
+        if let Some(before) = self.0.open.swap(open) {
+            self.leave(&before);
+        }
         made.into_iter().for_each(Made::announce);
         Ok(())
+    }
+
+    /// Ends to wait for whoever reads, where that is a pipe.
+    pub(super) fn end(&self) {
+        if let Some(open) = self.0.open.load_full() {
+            self.leave(&open);
+        }
+    }
+
+    /// Leaves a file, and counts what is lost with it.
+    fn leave(&self, open: &Open) {
+        if let Some(queue) = &self.0.queue
+            && let Ok(lost @ 1..) = open.let_go()
+        {
+            queue.loss().lose(lost, "nobody reads the pipe");
+        }
     }
 
     /// Whether a file is written.
@@ -128,7 +179,7 @@ impl Write for Current {
 }
 
 /// Opens a log file to append to, and makes its folder.
-fn open(path: &Path) -> Result<(File, Made), LogError> {
+fn open(path: &Path) -> Result<(Open, Made), LogError> {
     let wrong = |source| LogError::File {
         path: path.to_owned(),
         source,
@@ -138,8 +189,14 @@ fn open(path: &Path) -> Result<(File, Made), LogError> {
     options.create(true).append(true).mode(folder::MODE);
     // Opening a pipe to write waits for its reader, and with it a start or a reload; to do both does not.
     let kind = std::fs::metadata(path).map(|metadata| metadata.file_type());
-    options.read(kind.is_ok_and(|kind| kind.is_fifo()));
-    Ok((options.open(path).map_err(wrong)?, made))
+    let is_pipe = kind.is_ok_and(|kind| kind.is_fifo());
+    let reader = is_pipe.then(|| OpenOptions::new().read(true).write(true).open(path));
+    let open = Open {
+        path: path.to_owned(),
+        reader: Mutex::new(reader.transpose().map_err(wrong)?),
+        file: options.open(path).map_err(wrong)?,
+    };
+    Ok((open, made))
 }
 
 #[cfg(test)]
@@ -153,19 +210,44 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/berry.log");
 
-        let (file, _) = open(&path).unwrap();
+        let (open, _) = open(&path).unwrap();
 
-        let mode = file.metadata().unwrap().permissions().mode();
+        let mode = open.file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o007, 0, "{mode:o}");
     }
 
-    #[test]
-    fn a_pipe_is_opened_before_anybody_reads_it() {
-        let folder = tempfile::tempdir().unwrap();
+    fn pipe(folder: &tempfile::TempDir) -> PathBuf {
         let pipe = folder.path().join("pipe");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
+        pipe
+    }
 
-        assert!(open(&pipe).is_ok());
+    #[test]
+    fn a_pipe_is_opened_before_anybody_reads_it_and_what_nobody_reads_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (open, _) = open(&pipe(&folder)).unwrap();
+
+        (&open.file).write_all(b"one\ntwo\nthr").unwrap();
+
+        assert_eq!(open.let_go().unwrap(), 2);
+        assert!((&open.file).write_all(b"ee\n").is_err());
+        assert_eq!(open.let_go().unwrap(), 0);
+    }
+
+    #[test]
+    fn what_is_in_a_pipe_that_somebody_reads_is_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = pipe(&folder);
+        let (open, _) = open(&path).unwrap();
+        (&open.file).write_all(b"one\ntwo\n").unwrap();
+        let mut reader = File::open(&path).unwrap();
+
+        assert_eq!(open.let_go().unwrap(), 0);
+        drop(open);
+
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "one\ntwo\n");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each output has one [`Loss`], which counts and knows whether it loses now. One task looks at all of
 //! them: an operator reads one warning when an output begins to lose, and one with the sum when it
-//! works again. Whoever loses does not log it itself: its words might be the next to be lost. Of outputs of the
+//! works again; where it comes and goes, after a minute of quiet. Whoever loses does not log it itself: its words might be the next to be lost. Of outputs of the
 //! log itself stderr is told as well.
 
 use std::sync::Arc;
@@ -19,6 +19,8 @@ use super::queue::Queue;
 
 /// How often the task looks.
 const PERIOD: Duration = Duration::from_secs(1);
+/// In how many looks an outage has come back soon: it is one with that before, and over after as many without loss.
+const SOON: u32 = 60;
 
 /// What one output has lost. Clones are the same.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub(crate) struct Loss(Arc<Inner>);
 struct Inner {
     output: &'static str,
     count: AtomicU64,
+    /// How much of it operators know of.
+    told: AtomicU64,
     losing: AtomicBool,
     cause: Mutex<Option<Box<str>>>,
 }
@@ -38,6 +42,7 @@ impl Loss {
         Self(Arc::new(Inner {
             output,
             count: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             losing: AtomicBool::new(false),
             cause: Mutex::default(),
         }))
@@ -67,6 +72,12 @@ impl Loss {
         self.0.count.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Returns how much has been lost that operators have not been told of; now they are.
+    pub(super) fn tell(&self) -> u64 {
+        let count = self.count();
+        count - self.0.told.swap(count, Ordering::Relaxed)
+    }
+
     /// Notes that the output works.
     pub(crate) fn works(&self) {
         if self.0.losing.load(Ordering::Relaxed) {
@@ -81,8 +92,12 @@ struct Told {
     loss: Loss,
     /// They know that it goes on.
     losing: bool,
-    /// How much they know of.
-    count: u64,
+    /// How much was lost when it was looked at last.
+    seen: u64,
+    /// How often it has been looked at since without a loss.
+    calm: u32,
+    /// After so many looks it is over: at once, unless it has come back soon.
+    patience: u32,
 }
 
 /// What is to be said of a loss.
@@ -93,46 +108,81 @@ enum News {
 }
 
 impl Told {
+    fn of(loss: Loss) -> Self {
+        Self {
+            loss,
+            losing: false,
+            seen: 0,
+            calm: SOON,
+            patience: 0,
+        }
+    }
+
     fn news(&mut self) -> Option<News> {
         let losing = self.loss.0.losing.load(Ordering::Relaxed);
         let count = self.loss.count();
-        if losing {
-            return (!std::mem::replace(&mut self.losing, true)).then_some(News::Begun);
+        if losing || count != self.seen {
+            self.seen = count;
+            let calm = std::mem::take(&mut self.calm);
+            if !self.losing {
+                self.losing = true;
+                self.patience = if calm < SOON { SOON } else { 0 };
+                // One that is over by now is told of in one line, the first time.
+                if losing || self.patience > 0 {
+                    return Some(News::Begun);
+                }
+            }
+        } else {
+            self.calm = self.calm.saturating_add(1);
         }
-        let was_losing = std::mem::take(&mut self.losing);
-        let lost = count - self.count;
-        self.count = count;
-        (was_losing || lost > 0).then_some(News::Ended(lost))
+        let is_over = self.losing && !losing && self.calm >= self.patience;
+        is_over.then(|| {
+            self.losing = false;
+            News::Ended(self.loss.tell())
+        })
     }
 }
 
 /// Tells stderr, which may be as full or as slow as what is told of: nobody waits for it.
 #[derive(Debug, Default)]
-struct LastResort(Option<Queue>);
+pub(super) struct LastResort(Option<Queue>);
 
 impl LastResort {
+    /// Says that an output has begun to lose lines.
     fn tell(&mut self, output: &str, cause: Option<&str>) {
+        let cause = cause.unwrap_or("unknown");
+        self.say(&format!("the log cannot be written to `{output}`: {cause}"));
+    }
+
+    /// Says how many lines an output has lost, where the process ends before it works again.
+    pub(super) fn tell_at_the_end(&mut self, loss: &Loss, lost: u64) {
+        let (output, cause) = (loss.output(), loss.cause());
+        let cause = cause.as_deref().unwrap_or("unknown");
+        self.say(&format!(
+            "{lost} lines of the log are not written to `{output}`: {cause}"
+        ));
+    }
+
+    fn say(&mut self, text: &str) {
         if self.0.is_none() {
             self.0 = Queue::start(Loss::of("stderr"), io::stderr()).ok();
         }
         if let Some(stderr) = &self.0 {
-            let cause = cause.unwrap_or("unknown");
-            let line = format!("berry-api: the log cannot be written to `{output}`: {cause}\n");
-            stderr.put(line.as_bytes());
+            stderr.put(format!("berry-api: {text}\n").as_bytes());
+        }
+    }
+
+    /// Waits until it is told, but no longer than `patience`.
+    pub(super) fn flush(&self, patience: Duration) {
+        if let Some(stderr) = &self.0 {
+            stderr.flush(patience);
         }
     }
 }
 
 /// Warns of losses until `stopping`.
 pub(crate) async fn warn_of(losses: Vec<Loss>, stopping: CancellationToken) {
-    let mut told: Vec<_> = losses
-        .into_iter()
-        .map(|loss| Told {
-            loss,
-            losing: false,
-            count: 0,
-        })
-        .collect();
+    let mut told: Vec<_> = losses.into_iter().map(Told::of).collect();
     let mut last_resort = LastResort::default();
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -166,11 +216,7 @@ mod tests {
     #[test]
     fn an_outage_is_told_of_when_it_begins_and_when_it_ends() {
         let loss = Loss::of("test");
-        let mut told = Told {
-            loss: loss.clone(),
-            losing: false,
-            count: 0,
-        };
+        let mut told = Told::of(loss.clone());
         assert_eq!(told.news(), None);
 
         loss.lose(2, "the first cause");
@@ -188,16 +234,44 @@ mod tests {
     #[test]
     fn an_outage_that_nobody_saw_is_told_of_afterwards() {
         let loss = Loss::of("test");
-        let mut told = Told {
-            loss: loss.clone(),
-            losing: false,
-            count: 0,
-        };
+        let mut told = Told::of(loss.clone());
 
         loss.lose(2, "a short one");
         loss.works();
 
         assert_eq!(told.news(), Some(News::Ended(2)));
         assert_eq!(loss.count(), 2);
+    }
+
+    #[test]
+    fn an_outage_that_comes_and_goes_is_one() {
+        let loss = Loss::of("test");
+        let mut told = Told::of(loss.clone());
+        loss.lose(1, "a cause");
+        let mut news = vec![told.news()];
+        for _ in 0..10 {
+            loss.works();
+            news.push(told.news());
+            loss.lose(2, "a cause");
+            news.push(told.news());
+            loss.lose(1, "between two looks");
+            loss.works();
+            news.push(told.news());
+        }
+        for _ in 0..=SOON {
+            news.push(told.news());
+        }
+        loss.lose(5, "much later");
+        news.push(told.news());
+
+        let news: Vec<_> = news.into_iter().flatten().collect();
+        let expected = [
+            News::Begun,
+            News::Ended(1),
+            News::Begun,
+            News::Ended(30),
+            News::Begun,
+        ];
+        assert_eq!(news, expected);
     }
 }

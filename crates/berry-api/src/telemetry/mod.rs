@@ -8,8 +8,10 @@ pub(crate) mod label;
 mod log_file;
 pub(crate) mod loss;
 mod moment;
+mod piece;
 mod queue;
 pub(crate) mod refusals;
+mod sought;
 mod stopwatch;
 pub(crate) mod trace;
 pub(crate) mod traffic;
@@ -28,7 +30,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::env;
 use json::JsonLines;
-use loss::Loss;
+use loss::{LastResort, Loss};
 use queue::Queue;
 
 /// What is logged where nothing is said.
@@ -39,6 +41,8 @@ const QUIET: &str = "hyper_util=warn";
 const ALIAS: (&str, &str) = ("berry_api_api", "berry_api");
 /// How long the end of the process waits for lines that are not written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The same of lines that there is no room for.
+const NO_ROOM: Duration = Duration::from_millis(100);
 
 /// What the outputs of the log are called where they lose lines.
 const LOG_OUTPUTS: [&str; 2] = [STDOUT, LOG_FILE];
@@ -183,5 +187,16 @@ impl Logs {
 impl Drop for Logs {
     fn drop(&mut self) {
         self.queues().for_each(|queue| queue.flush(LAST_WORDS));
+        self.file.end();
+        // Who has waited for room in a pipe has none to wait for now.
+        self.queues().for_each(|queue| queue.flush(NO_ROOM));
+        let mut stderr = LastResort::default();
+        for queue in self.queues() {
+            match queue.give_up() {
+                0 => {}
+                lost => stderr.tell_at_the_end(queue.loss(), lost),
+            }
+        }
+        stderr.flush(LAST_WORDS);
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::json::last_digits;
+use super::piece::last_digits;
 
 const MICROSECONDS: i64 = 1_000_000;
 

@@ -4,6 +4,7 @@
 //! milliseconds after their first line. So a line costs its maker a copy, a burst costs few writes, and
 //! where the buffer is full the line is lost and counted. Lines are never cut, and keep their order.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
@@ -22,6 +23,9 @@ const GATHERING: Gathering = Gathering {
     enough: CAPACITY / 2,
     capacity: CAPACITY,
 };
+
+/// What begins a colour.
+const ESCAPE: u8 = 0x1b;
 
 /// See the module's documentation. Clones are the same queue.
 #[derive(Debug, Clone)]
@@ -57,6 +61,15 @@ impl Queue {
         self.0.lines.flush(patience);
     }
 
+    /// Counts as lost what is not written by now, and returns what nobody has been told of.
+    pub(super) fn give_up(&self) -> u64 {
+        let unwritten = self.0.lines.unfinished();
+        if unwritten > 0 {
+            self.0.loss.lose(unwritten, "the process ends");
+        }
+        self.0.loss.tell()
+    }
+
     /// Adds a line, or counts it as lost.
     pub(super) fn put(&self, line: &[u8]) {
         let add = |lines: &mut Vec<u8>| lines.extend_from_slice(line);
@@ -72,10 +85,9 @@ fn work(mut taken: Outlet<u8>, mut output: impl Write, loss: &Loss) {
     loop {
         let batch = taken.take(&mut lines, Duration::MAX);
         if !lines.is_empty() {
-            let written = output.write_all(&lines);
-            match written.and_then(|()| output.flush()) {
+            match write_all(&mut output, &lines) {
                 Ok(()) => loss.works(),
-                Err(error) => loss.lose(batch.puts, error),
+                Err((lost, error)) => loss.lose(lost, error),
             }
             lines.clear();
         }
@@ -85,19 +97,62 @@ fn work(mut taken: Outlet<u8>, mut output: impl Write, loss: &Loss) {
     }
 }
 
-/// One event's line; the formatter writes it whole.
+/// Writes lines, or says how many of them are not written to their end, and why.
+fn write_all(output: &mut impl Write, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let error = match output.write(rest) {
+            Ok(0) => io::ErrorKind::WriteZero.into(),
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        return Err((count(rest), error));
+    }
+    output.flush().map_err(|error| (count(lines), error))
+}
+
+/// Returns how many lines end in this text.
+pub(super) fn count(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+/// One event's line of text; the formatter writes it whole.
 #[derive(Debug)]
 pub(super) struct Line<'a>(&'a Queue);
 
 impl Write for Line<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put(bytes);
+        self.0.put(&one_line(bytes));
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Returns a line in which nothing but its end is one, whatever its values are. Of other bytes that a terminal
+/// would obey the formatter has left only its own colours.
+fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let breaks = |byte: &u8| *byte < b' ' && ![b'\t', ESCAPE].contains(byte);
+    if !text.iter().any(breaks) {
+        return Cow::Borrowed(line);
+    }
+    let mut whole = Vec::with_capacity(line.len() + 16);
+    for byte in text {
+        if breaks(byte) {
+            whole.extend(byte.escape_ascii());
+        } else {
+            whole.push(*byte);
+        }
+    }
+    whole.push(b'\n');
+    Cow::Owned(whole)
 }
 
 impl<'a> MakeWriter<'a> for Queue {
@@ -158,6 +213,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_one_line() {
+        for (line, expected) in [
+            ("a b=\"c\"\n", "a b=\"c\"\n"),
+            ("a\tb\u{1b}[0mé\n", "a\tb\u{1b}[0mé\n"),
+            ("a\nb\r\n\0c\u{b}\n\n", "a\\nb\\r\\n\\x00c\\x0b\\n\n"),
+            ("\n", "\n"),
+        ] {
+            let (queue, permit, writes) = gated();
+            permit.send(Ok(())).unwrap();
+
+            queue.make_writer().write_all(line.as_bytes()).unwrap();
+            queue.flush(PATIENCE);
+
+            let written = String::from_utf8(writes.try_recv().unwrap()).unwrap();
+            assert_eq!(written, expected);
+        }
+    }
+
+    #[test]
     fn a_stalled_output_loses_whole_lines_and_nobody_waits() {
         let (queue, permit, writes) = gated();
         let line = [&[b'x'; 1023][..], b"\n"].concat();
@@ -176,6 +250,47 @@ mod tests {
         assert_eq!(written as u64 / 1024 + lost, made);
         // One buffer may be with the thread, one waits.
         assert!(lost >= made / 3, "{lost} of {made}");
+    }
+
+    /// Has room for some bytes.
+    struct Small(Vec<u8>, usize);
+
+    impl Write for Small {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let room = self.1 - self.0.len();
+            if room == 0 {
+                return Err(io::Error::other("full"));
+            }
+            let length = bytes.len().min(room);
+            self.0.extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_are_not_written_to_their_end_are_lost() {
+        for (room, expected) in [(0, 3), (3, 3), (4, 2), (11, 1)] {
+            let mut output = Small(Vec::new(), room);
+
+            let (lost, _) = write_all(&mut output, b"one\ntwo\nfour\n").unwrap_err();
+
+            assert_eq!(lost, expected, "{room}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_written_in_the_end_is_lost() {
+        let (queue, permit, _writes) = gated();
+        queue.put(b"one\n");
+        queue.put(b"two\n");
+        queue.flush(Duration::ZERO);
+
+        assert_eq!((queue.give_up(), queue.loss().count()), (2, 2));
+        drop(permit);
     }
 
     #[test]

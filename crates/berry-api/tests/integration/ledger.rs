@@ -140,12 +140,83 @@ async fn the_ledger_is_read_by_user_model_provider_and_day_and_as_csv() {
         row.starts_with("test-model,1,0,0,10,0,0,1,0,0.00003,"),
         "{row}"
     );
-    for query in [
-        "?group_by=token",
-        "?from=yesterday",
-        "?from=2026-01-02&to=2026-01-01",
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_query_is_said() {
+    let (gateway, _upstream, _folder) = start().await;
+    let mut client = gateway.connect().await;
+    let (value, unknown) = ("invalid_query", "unknown_parameter");
+    let instant = "a date like `2026-11-01` or an instant like `2026-11-01T10:00:00Z`";
+    for (path, code, param, message) in [
+        (
+            "/admin/usage?group_by=token",
+            value,
+            "group_by",
+            "the query parameter `group_by` is `token`: it must be `user`, `model`, `provider` or `day`",
+        ),
+        (
+            "/admin/usage?from=yester%64ay",
+            value,
+            "from",
+            &format!("the query parameter `from` is `yesterday`: it must be {instant}"),
+        ),
+        (
+            "/admin/usage?to=",
+            value,
+            "to",
+            &format!("the query parameter `to` is ``: it must be {instant}"),
+        ),
+        (
+            "/admin/usage?from=2026-01-02&to=2026-01-01",
+            value,
+            "from",
+            "the query parameter `from` is `2026-01-02`: it must be before the end, which is 2026-01-02T00:00:00Z",
+        ),
+        (
+            "/admin/usage?format=xml",
+            value,
+            "format",
+            "the query parameter `format` is `xml`: it must be `json` or `csv`",
+        ),
+        (
+            "/admin/usage?form=2026-01-01",
+            unknown,
+            "form",
+            "unknown query parameter `form`: there are `group_by`, `from`, `to`, `format`",
+        ),
+        (
+            "/admin/usage?to=2026-01-01&to=2026-01-02",
+            value,
+            "to",
+            "the query parameter `to` is there twice",
+        ),
+        (
+            "/admin/rate-limit-usage?user=ada",
+            unknown,
+            "user",
+            "unknown query parameter `user`: there are `user_id`",
+        ),
+        (
+            "/admin/model-weights?name=test-model",
+            unknown,
+            "name",
+            "unknown query parameter `name`: there are `model`",
+        ),
+        (
+            "/smart-ai/weights?enabled_only=yes",
+            value,
+            "enabled_only",
+            "the query parameter `enabled_only` is `yes`: it must be `true` or `false`",
+        ),
     ] {
-        assert_eq!(usage(&mut client, query).await.status, 400, "{query}");
+        let headers = [("x-api-key", TOKEN)];
+        let answer = client.send(request(Method::GET, path, &headers, "")).await;
+
+        assert_eq!(answer.status, 400, "{path}");
+        let error = &answer.json()["error"];
+        let told = [&error["code"], &error["param"], &error["message"]];
+        assert_eq!(told, [code, param, message], "{path}");
     }
 }
 

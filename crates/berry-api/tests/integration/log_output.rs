@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use berry_testkit::{Behaviour, Upstream};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -172,10 +172,13 @@ const COMMANDS: [(&str, &str); 9] = [
         r#"grep "Backend selected" F | jq -r '.fields.provider' | sort | uniq -c | awk '{print $1, $2}'"#,
         "2 first\n1 second",
     ),
-    (r#"grep "ERROR" F | jq . | grep -c '"level": "ERROR"'"#, "1"),
+    (
+        r#"grep "ERROR" F | jq . | grep '"level"' | uniq -c | awk '{print $1, $3}'"#,
+        "2 \"ERROR\",",
+    ),
     (
         r#"grep "ERROR" F | cut -d' ' -f3 | sort | uniq -c | wc -l"#,
-        "1",
+        "2",
     ),
     (
         r#"grep "latency" F | jq '.fields.latency_ms' | sort -n | grep -vc '^[0-9.]*$'"#,
@@ -206,6 +209,15 @@ async fn the_commands_that_users_run_find_what_they_look_for() {
     client
         .send(request(http::Method::GET, "/v1/models", &[], ""))
         .await;
+    // What others write does not make a line one of those.
+    let method = http::Method::from_bytes(b"ERROR").unwrap();
+    let headers = [("x-request-id", "ERROR-latency-health_check")];
+    let path = "/ERROR/latency/health_check";
+    client.send(request(method, path, &headers, "")).await;
+    let mistaken = setup.strategy("the_least_latency_ERROR").toml();
+    std::fs::write(folder.path().join("config.toml"), mistaken).unwrap();
+    let refused = process.logged("Failed to reload configuration").await;
+    assert!(refused.to_string().contains("the_least_latency_ERROR"));
     process.signal("TERM").await;
     process.ended().await;
 
@@ -218,5 +230,51 @@ async fn the_commands_that_users_run_find_what_they_look_for() {
         let output = within(output).await.unwrap();
         let found = String::from_utf8(output.stdout).unwrap();
         assert_eq!(found.trim_end(), expected, "{command}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_wait_for_a_reader_to_the_end_are_told_of_on_stderr() {
+    let upstream = Upstream::start().await;
+    let folder = scratch(&[("config.toml", &Setup::over(&upstream).toml())]);
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(pipe).status().await;
+    assert!(made.unwrap().success());
+    // More than a pipe holds, and less than waits beside it.
+    for requests in [0, 20] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berry-api"));
+        command
+            .current_dir(folder.path())
+            .env_clear()
+            .envs([("BIND_ADDRESS", "127.0.0.1:0"), ("LOG_FORMAT", "json")])
+            .env("LOG_FILE", "pipe")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut count = 0;
+        let address = loop {
+            let line = within(lines.next_line()).await.unwrap().unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap();
+            count += 1;
+            if line["message"] == "Starting Berry API" {
+                break line["fields"]["address"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        let mut client = Client::connect(address).await;
+        for _ in 0..requests {
+            client.send(get(&format!("/{}", "x".repeat(10_000)))).await;
+        }
+        signal(child.id().unwrap(), "TERM").await;
+        while let Some(line) = within(lines.next_line()).await.unwrap() {
+            count += u64::from(line.starts_with('{'));
+        }
+        let ended = within(child.wait_with_output()).await.unwrap();
+
+        let told = String::from_utf8(ended.stderr).unwrap();
+        let start = format!("berry-api: {count} lines of the log are not written to `log_file`: ");
+        assert!(told.starts_with(&start), "{start} {told}");
+        assert_eq!((told.lines().count(), ended.status.code()), (1, Some(0)));
     }
 }

@@ -135,6 +135,9 @@ mod responses;
 /// Failures before content, which no client sees.
 #[cfg(test)]
 mod retry;
+/// One settlement of a request, whoever is asked.
+#[cfg(test)]
+mod settlement;
 /// How a gateway stops.
 #[cfg(test)]
 mod shutdown;

@@ -117,7 +117,7 @@ async fn details_and_disabled_backends_are_shown_as_asked() {
     let unreadable = page(&gateway, "/smart-ai/weights?detailed=perhaps").await;
     assert_eq!(
         unreadable.error(),
-        "400 invalid_request_error/invalid_query"
+        "400 invalid_request_error/invalid_query detailed"
     );
 }
 

@@ -5,6 +5,7 @@
 
 pub(crate) mod address;
 mod claude;
+mod count;
 mod gemini;
 pub(crate) mod translate;
 

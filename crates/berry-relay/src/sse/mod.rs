@@ -16,8 +16,8 @@
 //! An event longer than [`MAX_EVENT`] is forwarded piece by piece, and at its end an [`Abridged`]
 //! copy of its data is observed, if they are an object: memory for a stream is bounded, whatever the
 //! upstream sends. Such an event cannot be left out any more, and nobody knows before its end whether
-//! it reports an error; which bytes belong to one is said as well. Only data can be so long: any other
-//! line that is becomes an empty comment.
+//! it reports an error; which bytes belong to one is said as well, and how much text. Only data can be so long:
+//! any other line that is becomes an empty comment.
 
 mod split;
 
@@ -27,6 +27,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
 use crate::abridge::{Abridged, NotWhole};
+use crate::tap::Text;
 use split::Read;
 pub(crate) use split::{Ranges, Split};
 
@@ -102,6 +103,8 @@ struct Event {
     cut: Cut,
     /// What the tap gets to see of an event that is cut.
     abridged: Option<Box<Abridged>>,
+    /// What the events before it said that were cut.
+    heard: Text,
 }
 
 /// Whether part of an event was forwarded before its end, because it is too long to be held.
@@ -182,6 +185,7 @@ impl Splitter {
         let mut read = Read::default();
         let is_long = event.cut != Cut::Nowhere;
         let fate = event.judge(&rest, &mut observe);
+        self.event.heard = event.heard;
         read.take(0..rest.len(), fate, event.asides, is_long);
         read.split(rest)
     }
@@ -189,6 +193,14 @@ impl Splitter {
     /// Returns whether the client is in the middle of an event.
     pub(crate) fn torn(&self) -> bool {
         self.event.cut != Cut::Nowhere
+    }
+
+    /// Returns what events say, as far as they have come, that are too long to be held. Short strings of them are in
+    /// what is observed, too.
+    pub(crate) fn heard(&self) -> Text {
+        let abridged = self.event.abridged.as_ref();
+        let coming = abridged.map(|abridged| abridged.heard().text_so_far());
+        self.event.heard.plus(coming.unwrap_or_default())
     }
 
     /// Returns whether the last event has come.
@@ -210,10 +222,10 @@ impl Splitter {
         if let Some(length) = stopped_by {
             split.stopped_by = Some(self.pending.split_to(length).freeze());
             self.pending.clear();
-            self.event = Event::default();
+            self.event.forget();
         } else if self.over {
             self.pending.clear();
-            self.event = Event::default();
+            self.event.forget();
         } else if self.pending.len() > self.longest {
             self.muted = self.event.mute(&mut self.pending, self.longest / 2);
             if self.pending.len() > self.longest {
@@ -355,7 +367,9 @@ impl Event {
             return Some(observe(name, b""));
         }
         if std::mem::take(&mut self.cut) != Cut::Nowhere {
-            let abridged = match self.abridged.take()?.finish() {
+            let abridged = self.abridged.take()?;
+            self.heard = self.heard.plus(abridged.heard().text());
+            let abridged = match abridged.finish() {
                 Ok(copy) => copy?,
                 // No object, and so nothing that anybody can read.
                 Err(NotWhole) => Vec::new(),
@@ -380,7 +394,16 @@ impl Event {
     }
 
     fn abridge(&mut self, data: &[u8]) {
-        self.abridged.get_or_insert_default().push(data);
+        let begin = || Box::new(Abridged::of_event());
+        self.abridged.get_or_insert_with(begin).push(data);
+    }
+
+    /// Forgets all but what has been said.
+    fn forget(&mut self) {
+        *self = Self {
+            heard: self.heard,
+            ..Self::default()
+        };
     }
 
     /// Takes the data of a line, or of the beginning of one.

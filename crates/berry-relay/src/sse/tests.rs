@@ -143,6 +143,65 @@ fn an_event_that_is_too_long_is_forwarded_and_observed_abridged() {
 }
 
 #[test]
+fn what_events_say_that_are_too_long_is_heard_as_it_comes() {
+    let text = "x".repeat(MAX_EVENT * 2);
+    let expected = |events: u64| events * (text.len() as u64 / 4);
+    for (before, after, counts) in [
+        (
+            r#"{"choices":[{"index":0,"delta":{"content":""#,
+            r#""}}]}"#,
+            true,
+        ),
+        (
+            r#"{"type":"response.output_text.delta","delta":""#,
+            r#""}"#,
+            true,
+        ),
+        (
+            r#"{"type":"response.output_text.done","text":""#,
+            r#""}"#,
+            false,
+        ),
+        (
+            r#"{"type":"response.output_audio.delta","delta":""#,
+            r#""}"#,
+            false,
+        ),
+        (
+            r#"{"type":"response.done","response":{"output":[{"content":[{"text":""#,
+            r#""}]}]}}"#,
+            false,
+        ),
+    ] {
+        let event = format!("data: {before}{text}{after}\n\n");
+        let (first, rest) = event.split_at(before.len() + MAX_EVENT + "data: ".len());
+        let mut splitter = Splitter::default();
+        let mut heard = Vec::new();
+        for piece in [&event, first, rest, "data: [DONE]\n\n"] {
+            for piece in piece.as_bytes().chunks(10_000) {
+                splitter.push(&Bytes::copy_from_slice(piece), |_, data| match data {
+                    b"[DONE]" => Fate::Last,
+                    _ => Fate::Pass,
+                });
+            }
+            heard.push(splitter.heard().tokens());
+        }
+
+        let expected = if counts {
+            [
+                expected(1),
+                expected(1) + MAX_EVENT as u64 / 4,
+                expected(2),
+                expected(2),
+            ]
+        } else {
+            [0; 4]
+        };
+        assert_eq!(heard, expected, "{before}");
+    }
+}
+
+#[test]
 fn an_event_that_is_too_long_cannot_be_left_out() {
     let stream = format!("data: {{\"a\":\"{}\"}}\n\n", "x".repeat(MAX_EVENT));
     let mut splitter = Splitter::default();

@@ -1,16 +1,18 @@
-//! How much an answer says that comes in pieces, cut anywhere, and is too long to be held.
+//! How much an answer, or an event, says that comes in pieces, cut anywhere, and is too long to be held.
 //!
-//! It counts what [`Text::add_answer`](super::text::Text::add_answer) would count of the whole. Whether a
-//! string is a key is known behind it; of keys the first bytes are kept, which is all of those that matter.
+//! Of an answer it counts what [`Text::add_answer`](super::text::Text::add_answer) would count of the whole; of an
+//! event what it adds to those before. Whether a string is a key is known behind it; of strings the first bytes
+//! are kept, which is all of those that matter.
 
 use super::text::{Part, Text};
 
-/// Longer than any key of a text.
-const LONGEST_KEY: usize = 24;
+/// Longer than any key of a text, and than the type of an event whose piece is no text.
+const LONGEST_KEY: usize = 32;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
+    what: What,
     text: Text,
     /// The beginning of the last string.
     start: [u8; LONGEST_KEY],
@@ -22,9 +24,30 @@ pub(crate) struct Heard {
     is_answer: bool,
     /// What strings are under the last key.
     part: Option<Part>,
+    /// That key is the type of the outer object.
+    is_type: bool,
+}
+
+/// What it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum What {
+    #[default]
+    Answer,
+    /// What it repeats of others is not counted again.
+    Event,
+    /// An event whose piece is no text.
+    Sound,
 }
 
 impl Heard {
+    /// Hears an event.
+    pub(crate) fn of_event() -> Self {
+        Self {
+            what: What::Event,
+            ..Self::default()
+        }
+    }
+
     /// Takes the beginning of a string.
     pub(crate) fn begin(&mut self) {
         (self.length, self.is_open) = (0, true);
@@ -49,30 +72,55 @@ impl Heard {
     }
 
     /// Returns what has been said so far.
-    pub(super) fn text(&self) -> Text {
+    pub(crate) fn text(&self) -> Text {
         self.text
+    }
+
+    /// Returns the same of an event that is not complete: a string that is being read counts.
+    pub(crate) fn text_so_far(&self) -> Text {
+        let mut text = self.text;
+        self.count(&mut text);
+        text
     }
 
     fn key(&mut self, depth: usize) {
         self.is_open = false;
         let key = self.start.get(..self.length).unwrap_or_default();
         self.part = Part::of(key);
+        self.is_type = depth == 1 && key == b"type";
         if depth == 1 {
-            self.is_answer = matches!(key, b"choices" | b"output" | b"text");
-            if key == b"text" {
+            let (is_answer, is_text) = match (key, self.what) {
+                (b"choices", _) | (b"output", What::Answer) => (true, false),
+                (b"text", What::Answer) | (b"delta", What::Event) => (true, true),
+                _ => (false, false),
+            };
+            self.is_answer = is_answer;
+            if is_text {
                 self.part = Some(Part::Said);
             }
         }
     }
 
     fn value(&mut self) {
+        let mut text = self.text;
+        self.count(&mut text);
+        self.text = text;
+        if self.is_open && self.is_type && self.what == What::Event {
+            let kind = self.start.get(..self.length).unwrap_or_default();
+            if kind.ends_with(b"audio.delta") {
+                self.what = What::Sound;
+            }
+        }
+        self.is_open = false;
+    }
+
+    fn count(&self, text: &mut Text) {
         if self.is_open
             && self.is_answer
             && let Some(part) = self.part
         {
-            self.text.add(part, self.length);
+            text.add(part, self.length);
         }
-        self.is_open = false;
     }
 }
 

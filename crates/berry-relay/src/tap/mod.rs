@@ -20,7 +20,7 @@ pub(crate) use failure::StreamFailure;
 pub(crate) use heard::Heard;
 use parts::Parts;
 pub(crate) use parts::tells_of_error;
-use text::Text;
+pub(crate) use text::Text;
 pub use usage::Usage;
 use usual::Usual;
 
@@ -298,17 +298,17 @@ impl Tap {
         self.passed
     }
 
-    /// Returns about how many tokens have been written: by the length of the text, and at least one for
-    /// each event.
-    pub(crate) fn written(&self) -> u64 {
+    /// Returns about how many tokens have been written: by the length of the text, that of events too `long` to
+    /// be held included, and at least one for each event.
+    pub(crate) fn written(&self, long: Text) -> u64 {
         match self.grammar {
             Grammar::Stored => 0,
-            _ => self.text.tokens().max(self.passed.events),
+            _ => self.text.plus(long).tokens().max(self.passed.events),
         }
     }
 
     /// Takes what an event or an answer says that it has cost. Some upstreams send a running total with every
-    /// chunk: the last one that counts anything counts.
+    /// chunk: the last one that counts anything counts. Nothing costs no tokens at all.
     fn note_usage(&mut self, parts: &Parts<'_>) {
         let Some(member) = parts.usage else { return };
         let counted = match self.grammar {
@@ -316,7 +316,7 @@ impl Tap {
             _ => Usage::read(member),
         };
         let counts = |usage: &Usage| *usage != Usage::default();
-        self.usage = counted.filter(counts).or(self.usage).or(counted);
+        self.usage = counted.filter(counts).or(self.usage);
     }
 
     fn observe_choices(&mut self, event: &[u8], parts: &Parts<'_>) -> Fate {

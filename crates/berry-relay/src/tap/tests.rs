@@ -237,7 +237,7 @@ fn a_stored_response_was_paid_for_when_it_was_made() {
         tap.observe(Name::Other, br#"{"type":"response.in_progress"}"#);
 
         let used = tap.usage().map(|usage| usage.input() + usage.output());
-        assert_eq!((used, tap.written()), (usage, written));
+        assert_eq!((used, tap.written(Text::default())), (usage, written));
     }
 }
 

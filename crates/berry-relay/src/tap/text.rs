@@ -13,7 +13,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 
 /// Bytes of text so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     said: u64,
     /// As `reasoning_content`, as `reasoning`, and as parts of either, which have their `text`.
     thought: [u64; 3],
@@ -108,8 +108,17 @@ impl Text {
         self.add(Part::Said, string.len().saturating_sub(2));
     }
 
+    /// Returns this and another's.
+    pub(crate) fn plus(mut self, other: Self) -> Self {
+        self.said += other.said;
+        for (sum, more) in self.thought.iter_mut().zip(other.thought) {
+            *sum += more;
+        }
+        self
+    }
+
     /// Returns about how many tokens that is.
-    pub(super) fn tokens(&self) -> u64 {
+    pub(crate) fn tokens(&self) -> u64 {
         let thought = self.thought.into_iter().max().unwrap_or_default();
         (self.said + thought).div_ceil(BYTES_PER_TOKEN)
     }

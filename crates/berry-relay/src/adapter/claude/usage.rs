@@ -8,41 +8,51 @@ use std::io::Write;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::adapter::count;
+
 /// Tokens as far as they have been reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 pub(super) struct Usage {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count::read")]
     input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count::read")]
     cache_read_input_tokens: Option<u64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count::read")]
     cache_creation_input_tokens: Option<u64>,
     #[serde(default)]
     cache_creation: Option<CacheCreation>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count::read")]
     output_tokens: Option<u64>,
     #[serde(default)]
     output_tokens_details: Option<OutputDetails>,
+    /// A report made no sense: what others said is not all.
+    #[serde(skip)]
+    is_garbled: bool,
 }
 
 /// What was put into the cache by how long it is kept there, as that has its price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 struct CacheCreation {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count::read_share")]
     ephemeral_1h_input_tokens: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 struct OutputDetails {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "count::read_share")]
     thinking_tokens: Option<u64>,
 }
 
 impl Usage {
-    /// Takes a report: totals so far, of which members may be missing. One of another shape says nothing.
+    /// Takes a report: totals so far, of which members may be missing.
     pub(super) fn observe(&mut self, report: &RawValue) {
-        let Ok(report) = serde_json::from_str::<Self>(report.get()) else {
-            return;
+        let report = match serde_json::from_str::<Option<Self>>(report.get()) {
+            Ok(Some(report)) => report,
+            Ok(None) => return,
+            Err(_) => {
+                self.is_garbled = true;
+                return;
+            }
         };
         // The input is known at the start; some servers repeat it as nought at the end.
         let last = |new: Option<u64>, old| new.filter(|tokens| *tokens > 0).or(old).or(new);
@@ -59,12 +69,14 @@ impl Usage {
             cache_creation: report.cache_creation.or(self.cache_creation),
             output_tokens: report.output_tokens.or(self.output_tokens),
             output_tokens_details: report.output_tokens_details.or(self.output_tokens_details),
+            is_garbled: self.is_garbled,
         };
     }
 
-    /// Returns whether anything has been reported.
+    /// Returns whether it has been reported how many tokens were read and how many written: one of the two
+    /// alone would say that the other is nought.
     pub(super) fn is_known(&self) -> bool {
-        self.input_tokens.or(self.output_tokens).is_some()
+        !self.is_garbled && self.input_tokens.is_some() && self.output_tokens.is_some()
     }
 
     /// Writes the object `usage`.

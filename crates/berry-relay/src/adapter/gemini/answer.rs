@@ -3,7 +3,7 @@
 use super::error;
 use super::head::Head;
 use super::said::{Said, finish_reason, write};
-use super::wire::{Answer, Candidate, FinishReason, UsageMetadata};
+use super::wire::{Answer, Candidate, FinishReason};
 use crate::adapter::translate::{Garbled, Heading};
 
 /// Translates a whole answer.
@@ -41,7 +41,9 @@ pub(super) fn translate(body: &[u8], heading: &Heading) -> Result<Vec<u8>, Garbl
         }
     }
     out.push(b']');
-    if let Some(usage) = answer.usage_metadata.filter(UsageMetadata::counts) {
+    if let Some(Ok(usage)) = answer.usage_metadata
+        && usage.counts()
+    {
         out.extend(br#","usage":"#);
         usage.write(&mut out);
     }

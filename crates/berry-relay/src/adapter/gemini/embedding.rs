@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use super::member::{self, Members, object, put, refuse};
 use super::said::write;
-use super::wire::UsageMetadata;
+use super::wire::{self, Reported};
 use crate::adapter::translate::{Garbled, Untranslatable};
 
 /// How the client wants its vectors.
@@ -79,7 +79,8 @@ fn translate(body: &[u8], model: &str) -> Result<(Value, Encoding), Untranslatab
 struct Answer<'a> {
     #[serde(borrow)]
     embeddings: Vec<Embedding<'a>>,
-    usage_metadata: Option<UsageMetadata>,
+    #[serde(default, deserialize_with = "wire::usage")]
+    usage_metadata: Reported,
 }
 
 #[derive(Deserialize)]
@@ -103,7 +104,7 @@ pub(crate) fn answer(body: &[u8], model: &str, encoding: Encoding) -> Result<Vec
         out.push(b'}');
     }
     let usage = answer.usage_metadata;
-    let tokens = usage.and_then(|usage| usage.prompt);
+    let tokens = usage.and_then(|usage| usage.ok()?.prompt);
     let tokens = tokens.unwrap_or(0);
     let model = Value::from(model);
     write(

@@ -56,8 +56,11 @@ impl Stream {
             write_error(out, |out| error::write(status.get(), out));
             return Ok(());
         }
-        if let Some(usage) = event.usage_metadata.filter(UsageMetadata::counts) {
-            self.usage = Some(usage);
+        match event.usage_metadata {
+            Some(Ok(usage)) if usage.counts() => self.usage = Some(usage),
+            // What was counted by then is not all.
+            Some(Err(Garbled)) => self.usage = None,
+            Some(Ok(_)) | None => {}
         }
         let head = match self.head.take() {
             Some(head) => head,

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::adapter::count;
 use crate::adapter::translate::Garbled;
 
 /// A whole answer, or one event of a stream.
@@ -18,7 +19,7 @@ pub(super) struct Answer<'a> {
     #[serde(borrow)]
     pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
     #[serde(default, deserialize_with = "usage")]
-    pub(super) usage_metadata: Option<UsageMetadata>,
+    pub(super) usage_metadata: Reported,
     #[serde(borrow)]
     pub(super) model_version: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -133,41 +134,36 @@ pub(super) struct Logprob<'a> {
 /// part of the prompt's.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct UsageMetadata {
-    #[serde(rename = "promptTokenCount", default, deserialize_with = "count")]
+    #[serde(rename = "promptTokenCount", default, deserialize_with = "count::read")]
     pub(super) prompt: Option<u64>,
     #[serde(
         rename = "toolUsePromptTokenCount",
         default,
-        deserialize_with = "count"
+        deserialize_with = "count::read"
     )]
     pub(super) tool_use_prompt: Option<u64>,
     #[serde(
         rename = "cachedContentTokenCount",
         default,
-        deserialize_with = "count"
+        deserialize_with = "count::read_share"
     )]
     pub(super) cached_content: Option<u64>,
-    #[serde(rename = "candidatesTokenCount", default, deserialize_with = "count")]
+    #[serde(
+        rename = "candidatesTokenCount",
+        default,
+        deserialize_with = "count::read"
+    )]
     pub(super) candidates: Option<u64>,
-    #[serde(rename = "thoughtsTokenCount", default, deserialize_with = "count")]
+    #[serde(
+        rename = "thoughtsTokenCount",
+        default,
+        deserialize_with = "count::read"
+    )]
     pub(super) thoughts: Option<u64>,
 }
 
-/// Reads a count in any of the ways it is written: `3`, `3.0`, `"3"`.
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = <&RawValue>::deserialize(deserializer)?
-        .get()
-        .trim_matches('"');
-    let whole = || {
-        let digits = value.split_once('.');
-        let (whole, _) = digits.filter(|(_, part)| part.bytes().all(|digit| digit == b'0'))?;
-        whole.parse().ok()
-    };
-    Ok(value.parse().ok().or_else(whole))
-}
-
 fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let index = count(deserializer)?;
+    let index = count::read_share(deserializer)?;
     Ok(index.and_then(|index| index.try_into().ok()).unwrap_or(0))
 }
 
@@ -175,9 +171,13 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(<&RawValue>::deserialize(deserializer)?.get() == "true")
 }
 
-fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UsageMetadata>, D::Error> {
+/// What is said of the tokens; garbled where one of the sums makes no sense.
+pub(super) type Reported = Option<Result<UsageMetadata, Garbled>>;
+
+pub(super) fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reported, D::Error> {
     let usage = <&RawValue>::deserialize(deserializer)?.get();
-    Ok(serde_json::from_str(usage).ok())
+    let read = serde_json::from_str::<Option<UsageMetadata>>(usage);
+    Ok(read.map_err(|_| Garbled).transpose())
 }
 
 /// Reads null as a list of nothing.

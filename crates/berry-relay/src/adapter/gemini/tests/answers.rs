@@ -210,8 +210,14 @@ fn counts_and_flags_of_an_odd_shape_do_not_spoil_an_answer() {
             counted("3", "4"),
         ),
         (
-            r#"{"promptTokenCount":3,"candidatesTokenCount":-1,"cachedContentTokenCount":{}}"#,
+            r#"{"promptTokenCount":3,"cachedContentTokenCount":{}}"#,
             counted("3", "0"),
+        ),
+        (r#"{"promptTokenCount":3,"candidatesTokenCount":-1}"#, None),
+        (r#"{"promptTokenCount":3,"candidatesTokenCount":2.5}"#, None),
+        (
+            r#"{"promptTokenCount":3,"thoughtsTokenCount":"many"}"#,
+            None,
         ),
         (r#"{"promptTokenCount":null}"#, None),
         ("null", None),
