@@ -11,8 +11,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -136,11 +136,11 @@ enum Taken {
 }
 
 impl Taken {
-    /// Returns what identifies a shared connection.
-    fn load(&self) -> Option<Arc<Load>> {
+    /// Returns what identifies a shared connection, without counting as a stream.
+    fn load(&self) -> Option<Weak<Load>> {
         match self {
             Self::Http1(_) => None,
-            Self::Http2(share) => Some(Arc::clone(&share.load)),
+            Self::Http2(share) => Some(Arc::downgrade(&share.load)),
         }
     }
 }
@@ -271,12 +271,12 @@ impl Connections {
 
     /// Stops sharing a connection that did not answer in time: others that wait on it may be lucky,
     /// but a new request has a better chance on a new one.
-    fn retire(&self, load: Option<&Arc<Load>>) {
+    fn retire(&self, load: Option<&Weak<Load>>) {
         if let Some(load) = load {
             self.kept
                 .lock()
                 .http2
-                .retain(|shared| !Arc::ptr_eq(&shared.share.load, load));
+                .retain(|shared| Arc::as_ptr(&shared.share.load) != load.as_ptr());
         }
     }
 
