@@ -135,6 +135,9 @@ mod responses;
 /// Failures before content, which no client sees.
 #[cfg(test)]
 mod retry;
+/// How requests share connections of HTTP/2.
+#[cfg(test)]
+mod sharing;
 /// How a gateway stops.
 #[cfg(test)]
 mod shutdown;

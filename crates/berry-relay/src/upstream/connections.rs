@@ -11,7 +11,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -113,18 +113,22 @@ struct Share {
 /// than there are streams.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// The streams that the server allows at once.
-    most: AtomicUsize,
+    /// It is asked what the server allows; the task that runs it drops it at its end, which is what
+    /// senders see.
+    driver: Arc<Mutex<Option<Driver>>>,
 }
 
 impl Load {
-    /// Returns how many streams it may carry.
+    /// Returns how many streams it may carry at once; the server may change its mind at any time.
     fn room(&self) -> usize {
-        self.most.load(Ordering::Relaxed).min(STREAMS)
+        let driver = self.driver.lock();
+        let allowed = driver.as_ref().map(Driver::current_max_send_streams);
+        allowed.unwrap_or_default().min(STREAMS)
     }
 
     fn has_room(load: &Arc<Self>) -> bool {
-        Arc::strong_count(load) <= load.room()
+        let streams = Arc::strong_count(load);
+        streams <= STREAMS && streams <= load.room()
     }
 }
 
@@ -261,12 +265,18 @@ impl Connections {
         kept.http2.retain(|shared| {
             !shared.share.sender.is_closed() && shared.opened.elapsed() < LONGEST_USE
         });
-        let shared = kept
+        let with_room = kept
             .http2
             .iter_mut()
-            .find(|shared| Load::has_room(&shared.share.load))?;
-        shared.last_used = Instant::now();
-        Some(shared.share.clone())
+            .find(|shared| Load::has_room(&shared.share.load));
+        if let Some(shared) = with_room {
+            shared.last_used = Instant::now();
+            return Some(shared.share.clone());
+        }
+        if let Some(latest) = kept.http2.last() {
+            self.openings.learn(latest.share.load.room());
+        }
+        None
     }
 
     /// Stops sharing a connection that did not answer in time: others that wait on it may be lucky,
@@ -335,22 +345,10 @@ impl Connections {
             .handshake(TokioIo::new(connection))
             .await
             .map_err(TransportError::Handshake)?;
-        let most = allowed(&mut driver).await?;
-        let load = Arc::new(Load {
-            most: AtomicUsize::new(most),
-        });
-        let (told, openings) = (Arc::downgrade(&load), Arc::clone(&self.openings));
-        drive(poll_fn(move |cx| {
-            let ended = Pin::new(&mut driver).poll(cx);
-            if let Some(load) = told.upgrade() {
-                let most = driver.current_max_send_streams();
-                if load.most.load(Ordering::Relaxed) != most {
-                    load.most.store(most, Ordering::Relaxed);
-                    openings.learn(load.room());
-                }
-            }
-            ended
-        }));
+        begun(&mut driver).await?;
+        let driver = Arc::new(Mutex::new(Some(driver)));
+        drive(Arc::clone(&driver));
+        let load = Arc::new(Load { driver });
         Ok(Share { sender, load })
     }
 
@@ -415,7 +413,7 @@ impl Connections {
 
 /// Waits until the server says how many streams it allows, which are its first words (RFC 9113, 3.4). What is
 /// sent before counts as well, and beyond it would queue where nobody sees it.
-async fn allowed(driver: &mut Driver) -> Result<usize, TransportError> {
+async fn begun(driver: &mut Driver) -> Result<(), TransportError> {
     // hyper tells nobody when that changes.
     let mut looks = interval(LOOK);
     poll_fn(|cx| {
@@ -427,20 +425,24 @@ async fn allowed(driver: &mut Driver) -> Result<usize, TransportError> {
                 return Poll::Ready(Err(TransportError::Stale(cause.into())));
             }
         }
-        loop {
-            match driver.current_max_send_streams() {
-                0 => ready!(looks.poll_tick(cx)),
-                most => return Poll::Ready(Ok(most)),
-            };
+        while driver.current_max_send_streams() == 0 {
+            ready!(looks.poll_tick(cx));
         }
+        Poll::Ready(Ok(()))
     })
     .await
 }
 
 /// Runs a shared connection beside its exchanges. The task ends with the connection, which ends when its
-/// sender is dropped; its error reaches whoever waits for an answer.
-fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
-    TokioExecutor::new().execute(async move {
-        let _ = connection.await;
-    });
+/// sender is dropped.
+fn drive(driver: Arc<Mutex<Option<Driver>>>) {
+    TokioExecutor::new().execute(poll_fn(move |cx| {
+        let mut running = driver.lock();
+        if let Some(driver) = running.as_mut() {
+            // An error reaches whoever waits for an answer.
+            let _ = ready!(Pin::new(driver).poll(cx));
+        }
+        *running = None;
+        Poll::Ready(())
+    }));
 }
