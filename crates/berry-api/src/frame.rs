@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::response::IntoResponse;
-use berry_core::UserName;
+use berry_core::{UserName, on_heap};
 use berry_relay::trace::TraceContext;
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -88,9 +88,11 @@ impl Frame {
                 Destination::Operation(operation) => {
                     let gateway = Arc::clone(&self.gateway);
                     // By far the largest part: what surrounds it would have room for it more than once.
-                    Box::pin(inference::create(operation, gateway, arrival, request))
-                        .await
-                        .into_response()
+                    Box::into_pin(on_heap(|| {
+                        inference::create(operation, gateway, arrival, request)
+                    }))
+                    .await
+                    .into_response()
                 }
                 Destination::Router(mut router) => {
                     request.extensions_mut().insert(arrival);

@@ -11,6 +11,7 @@
 pub mod auth;
 pub mod color;
 pub mod config;
+mod heap;
 mod histogram;
 pub mod limit;
 pub mod name;
@@ -23,6 +24,7 @@ pub use config::{
     Backend, Config, Diagnostics, Loaded, Model, Provider, Settings, Source, Term, User,
     Vocabulary, scenario::Scenario,
 };
+pub use heap::on_heap;
 pub use histogram::{Distribution, Histogram};
 pub use name::{ModelName, ProviderName, Tag, UserName};
 pub use openai::{ErrorBody, ErrorKind, ModelList, ModelObject};

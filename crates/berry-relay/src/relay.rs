@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use berry_core::on_heap;
 use berry_loadbalance::{Attempts, Clock, FailureKind, Filter, Lease, Next, Outcome, PickError};
 use bytes::Bytes;
 use http::response::Parts;
@@ -428,21 +429,20 @@ async fn attempt(
     let tap = mem::take(&mut prepared.tap);
     let (waits, scrub) = (&route.waits, upstream.scrub());
     let patience = upstream.patience();
-    let (answer, limit) = match form {
+    let (mut answer, limit) = match form {
         Form::Events => {
             let limit = waits.first_token.unwrap_or(patience);
             let dull = until_said(patience, waits.idle);
             let patience = Patience::new(None, waits.idle).with_content_within(dull);
-            let answer = Answer::events(source, tap, scrub, patience);
+            let answer = on_heap(|| Answer::events(source, tap, scrub, patience));
             (answer, Some(limit))
         }
         Form::Whole => {
-            let answer = Answer::whole(source, tap, scrub, waits.idle);
+            let answer = on_heap(|| Answer::whole(source, tap, scrub, waits.idle));
             (answer, Some(patience))
         }
-        Form::Bytes => (Answer::bytes(source, scrub, waits.idle), None),
+        Form::Bytes => (on_heap(|| Answer::bytes(source, scrub, waits.idle)), None),
     };
-    let mut answer = Box::new(answer);
     answer.read_content(limit, &mut receipt.counted).await?;
     Ok(Answered {
         head,

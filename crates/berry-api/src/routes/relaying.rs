@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use berry_core::User;
+use berry_core::{User, on_heap};
 use berry_loadbalance::Filter;
 use berry_relay::trace::TRACESTATE;
 use berry_relay::{Dialect, Exchange, Quiet, Receipt, RelayError, Reply, ReplyBody, Route};
@@ -123,7 +123,7 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
         receipt: Receipt::traced(trace),
         permit: Some(permit),
     };
-    let work = Box::pin(async move {
+    let work = Box::into_pin(on_heap(|| async move {
         let mut asking = Asking {
             exchange: &exchange,
             record: &mut record,
@@ -134,7 +134,7 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
         asking.is_counted = result.as_ref().is_ok_and(|reply| reply.usage.is_some());
         drop(asking);
         (result, record)
-    });
+    }));
     (out, work)
 }
 

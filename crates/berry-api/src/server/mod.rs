@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use berry_core::config::Listening;
+use berry_core::on_heap;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -270,11 +271,11 @@ impl Connection {
             let frame = Arc::clone(&frame);
             let version = request.version();
             // A kept connection has room for this future, whether there is a request or not.
-            Box::pin(async move {
+            Box::into_pin(on_heap(|| async move {
                 let response: Response<Body> =
                     frame.serve(request.map(Body::new), peer, seat).await;
                 Ok::<_, Infallible>(response.map(|body| CountedBody::new(body, in_flight, version)))
-            })
+            }))
         });
         let mut builder = auto::Builder::new(Streams::new(waits.write, grace.clone()));
         // The socket bounds heads and idle times itself.

@@ -6,6 +6,7 @@
 //! program of its own, on hyper and plain sockets, and nothing in it is shared with a gateway.
 
 mod answer;
+mod awake;
 mod listen;
 mod load;
 mod passthrough;
@@ -16,7 +17,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 /// Measures gateways: see `scripts/benchmark.sh`.
 #[derive(Debug, Parser)]
@@ -50,25 +51,14 @@ enum Command {
     Load(load::Arguments),
 }
 
-/// Returns a runtime with that many threads; with one, tasks never cross threads.
-fn runtime(threads: usize) -> std::io::Result<Runtime> {
-    if threads == 1 {
-        Builder::new_current_thread().enable_all().build()
-    } else {
-        Builder::new_multi_thread()
-            .worker_threads(threads)
-            .enable_all()
-            .build()
-    }
-}
-
 fn run(command: Command) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match command {
         Command::Upstream { listen, threads } => {
-            runtime(threads)?.block_on(upstream::serve(listen))?;
+            awake::run(threads, upstream::serve(listen))??;
         }
         Command::Passthrough { listen, to } => {
-            runtime(1)?.block_on(passthrough::serve(listen, to))?;
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(passthrough::serve(listen, to))?;
         }
         Command::Load(arguments) => println!("{}", load::run(&arguments)?),
     }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer::{Answer, Expected};
+use crate::awake;
 
 use figures::Figures;
 use request::Requests;
@@ -95,7 +96,7 @@ impl Plan {
 pub(crate) fn run(arguments: &Arguments) -> Result<String, Error> {
     let plan = Plan::of(arguments)?;
     let figures: Figures = match arguments.rate {
-        None => crate::runtime(1)?.block_on(closed::run(plan))?,
+        None => awake::run(1, closed::run(plan))??,
         Some(rate) => open::run(&plan, rate)?,
     };
     Ok(figures.into_json())
