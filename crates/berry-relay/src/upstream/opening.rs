@@ -3,9 +3,9 @@
 //! A burst of requests to an upstream that speaks HTTP/2 needs one connection for as many of them as
 //! it carries, not one each. So those that wait stand in one queue, and as many connections are
 //! opened for them as it takes: how many requests one carries is what the upstream said last, and a
-//! guess before it has said anything. Whoever is first in the queue gets a share of whichever connection is ready
-//! first, or opens one itself where those being opened do not do for all: because they brought less
-//! than expected, failed, or take too long.
+//! guess before it has said anything. Whoever is first in the queue gets a share of whichever
+//! connection is ready first, or opens one itself where those being opened do not do for all: because
+//! they brought less than expected, failed, or take too long.
 //!
 //! Nobody waits for the connections of others for long: after [`FAILURES`] that failed one after
 //! the other each opens its own, and one that is not open after [`PATIENCE`] is not counted on.
@@ -69,9 +69,11 @@ impl<S> Openings<S> {
         })))
     }
 
-    /// Learns how many requests a connection is for.
+    /// Learns how many requests a connection is for. One that is for none says nothing of others.
     pub(super) fn learn(&self, room: usize) {
-        self.0.lock().room = room.max(1);
+        if room > 0 {
+            self.0.lock().room = room;
+        }
     }
 
     /// Waits for a share of a connection that is being opened, or for the turn to open one, which
@@ -297,6 +299,7 @@ mod tests {
         let (openings, mut crowd) = (Openings::new(80), Crowd::default());
 
         openings.learn(2);
+        openings.learn(0);
 
         assert_eq!(crowd.come(4, &openings).len(), 2);
     }
