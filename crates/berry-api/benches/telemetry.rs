@@ -31,20 +31,33 @@ fn record(counters: Box<Counters>) -> Box<Counters> {
     counters
 }
 
-fn batch(rows: usize) -> (TempDir, Batch) {
+fn batch(rows: usize, users: usize) -> (TempDir, Batch) {
     let folder = tempfile::tempdir().unwrap();
-    let batch = Batch::begin(&folder.path().join("usage.db"), rows).unwrap();
+    let batch = Batch::begin(&folder.path().join("usage.db"), rows, users).unwrap();
     (folder, batch)
 }
 
 // A quiet gateway writes one row at a time, a busy one many.
 #[library_benchmark]
-#[bench::one(batch(1))]
-#[bench::hundred(batch(100))]
+#[bench::one(batch(1, 1))]
+#[bench::hundred(batch(100, 10))]
+#[bench::many_users(batch(1_000, 1_000))]
 fn rows((folder, mut batch): (TempDir, Batch)) -> (TempDir, Batch) {
     assert!(black_box(&mut batch).write(), "the rows are not written");
     (folder, batch)
 }
 
-library_benchmark_group!(name = telemetry, benchmarks = [increment, record, rows]);
+// What takes the place of an addition to a total with every row: once for some 65,000 rows.
+#[library_benchmark]
+#[bench::ten_users(batch(100, 10))]
+#[bench::many_users(batch(1_000, 1_000))]
+fn roll_up((folder, mut batch): (TempDir, Batch)) -> (TempDir, Batch) {
+    assert!(black_box(&mut batch).roll_up(), "nothing is rolled up");
+    (folder, batch)
+}
+
+library_benchmark_group!(
+    name = telemetry,
+    benchmarks = [increment, record, rows, roll_up]
+);
 main!(library_benchmark_groups = telemetry);

@@ -54,26 +54,31 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Opens the file, in which there are rows of the same kind already; none where it cannot be opened.
-    pub fn begin(path: &Path, rows: usize) -> Option<Self> {
+    /// Opens the file, in which there are rows of the same users already; none where it cannot be opened.
+    pub fn begin(path: &Path, rows: usize, users: usize) -> Option<Self> {
         let store = Store::open(path).ok()?;
-        let rows = (0..rows).map(row).collect();
+        let rows = (0..rows).map(|number| row(number % users)).collect();
         let mut batch = Self { store, rows };
-        batch.write().then_some(batch)
+        (batch.write() && batch.roll_up() && batch.write()).then_some(batch)
     }
 
     /// Writes the rows; returns whether that succeeded.
     pub fn write(&mut self) -> bool {
         self.store.write(&self.rows).is_ok()
     }
+
+    /// Adds what was written to the totals; returns whether that succeeded.
+    pub fn roll_up(&mut self) -> bool {
+        self.store.roll_up().is_ok()
+    }
 }
 
-/// A request of one of ten users to one of two models.
-fn row(number: usize) -> Row {
+/// A request of this user to one of two models.
+fn row(user: usize) -> Row {
     Row {
         at: Timestamp::UNIX_EPOCH,
-        user: format!("user-{}", number % 10).into(),
-        model: format!("model-{}", number % 2).into(),
+        user: format!("user-{user}").into(),
+        model: format!("model-{}", user % 2).into(),
         endpoint: None,
         status: 200,
         usage: Usage {

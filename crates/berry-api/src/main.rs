@@ -4,7 +4,9 @@ mod arguments;
 mod check;
 
 use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use anyhow::Context;
 use berry_api::config_file::ConfigFile;
@@ -152,11 +154,17 @@ fn seed() -> u64 {
 }
 
 fn runtime(options: &Options) -> anyhow::Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    if let Some(threads) = options.config.server.worker_threads {
-        builder.worker_threads(threads.get());
-    }
+    let threads = options.config.server.worker_threads;
+    let threads = threads.map_or_else(available_parallelism, Ok);
+    let threads = threads.map_or(1, NonZero::get);
+    let mut builder = if threads == 1 {
+        // What only passes work between threads costs, too.
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
     builder
+        .worker_threads(threads)
         .enable_all()
         .thread_name("berry")
         .build()

@@ -1,12 +1,16 @@
 //! The ledger: what every relayed request used and cost, in an SQLite file.
 //!
 //! A request only pushes its row into a bounded queue; one thread ([`writer`]) owns the file and
-//! writes rows in batches ([`store`]). What cannot be written now is kept for a while and tried again;
-//! what is lost in the end is counted. Readers ([`report`]) have a connection of their own.
+//! writes rows in batches ([`store`]), and from time to time what they add up to ([`tail`]). What cannot
+//! be written now is kept for a while and tried again; what is lost in the end is counted. Readers
+//! ([`report`]) have a connection of their own.
 
+mod layout;
 pub(crate) mod report;
 mod row;
 mod store;
+mod sums;
+mod tail;
 mod writer;
 
 use std::io;
@@ -23,9 +27,10 @@ pub(crate) use row::{Row, nanodollars};
 
 use crate::telemetry::batch::{Gathering, Inlet, gathered};
 use crate::telemetry::loss::Loss;
-use report::{GroupBy, Period, Sums};
+use report::{GroupBy, Period};
 pub(crate) use store::Store;
 use store::StoreError;
+pub(crate) use sums::Sums;
 use writer::Writer;
 
 /// What a process that is killed loses is what came in this time.

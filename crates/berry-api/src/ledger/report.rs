@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use super::store::{self, StoreError};
+use super::sums::{COUNTS, Sums};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
@@ -39,56 +40,6 @@ impl GroupBy {
         match self {
             Self::Day => "date(start, 'unixepoch')",
             column => column.as_str(),
-        }
-    }
-}
-
-/// The sums of one group, or of all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Sums {
-    pub(crate) requests: i64,
-    /// Those that ended with a status of 400 or more.
-    pub(crate) failed: i64,
-    /// Those whose tokens are not the upstream's own count.
-    pub(crate) estimated: i64,
-    pub(crate) uncached: i64,
-    pub(crate) cache_read: i64,
-    pub(crate) cache_write: i64,
-    pub(crate) visible: i64,
-    pub(crate) reasoning: i64,
-    pub(crate) nanodollars: i64,
-    pub(crate) latency_us: i64,
-}
-
-impl Sums {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            requests: row.get(1)?,
-            failed: row.get(2)?,
-            estimated: row.get(3)?,
-            uncached: row.get(4)?,
-            cache_read: row.get(5)?,
-            cache_write: row.get(6)?,
-            visible: row.get(7)?,
-            reasoning: row.get(8)?,
-            nanodollars: row.get(9)?,
-            latency_us: row.get(10)?,
-        })
-    }
-
-    /// Returns the sum of both.
-    pub(crate) fn plus(&self, other: &Self) -> Self {
-        Self {
-            requests: self.requests + other.requests,
-            failed: self.failed + other.failed,
-            estimated: self.estimated + other.estimated,
-            uncached: self.uncached + other.uncached,
-            cache_read: self.cache_read + other.cache_read,
-            cache_write: self.cache_write + other.cache_write,
-            visible: self.visible + other.visible,
-            reasoning: self.reasoning + other.reasoning,
-            nanodollars: self.nanodollars.saturating_add(other.nanodollars),
-            latency_us: self.latency_us + other.latency_us,
         }
     }
 }
@@ -144,13 +95,17 @@ pub(crate) fn report(
 ) -> Result<Vec<(String, Sums)>, StoreError> {
     let file = store::reader(path)?;
     let group = group_by.expression();
-    // Beyond what a whole number can be, `sum` fails. `total` is a float: exact up to nine million
-    // dollars, and to the cent up to where the cast stops.
+    // One statement sees one state of the file: no row is in it twice, or missing. Beyond what a whole number
+    // can be, `sum` fails. `total` is a float: exact up to nine million dollars, and to the cent up to where
+    // the cast stops.
     let query = format!(
         "WITH part AS (
            SELECT * FROM total WHERE span = {DAY} AND start >= ?3 AND start < ?4
            UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?1 AND start < ?3
-           UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?4 AND start < ?2)
+           UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?4 AND start < ?2
+           UNION ALL SELECT 0, at / 1000, user, model, provider, upstream_model, {COUNTS}
+             FROM request WHERE rowid > (SELECT to_row FROM rolled_up)
+             AND at >= ?1 * 1000 AND at < ?2 * 1000)
          SELECT {group}, sum(requests), sum(failed), sum(estimated), sum(uncached), sum(cache_read),
            sum(cache_write), sum(visible), sum(reasoning), cast(total(nanodollars) AS INTEGER), sum(latency_us)
          FROM part GROUP BY 1 ORDER BY 1"
@@ -158,7 +113,7 @@ pub(crate) fn report(
     let mut query = file.prepare(&query)?;
     let (first, end) = period.days();
     let rows = query.query_map(params![period.from, period.to, first, end], |row| {
-        Ok((row.get(0)?, Sums::read(row)?))
+        Ok((row.get(0)?, Sums::read(row, 1)?))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -32,6 +32,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Returns the provider and its model; empty where nobody was asked.
+    pub(super) fn backend(&self) -> (&str, &str) {
+        let key = self.endpoint.as_ref();
+        key.map_or(("", ""), |key| (key.provider.as_str(), &*key.model))
+    }
+
     /// Adds what failed attempts had counted. Nobody knows whether that was all.
     pub(crate) fn add(&mut self, spent: &Spent) {
         let own = self.nanodollars.filter(|_| self.usage != Usage::default());

@@ -1,11 +1,8 @@
-//! The file: its tables, and how rows get into and out of them.
+//! The file, open: how rows get into it and out of it.
 //!
-//! `request` has a row for each request; `total` has their sums by hour and by day (`span` is in
-//! seconds), user, model and backend, so that a month's report reads thousands of rows and not millions.
-//! Both are written in one transaction: they agree. Costs are whole billionths of a dollar, times of
-//! requests milliseconds since 1970, times of totals seconds, all in UTC.
+//! What it consists of is in [`layout`]. Whoever writes has the file locked before reading anything of it, so
+//! that what was read is so until it is done.
 
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -13,93 +10,49 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 
+use super::layout::{self, Found, VERSION};
 use super::row::Row;
+use super::sums::{micros, whole};
+use super::tail::{Extent, SPANS, Tail};
 use crate::folder;
 
-/// Grows with the tables; a file of a later one is left alone.
-const VERSION: i64 = 1;
 /// How long another program may lock the file before the rows wait for the next try.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The most rows that are deleted at once, so that new ones do not wait long.
 const DELETED_AT_ONCE: i64 = 10_000;
-const HOUR: i64 = 3_600;
-const DAY: i64 = 24 * HOUR;
-/// What is summed up.
-const SPANS: [i64; 2] = [HOUR, DAY];
-
-const TABLES: &str = "
-CREATE TABLE request (
-  at INTEGER NOT NULL,
-  user TEXT NOT NULL,
-  model TEXT NOT NULL,
-  provider TEXT NOT NULL,
-  upstream_model TEXT NOT NULL,
-  status INTEGER NOT NULL,
-  uncached INTEGER NOT NULL,
-  cache_read INTEGER NOT NULL,
-  cache_write INTEGER NOT NULL,
-  visible INTEGER NOT NULL,
-  reasoning INTEGER NOT NULL,
-  estimated INTEGER NOT NULL,
-  nanodollars INTEGER,
-  first_byte_us INTEGER,
-  latency_us INTEGER NOT NULL,
-  attempts INTEGER NOT NULL
-);
-CREATE TABLE total (
-  span INTEGER NOT NULL,
-  start INTEGER NOT NULL,
-  user TEXT NOT NULL,
-  model TEXT NOT NULL,
-  provider TEXT NOT NULL,
-  upstream_model TEXT NOT NULL,
-  requests INTEGER NOT NULL,
-  failed INTEGER NOT NULL,
-  estimated INTEGER NOT NULL,
-  uncached INTEGER NOT NULL,
-  cache_read INTEGER NOT NULL,
-  cache_write INTEGER NOT NULL,
-  visible INTEGER NOT NULL,
-  reasoning INTEGER NOT NULL,
-  nanodollars INTEGER NOT NULL,
-  latency_us INTEGER NOT NULL,
-  PRIMARY KEY (span, start, user, model, provider, upstream_model)
-) WITHOUT ROWID;
-PRAGMA user_version = 1;
-";
 
 const INSERT: &str = "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-
-// A sum beyond what a whole number can be would become a float, and stay one.
-const ADD: &str = "
-INSERT INTO total VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
-  requests = requests + excluded.requests,
-  failed = failed + excluded.failed,
-  estimated = estimated + excluded.estimated,
-  uncached = uncached + excluded.uncached,
-  cache_read = cache_read + excluded.cache_read,
-  cache_write = cache_write + excluded.cache_write,
-  visible = visible + excluded.visible,
-  reasoning = reasoning + excluded.reasoning,
-  nanodollars = min(nanodollars + excluded.nanodollars, 9223372036854775807),
-  latency_us = latency_us + excluded.latency_us
-";
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
     /// SQLite says so.
     #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// The folder cannot be made.
     #[error("its folder cannot be made: {0}")]
     Folder(#[from] std::io::Error),
-    /// A later Berry has written it.
+    /// Another Berry has written it.
     #[error("it has version {found}, this Berry knows {VERSION}")]
-    Newer {
+    Version {
         /// Its version.
         found: i64,
     },
+    /// There is something else in it.
+    #[error("it is the database of another program: give `[usage] database` a file of its own")]
+    Foreign,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(match error {
+            // Nobody can do anything about our statement.
+            rusqlite::Error::SqlInputError { error, msg, .. } => {
+                rusqlite::Error::SqliteFailure(error, Some(msg))
+            }
+            other => other,
+        })
+    }
 }
 
 impl StoreError {
@@ -122,7 +75,7 @@ impl StoreError {
                 error.sqlite_error_code(),
                 Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
             ),
-            Self::Newer { .. } => true,
+            Self::Version { .. } | Self::Foreign => true,
             Self::Folder(_) => false,
         }
     }
@@ -132,6 +85,7 @@ impl StoreError {
 #[derive(Debug)]
 pub(crate) struct Store {
     file: Connection,
+    tail: Tail,
     /// Which file it is; none where that cannot be known.
     identity: Option<Identity>,
 }
@@ -151,16 +105,21 @@ impl Store {
         begin(path);
         let mut file = Connection::open(path)?;
         file.busy_timeout(PATIENCE)?;
+        // Nothing is changed in a file that is none of ours.
+        let found = Found::of(&file)?;
         // A killed process loses nothing that is committed; a machine that loses its power may.
         file.pragma_update(None, "journal_mode", "WAL")?;
         file.pragma_update(None, "synchronous", "NORMAL")?;
-        match version(&file)? {
-            0 => make_tables(&mut file)?,
-            VERSION => {}
-            found => return Err(StoreError::Newer { found }),
+        if found != Found::Current {
+            layout::prepare(&mut file)?;
         }
+        let tail = Tail::of(Extent::read(&file)?);
         let identity = identity(path);
-        Ok(Self { file, identity })
+        Ok(Self {
+            file,
+            tail,
+            identity,
+        })
     }
 
     /// Returns whether the file is still where it was opened.
@@ -178,17 +137,34 @@ impl Store {
 
     /// Writes rows: all of them or none.
     pub(crate) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let all = self.file.transaction()?;
+        let all = begin_writing(&mut self.file)?;
+        let before = Extent::before(&all)?;
         insert(&all, rows)?;
-        add(&all, rows)?;
-        Ok(all.commit()?)
+        all.commit()?;
+        self.tail.extend(before, rows);
+        Ok(())
     }
 
-    /// Deletes some of what is older than `cutoff`, in seconds; returns whether that was all.
+    /// Returns whether rows are to be rolled up.
+    pub(super) fn has_long_tail(&self) -> bool {
+        self.tail.is_long()
+    }
+
+    /// Adds all rows to the totals that are not in them.
+    pub(crate) fn roll_up(&mut self) -> Result<(), StoreError> {
+        let all = begin_writing(&mut self.file)?;
+        let extent = self.tail.roll_up(&all)?;
+        all.commit()?;
+        self.tail = Tail::of(extent);
+        Ok(())
+    }
+
+    /// Deletes some of what is older than `cutoff`, in seconds, and is rolled up; returns whether that was all.
     pub(super) fn prune(&mut self, cutoff: i64) -> Result<bool, StoreError> {
         // Rows are in the order of their ends, nearly.
         let deleted = self.file.execute(
-            "DELETE FROM request WHERE at < ?1 AND rowid <= ?2 + (SELECT min(rowid) FROM request)",
+            "DELETE FROM request WHERE at < ?1 AND rowid <= ?2 + (SELECT min(rowid) FROM request)
+               AND rowid <= (SELECT to_row FROM rolled_up)",
             params![cutoff * 1_000, DELETED_AT_ONCE],
         )?;
         for span in SPANS {
@@ -201,14 +177,20 @@ impl Store {
     }
 }
 
+/// Begins a transaction that nobody else writes in.
+fn begin_writing(file: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    file.transaction_with_behavior(TransactionBehavior::Immediate)
+}
+
 /// Opens a file to be read only.
 pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = Connection::open_with_flags(path, flags)?;
     file.busy_timeout(PATIENCE)?;
-    match version(&file)? {
-        VERSION => Ok(file),
-        found => Err(StoreError::Newer { found }),
+    match Found::of(&file)? {
+        Found::Current => Ok(file),
+        Found::First => Err(StoreError::Version { found: 1 }),
+        Found::Nothing => Err(StoreError::Version { found: 0 }),
     }
 }
 
@@ -223,23 +205,10 @@ fn begin(path: &Path) {
         .open(path);
 }
 
-/// Makes the tables, unless another process has made them meanwhile.
-fn make_tables(file: &mut Connection) -> rusqlite::Result<()> {
-    let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if version(&all)? == 0 {
-        all.execute_batch(TABLES)?;
-    }
-    all.commit()
-}
-
-fn version(file: &Connection) -> rusqlite::Result<i64> {
-    file.pragma_query_value(None, "user_version", |row| row.get(0))
-}
-
 fn insert(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
     let mut insert = all.prepare_cached(INSERT)?;
     for row in rows {
-        let (provider, upstream_model) = backend(row);
+        let (provider, upstream_model) = row.backend();
         insert.execute(params![
             row.at.as_millisecond(),
             row.user,
@@ -260,95 +229,4 @@ fn insert(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
         ])?;
     }
     Ok(())
-}
-
-/// By what totals are told apart: start of the hour, user, model, provider, upstream's model.
-type Key<'a> = (i64, &'a str, &'a str, &'a str, &'a str);
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Total {
-    requests: i64,
-    failed: i64,
-    estimated: i64,
-    uncached: i64,
-    cache_read: i64,
-    cache_write: i64,
-    visible: i64,
-    reasoning: i64,
-    nanodollars: i64,
-    latency: i64,
-}
-
-impl Total {
-    /// Adds a row. Sums stop at what a number can be: of tokens that takes centuries, but prices may be
-    /// anything.
-    fn add(&mut self, row: &Row) {
-        let usage = &row.usage;
-        for (sum, part) in [
-            (&mut self.requests, 1),
-            (&mut self.failed, i64::from(row.status >= 400)),
-            (&mut self.estimated, i64::from(row.estimated)),
-            (&mut self.uncached, whole(usage.uncached)),
-            (&mut self.cache_read, whole(usage.cache_read)),
-            (&mut self.cache_write, whole(usage.cache_write)),
-            (&mut self.visible, whole(usage.visible)),
-            (&mut self.reasoning, whole(usage.reasoning)),
-            (&mut self.nanodollars, row.nanodollars.unwrap_or_default()),
-            (&mut self.latency, micros(row.latency)),
-        ] {
-            *sum = sum.saturating_add(part);
-        }
-    }
-}
-
-/// Adds the rows to the totals, each of which is touched once.
-fn add(all: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
-    let mut hours: BTreeMap<Key<'_>, Total> = BTreeMap::new();
-    for row in rows {
-        let (provider, upstream_model) = backend(row);
-        let second = row.at.as_second();
-        let hour = second - second.rem_euclid(HOUR);
-        let key = (hour, &*row.user, &*row.model, provider, upstream_model);
-        let total = hours.entry(key).or_default();
-        total.add(row);
-    }
-    let mut add = all.prepare_cached(ADD)?;
-    for ((hour, user, model, provider, upstream_model), total) in &hours {
-        for span in SPANS {
-            add.execute(params![
-                span,
-                hour - hour.rem_euclid(span),
-                user,
-                model,
-                provider,
-                upstream_model,
-                total.requests,
-                total.failed,
-                total.estimated,
-                total.uncached,
-                total.cache_read,
-                total.cache_write,
-                total.visible,
-                total.reasoning,
-                total.nanodollars,
-                total.latency,
-            ])?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the provider and its model; empty where nobody was asked.
-fn backend(row: &Row) -> (&str, &str) {
-    let key = row.endpoint.as_ref();
-    key.map_or(("", ""), |key| (key.provider.as_str(), &*key.model))
-}
-
-/// Returns a count as SQLite has numbers.
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

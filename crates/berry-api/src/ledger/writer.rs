@@ -99,8 +99,7 @@ impl Writer {
                 if !self.rows.is_empty() {
                     self.lose_all("the process ends");
                 }
-                // SQLite puts what is in its log into the file, which may be copied then.
-                self.store = None;
+                self.end();
                 return;
             }
         }
@@ -136,6 +135,15 @@ impl Writer {
         }
     }
 
+    /// Closes the file, which may be copied then: SQLite puts what is in its log into it, and for whoever looks
+    /// at the tables the totals are of all rows.
+    fn end(&mut self) {
+        if let Some(mut store) = self.store.take() {
+            // It is made good by whoever opens the file next.
+            let _ = store.roll_up();
+        }
+    }
+
     fn lose_all(&mut self, cause: &str) {
         self.loss.lose(self.rows.len() as u64, cause);
         self.rows.clear();
@@ -163,8 +171,13 @@ impl Writer {
             self.rows.clear();
             self.rows.shrink_to(USUAL);
         }
+        if store.has_long_tail() {
+            store.roll_up()?;
+        }
         let now = Instant::now();
         if now >= self.next_pruning {
+            // What is not in the totals is not deleted.
+            store.roll_up()?;
             let days = i64::from(self.retention_days.load(Ordering::Relaxed));
             let cutoff = Timestamp::now().as_second() - days * SECONDS_A_DAY;
             if store.prune(cutoff)? {

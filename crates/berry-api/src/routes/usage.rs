@@ -17,8 +17,8 @@ use tracing::error;
 
 use crate::error::ApiError;
 use crate::gateway::Gateway;
-use crate::ledger::Report;
-use crate::ledger::report::{GroupBy, Period, Sums};
+use crate::ledger::report::{GroupBy, Period};
+use crate::ledger::{Report, Sums};
 use crate::telemetry::loss::Loss;
 
 /// How much is shown where nothing is said.

@@ -275,6 +275,23 @@ async fn a_file_that_is_no_database_holds_nobody_up_and_is_told_of() {
 }
 
 #[tokio::test]
+async fn the_database_of_another_program_is_left_alone_and_told_of() {
+    let folder = scratch(&[]);
+    let file = folder.path().join("notes.db");
+    let other = rusqlite::Connection::open(&file).unwrap();
+    other
+        .execute_batch("CREATE TABLE request (text TEXT)")
+        .unwrap();
+    drop(other);
+    let before = std::fs::read(&file).unwrap();
+
+    let cause = "another program: give `[usage] database` a file of its own";
+    holds_nobody_up("true", &folder, &file, cause, 5).await;
+
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_place_where_nobody_can_write_holds_nobody_up_and_is_told_of() {
     // The kernel lets nobody make files there, whoever asks.
     let file = Path::new("/sys/usage.db");

@@ -218,7 +218,8 @@ impl Pool {
         skip: impl Fn(usize) -> bool,
         now: Tick,
     ) -> bool {
-        let (candidates, _) = self.candidates(filter, skip, now);
+        let mut candidates = Candidates::new();
+        self.find(&mut candidates, filter, skip, now);
         !candidates.is_empty()
     }
 
@@ -245,7 +246,8 @@ impl Pool {
             self.endpoint(claimed.index).state.asked(filter.needs);
             Lease::new(Arc::clone(self), claimed, filter.mode, clock)
         };
-        let (mut candidates, otherwise) = self.candidates(filter, &skip, now);
+        let mut candidates = Candidates::new();
+        let otherwise = self.find(&mut candidates, filter, &skip, now);
         while let Some(place) = self.choose(&candidates, &mut draw) {
             let index = candidates[place].index;
             let state = &self.endpoints[index].state;
@@ -331,14 +333,14 @@ impl Pool {
         None
     }
 
-    /// Returns the endpoints that may be chosen, and the reason to give where there are none.
-    fn candidates(
-        &self,
+    /// Finds the endpoints that may be chosen, and returns the reason to give where there are none.
+    fn find<'a>(
+        &'a self,
+        candidates: &mut Candidates<'a>,
         filter: &Filter,
         skip: impl Fn(usize) -> bool,
         now: Tick,
-    ) -> (Candidates<'_>, PickError) {
-        let mut candidates = Candidates::new();
+    ) -> PickError {
         let mut matching = false;
         let mut retry_at: Option<Tick> = None;
         for (index, endpoint) in self.endpoints.iter().enumerate() {
@@ -367,14 +369,13 @@ impl Pool {
             };
             retry_at = Some(retry_at.map_or(due, |earliest| earliest.min(due)));
         }
-        let otherwise = match retry_at {
+        match retry_at {
             Some(retry_at) => PickError::Ejected { retry_at },
             None if matching => PickError::Tried,
             None if self.names_nobody(filter) => PickError::NotHere,
             None if self.is_unable(filter) => PickError::Unable,
             None => PickError::NoMatch,
-        };
-        (candidates, otherwise)
+        }
     }
 
     /// Returns whether the request asks for a provider that is not in this pool at all.

@@ -145,7 +145,7 @@ impl Envelope {
     /// The body is not a JSON object in UTF-8, or a governed member is missing, ambiguous or of
     /// another type.
     pub fn parse(body: Bytes) -> Result<Self, EnvelopeError> {
-        let text = std::str::from_utf8(&body)
+        let text = simdutf8::compat::from_utf8(&body)
             .map_err(|error| EnvelopeError::NotUtf8(error.valid_up_to()))?;
         let found = Found::scan(text)?;
         let model_value = found.model.ok_or(EnvelopeError::Missing("model"))?;
@@ -241,7 +241,7 @@ impl Envelope {
     /// [`Self::ask_usage`] is given, that.
     pub(crate) fn rewrite(&self, upstream_model: &str, usage: Option<Edit>) -> Pieces {
         let model = match &self.form {
-            Form::Json { .. } => serde_json::Value::from(upstream_model).to_string(),
+            Form::Json { .. } => json::quoted(upstream_model),
             Form::Parts(_) => upstream_model.to_owned(),
         };
         let mut edits: SmallVec<[Edit; 3]> = SmallVec::new();

@@ -5,6 +5,7 @@
 //! is not among them, since a configuration is not compiled without it.
 
 mod certificate;
+mod database;
 mod writable;
 
 use std::path::Path;
@@ -13,12 +14,10 @@ use berry_core::config::Diagnostic;
 use berry_core::{Diagnostics, Loaded, Source};
 
 pub use certificate::server_certificate;
+pub use database::LEDGER;
 
 /// The variable that names a log file in the configuration's place.
 const LOG_FILE: &str = "LOG_FILE";
-
-/// How a file of SQLite begins.
-const SQLITE: &[u8] = b"SQLite format 3\0";
 
 /// Adds what is wrong with the files that a configuration, read from `source`, names.
 ///
@@ -45,11 +44,11 @@ pub fn check(
         }
     }
     if let Some(path) = &config.usage.database
-        && let Some((shown, obstacle)) = obstacle(path).or_else(|| other_format(path))
+        && let Some((shown, obstacle, help)) = ledger_obstacle(path)
     {
         // The gateway serves all the same, and tries again.
         let message = format!("no ledger can be kept in `{shown}`: {obstacle}");
-        let finding = Diagnostic::warning(message).help(HELP);
+        let finding = Diagnostic::warning(message).help(help);
         findings.push(finding.at_key(source, "usage", "database"));
     }
     loaded.with(findings)
@@ -64,15 +63,17 @@ fn obstacle(path: &Path) -> Option<(String, String)> {
     Some((path.display().to_string(), obstacle))
 }
 
-/// Says that a file with something in it is no database.
-fn other_format(path: &Path) -> Option<(String, String)> {
-    let is_other = writable::begins_with(path, SQLITE) == Some(false);
-    is_other.then(|| {
-        (
-            path.display().to_string(),
-            "it is no database of SQLite".to_owned(),
-        )
-    })
+/// Returns the same of a file that a ledger is to be kept in, and what to do about it.
+fn ledger_obstacle(path: &Path) -> Option<(String, String, &'static str)> {
+    if let Some((shown, obstacle)) = obstacle(path) {
+        return Some((shown, obstacle, HELP));
+    }
+    let owner = database::other_owner(path)?;
+    Some((
+        path.display().to_string(),
+        owner.to_owned(),
+        "give the ledger a file of its own",
+    ))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use berry_core::{Diagnostics, Source};
 
-use super::check;
+use super::{LEDGER, check};
 use crate::Names;
 
 /// Returns what is said about the files of this configuration, and whether it is refused.
@@ -92,21 +92,48 @@ fn a_ledger_that_cannot_be_kept_is_warned_about() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text");
     fs::write(&text, "not a database").unwrap();
-    let empty = folder.path().join("empty");
-    fs::write(&empty, "").unwrap();
+    let notes = folder.path().join("notes");
+    fs::write(&notes, database(2, 0, 0)).unwrap();
 
     for (path, why) in [
         (folder.path(), "it is a folder"),
         (&text, "it is no database of SQLite"),
+        (&notes, "it is the database of another program"),
         (Path::new("/proc/no-such-file"), "nobody may write in"),
     ] {
         let (is_refused, said) = said(&at("usage", "database", path), &|_| None);
         assert!(!is_refused && said.contains(why), "{said}");
     }
-    assert_eq!(
-        said(&at("usage", "database", &empty), &|_| None),
-        (false, String::new())
-    );
+}
+
+#[test]
+fn what_a_ledger_is_or_may_be_kept_in_is_not_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("usage.db");
+
+    for file in [
+        Vec::new(),
+        database(1, 0, 0),
+        database(4, 1, 0),
+        database(4, 2, LEDGER),
+        database(4, 3, LEDGER),
+    ] {
+        fs::write(&path, file).unwrap();
+
+        let said = said(&at("usage", "database", &path), &|_| None);
+
+        assert_eq!(said, (false, String::new()));
+    }
+}
+
+/// How a file of SQLite begins that has so many pages, and these two numbers of its owner.
+fn database(pages: u32, version: u32, application: u32) -> Vec<u8> {
+    let mut header = vec![0; 100];
+    header[..16].copy_from_slice(b"SQLite format 3\0");
+    for (place, number) in [(28, pages), (60, version), (68, application)] {
+        header[place..place + 4].copy_from_slice(&number.to_be_bytes());
+    }
+    header
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whether a file could be written, found out without writing.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -49,19 +49,4 @@ fn above(path: &Path) -> Option<String> {
     }
     let allowed = access(folder, Access::WRITE_OK | Access::EXEC_OK);
     allowed.err().map(|error| format!("`{shown}`: {error}"))
-}
-
-/// Whether a file with something in it begins with these bytes; none where there is nothing to read.
-pub(super) fn begins_with(path: &Path, expected: &[u8]) -> Option<bool> {
-    if !fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
-        return None;
-    }
-    let mut begun = Vec::new();
-    let limit = expected.len() as u64;
-    File::open(path)
-        .ok()?
-        .take(limit)
-        .read_to_end(&mut begun)
-        .ok()?;
-    Some(begun == expected)
 }

@@ -320,6 +320,15 @@ impl Nesting {
     }
 }
 
+/// Returns a text as a JSON string.
+pub(crate) fn quoted(text: &str) -> String {
+    if plain_run(text.as_bytes()) == text.len() {
+        ["\"", text, "\""].concat()
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

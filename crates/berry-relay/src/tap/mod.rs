@@ -140,7 +140,7 @@ impl Tap {
             self.passed.said += u64::from(self.text != text);
             return Fate::Pass;
         }
-        if name == Name::Garbage || std::str::from_utf8(data).is_err() {
+        if name == Name::Garbage || simdutf8::basic::from_utf8(data).is_err() {
             return self.fail(StreamFailure::Garbage);
         }
         if data.trim_ascii() == b"[DONE]" {
@@ -179,7 +179,7 @@ impl Tap {
     /// Takes a whole answer, or the short copy of one that is too long to be held.
     pub(crate) fn observe_whole(&mut self, body: &[u8]) {
         let mut parts = Parts::default();
-        if std::str::from_utf8(body).is_err() || parts.scan(body).is_err() {
+        if simdutf8::basic::from_utf8(body).is_err() || parts.scan(body).is_err() {
             if self.wants_object() {
                 self.failure = Some(StreamFailure::Garbage);
             } else {

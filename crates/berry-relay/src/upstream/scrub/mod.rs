@@ -31,6 +31,8 @@ const MOST_LAYERS: usize = 4;
 #[derive(Clone, Default)]
 pub struct Scrub {
     needles: Box<[Sought]>,
+    /// The length of the shortest of them.
+    shortest: usize,
 }
 
 /// One text that clients must not see.
@@ -72,14 +74,16 @@ impl Scrub {
                 needles.credential(authorization);
             }
         }
-        let needles = needles.all().iter();
-        let needles = needles.map(|needle| Sought {
+        let needles = needles.all();
+        let shortest = needles.iter().map(|needle| needle.text.len()).min();
+        let sought = needles.iter().map(|needle| Sought {
             finder: Finder::new(&needle.text).into_owned(),
             unmistakable: needle.unmistakable,
             any_case: needle.any_case,
         });
         Self {
-            needles: needles.collect(),
+            needles: sought.collect(),
+            shortest: shortest.unwrap_or(usize::MAX),
         }
     }
 
@@ -128,6 +132,10 @@ impl Scrub {
     /// Returns where the secrets of a text stand, whatever spells them.
     fn find(&self, text: &[u8], suspicion: Suspicion) -> Vec<Range<usize>> {
         let mut found = Vec::new();
+        // No escape is shorter than what it stands for.
+        if text.len() < self.shortest {
+            return found;
+        }
         for reading in readings(text) {
             let lower = LazyCell::new(|| lower(&reading.text));
             for sought in &self.needles {
@@ -135,6 +143,9 @@ impl Scrub {
                     continue;
                 }
                 let finder = &sought.finder;
+                if text.len() < finder.needle().len() {
+                    continue;
+                }
                 let text = if sought.any_case {
                     &*lower
                 } else {
