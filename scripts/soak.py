@@ -1,7 +1,8 @@
 """Drives mixed traffic with faults, reloads and aborts, and checks what must hold throughout; see soak.sh.
 
 Clients of HTTP/1.1 use a connection once or keep it, those of HTTP/2 (curl) use it once. Of the upstreams one speaks
-HTTP/2, one errs, one resets connections, one is slow, and one, whose faults nothing can make good, dies within streams.
+HTTP/2, one errs, one resets connections, one is slow, and two, whose faults nothing can make good, die within streams
+(mortal.py): the one over HTTP/2 also allows few streams, refuses, resets, stalls and goes away.
 
 Invariants: every request is answered exactly once, by a status that the contract has and never by a 500 of our own;
 a stream ends with `[DONE]` or with an error event, one that its upstream broke with the latter; afterwards nothing is
@@ -17,15 +18,15 @@ import os
 import random
 import re
 import shutil
-import socket
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+
+from mortal import DEATHS, DELAYS, Mortal, MortalHttp2
 
 # A user for each kind of request, so that the ledger tells them apart; what is bad reaches nobody and has no row.
 USERS = ["json", "stream", "silent", "mortal", "abort", "bad", "http2"]
@@ -39,24 +40,21 @@ STATUSES = {200, 429, 502, 503, 504}
 SPARE_FILES = 8
 # KiB that may be added to what is resident after a third of the time.
 MOST_GROWTH = 4 * 1024
-# How an upstream's stream may die, each with what it says before.
-DEATHS = {
-    "reset": b"",
-    "end": b"",
-    "cut": b"data: {\"choices\":[{\"ind",
-    "garbage": b"data: <html>\n\n",
-    "error": b"event: error\ndata: {\"message\":\"overloaded\"}\n\n",
-    "code": b"data: {\"code\":500,\"message\":\"internal\"}\n\ndata: [DONE]\n\n",
-}
 
 
-def config(upstreams, mortal, round_number):
+def config(upstreams, mortals, round_number):
     providers = "".join(
         f'[providers.p{i}]\nbase_url = "{url}"\napi_key = "k"\nproxy_url = "none"\nmax_concurrent_requests = 24\n'
         f'http_version = "{"h2c" if i == 0 else "http1"}"\n'
         for i, url in enumerate(upstreams)
     )
     backends = ", ".join(f'{{ provider = "p{i}", model = "m" }}' for i in range(len(upstreams)))
+    mortal = "".join(
+        f'[providers.{name}]\nbase_url = "{url}"\napi_key = "k"\nproxy_url = "none"\ntimeout_seconds = 1\n'
+        f'http_version = "{"h2c" if name == "mortal2" else "http1"}"\n'
+        f'[models.{name}]\nname = "{name}"\nbackends = [{{ provider = "{name}", model = "m" }}]\n'
+        for name, url in mortals.items()
+    )
     return f"""
 [settings]
 circuit_breaker_timeout_seconds = 1
@@ -66,13 +64,7 @@ stream_keepalive_seconds = {1 + round_number % 3}
 name = "m"
 strategy = "weighted_failover"
 backends = [{backends}]
-[providers.mortal]
-base_url = "{mortal}"
-api_key = "k"
-proxy_url = "none"
-[models.mortal]
-name = "mortal"
-backends = [{{ provider = "mortal", model = "m" }}]
+{mortal}
 {"".join(f'[users.{user}]{chr(10)}token = "{token(user)}"{chr(10)}' for user in USERS)}
 [usage]
 database = "usage.db"
@@ -104,59 +96,6 @@ async def read_answer(reader):
         pieces.append((await reader.readexactly(size + 2))[:-2])
         if size == 0:
             return status, b"".join(pieces).decode(), "connection: close" not in head
-
-
-class Mortal:
-    """An upstream that says in its content whether the stream will die, and then keeps its word."""
-
-    def __init__(self):
-        self.rng = random.Random(1)
-
-    async def serve(self, reader, writer):
-        try:
-            while await self.answer(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def answer(self, reader, writer):
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = re.search(r"content-length: (\d+)", head)
-        asked = await reader.readexactly(int(length.group(1))) if length else b"{}"
-        if not json.loads(asked).get("stream"):
-            choice = {"index": 0, "message": {"role": "assistant", "content": "alive"}, "finish_reason": "stop"}
-            body = json.dumps({"object": "list", "data": [], "choices": [choice]}).encode()
-            kind = b"content-type: application/json\r\ncontent-length: "
-            writer.write(b"HTTP/1.1 200 OK\r\n%b%d\r\n\r\n%b" % (kind, len(body), body))
-            return True
-        death = self.rng.choice(list(DEATHS)) if self.rng.random() < 0.3 else None
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for _ in range(self.rng.randint(1, 10)):
-            self.write(writer, event({"content": "dies " if death else "lives "}))
-            await writer.drain()
-            await asyncio.sleep(0.01)
-        if death is None:
-            self.write(writer, event({}, "stop") + b"data: [DONE]\n\n")
-        elif DEATHS[death]:
-            self.write(writer, DEATHS[death])
-        if death == "reset":
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if death in ("reset", "cut"):
-            return False
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
-        return True
-
-    @staticmethod
-    def write(writer, data):
-        writer.write(b"%x\r\n%b\r\n" % (len(data), data))
-
-
-def event(delta, finish=None):
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return f"data: {json.dumps({'id': 'x', 'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n".encode()
 
 
 def usage_of(kind, body):
@@ -247,7 +186,7 @@ class Soak:
     @staticmethod
     def message(kind, rng):
         """Returns the body of a request."""
-        model = "mortal" if kind == "mortal" else "m"
+        model = rng.choice(["mortal", "mortal2"]) if kind == "mortal" else "m"
         message = {"model": model, "messages": [{"role": "user", "content": "hello " * rng.randint(1, 40)}]}
         if kind != "json":
             message["stream"] = True
@@ -269,7 +208,8 @@ class Soak:
         if kind not in ("json", "bad") and ("[DONE]" in body) == failed:
             self.violations.append(f"{kind}: neither or both of an end and an error: {body[-300:]}")
         if kind == "mortal" and status == "200":
-            dies = "dies" in body
+            # What has not begun has met failures that came before, and a comment that kept it waiting.
+            dies = "dies" in body or "lives" not in body
             self.counts["mortal broken" if dies else "mortal whole"] += 1
             if failed != dies:
                 self.violations.append(f"mortal: dies {dies}, told {failed}: {body[-300:]}")
@@ -326,14 +266,14 @@ async def settled(soak, pid, files_before):
     soak.violations.append(f"in flight {left}, open files {opened} after {files_before}")
 
 
-async def disturb(soak, process, file, upstreams, mortal):
+async def disturb(soak, process, file, upstreams, mortals):
     """Reloads every second, every fifth time with a file that is refused; returns what memory was taken."""
     taken = []
     for round_number in range(10**9):
         await asyncio.sleep(1)
         if time.monotonic() >= soak.ends:
             return taken
-        file.write_text("[setting]" if round_number % 5 == 4 else config(upstreams, mortal, round_number))
+        file.write_text("[setting]" if round_number % 5 == 4 else config(upstreams, mortals, round_number))
         taken.append((time.monotonic(), resident(process.pid)))
 
 
@@ -364,10 +304,10 @@ async def run(options):
             faults = [[], ["--error-rate", "0.2"], ["--reset-rate", "0.2"], ["--latency", "200ms"]]
             mocks = [start("berry-cli", *mock, *fault, "--seed", str(i)) for i, fault in enumerate(faults)]
             upstreams = [re.search(r"http://\S+", mock.stdout.readline()).group(0) for mock in mocks]
-            dying = await asyncio.start_server(Mortal().serve, "127.0.0.1", 0)
-            mortal = "http://{}:{}/v1".format(*dying.sockets[0].getsockname())
+            dying = {"mortal": Mortal(), "mortal2": MortalHttp2()}
+            mortals = {name: await upstream.start() for name, upstream in dying.items()}
             file = Path(folder, "config.toml")
-            file.write_text(config(upstreams, mortal, 0))
+            file.write_text(config(upstreams, mortals, 0))
             environment = {"BIND_ADDRESS": "127.0.0.1:0", "RUST_LOG": "berry_api=info", "LOG_FORMAT": "json"}
             process = start("berry-api", cwd=folder, env=environment)
             line = next(line for line in process.stdout if "Starting Berry API" in line)
@@ -375,7 +315,7 @@ async def run(options):
             asyncio.get_running_loop().run_in_executor(None, lambda: [None for _ in process.stdout])
             soak = Soak(port, options.seconds)
             files_before = files(process.pid)
-            disturbing = disturb(soak, process, file, upstreams, mortal)
+            disturbing = disturb(soak, process, file, upstreams, mortals)
             working = [soak.work(seed) for seed in range(WORKERS)] + [soak.work_http2(seed) for seed in range(HTTP2_WORKERS)]
             taken, *_ = await asyncio.gather(disturbing, *working)
             await settled(soak, process.pid, files_before)
@@ -387,6 +327,11 @@ async def run(options):
             for kind in ("mortal broken", "mortal whole", "http2 200"):
                 if not soak.counts[kind]:
                     soak.violations.append(f"nothing was {kind}")
+            for name, upstream in dying.items():
+                soak.counts.update({f"{name} {fate}": count for fate, count in upstream.done.items() if fate})
+            for fate in [*DEATHS, *DELAYS]:
+                if not dying["mortal2"].done[fate]:
+                    soak.violations.append(f"nothing was {fate} over HTTP/2")
             if options.seconds >= 300 and growth > 1024:
                 soak.violations.append(f"memory grows by {growth:.0f} KiB in ten minutes")
             process.terminate()

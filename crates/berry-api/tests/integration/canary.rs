@@ -410,7 +410,6 @@ async fn no_secret_and_no_prompt_leaves_whatever_is_asked_and_whatever_fails() {
     let (log, audit) = (read("all.log"), read("audit.jsonl"));
     for (text, sign) in [
         (&log, "h2::"),
-        (&log, "hyper"),
         (&log, "attempt failed"),
         (&audit, "choose_backend"),
         (&driver.seen, "***"),

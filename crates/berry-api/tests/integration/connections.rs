@@ -6,12 +6,10 @@ use berry_testkit::{Behaviour, Builder, Upstream};
 use http::Version;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 use tokio::time;
 
 use crate::support::{
-    Client, Gateway, Process, Proxy, Setup, Streaming, Wire, chat, hello, hello_stream, scratch,
-    within,
+    Client, Gateway, Process, Proxy, Setup, Wire, chat, hello, hello_stream, scratch,
 };
 
 /// A gateway over a TLS upstream whose authority it trusts through a file. The file is read when
@@ -232,55 +230,6 @@ async fn an_upstream_may_speak_http2_in_clear_text() {
 
     assert_eq!(versions(&upstream), [Version::HTTP_2; 2]);
     assert_eq!(upstream.connection_count(), 1);
-}
-
-/// Opens so many streams at once, each from a connection of its own, and reads an event of each.
-async fn streams(gateway: &Gateway, count: usize) -> Vec<Streaming> {
-    let mut clients = JoinSet::new();
-    for _ in 0..count {
-        let client = gateway.connect().await;
-        clients.spawn(async move {
-            let mut stream = client.open(chat(hello_stream().to_string())).await;
-            stream.event().await;
-            stream
-        });
-    }
-    within(clients.join_all()).await
-}
-
-#[tokio::test]
-async fn a_burst_over_http2_shares_few_connections_and_no_stream_waits() {
-    const STREAMS: usize = 150;
-    let stalled = Behaviour::text_stream(["a ", "b "], Duration::ZERO).hang_after(2);
-    for tls in [false, true] {
-        let builder = Upstream::builder().behaviour(stalled.clone());
-        let (gateway, upstream, _folder) = if tls {
-            over_tls(builder, "").await
-        } else {
-            let upstream = builder.h2c_only().start().await;
-            let setup = Setup::over(&upstream).option("http_version = \"h2c\"");
-            (setup.start(), upstream, scratch(&[]))
-        };
-        let open = streams(&gateway, STREAMS).await;
-
-        assert_eq!(open.len(), STREAMS);
-        assert_eq!(upstream.connection_count(), 2, "tls: {tls}");
-    }
-}
-
-#[tokio::test]
-async fn no_stream_waits_where_an_upstream_allows_few() {
-    let stalled = Behaviour::text_stream(["a ", "b "], Duration::ZERO).hang_after(2);
-    for allowed in [1, 10] {
-        let builder = Upstream::builder().behaviour(stalled.clone());
-        let upstream = builder.h2c_only().streams(allowed).start().await;
-        let setup = Setup::over(&upstream).option("http_version = \"h2c\"");
-        let gateway = setup.start();
-        let open = streams(&gateway, 30).await;
-
-        assert_eq!(open.len(), 30);
-        assert!(upstream.connection_count() >= 30 / allowed as usize);
-    }
 }
 
 #[tokio::test]

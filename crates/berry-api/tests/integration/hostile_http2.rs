@@ -1,112 +1,48 @@
-//! What an upstream may do with HTTP/2 before and while it answers.
+//! What an upstream may do with HTTP/2 before and while it answers, in clear text or encrypted.
 //!
 //! The first connections are played frame by frame; those behind them reach an upstream that is well.
 
-use std::net::SocketAddr;
-
 use berry_testkit::Upstream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
-use crate::support::frames::{
-    DATA, END_HEADERS, END_STREAM, GO_AWAY, HEADERS, RESET, SETTINGS, frame,
+use crate::support::frames::{END_STREAM, MAX_STREAMS, data, go_away, head, reset, settings};
+use crate::support::{
+    CLOAKS, Cloak, END, EVENT, Gateway, JSON, Stage, Step, Then, hello, hello_stream, within,
 };
-use crate::support::{Gateway, Setup, Then, hello, hello_stream, within};
-
-const JSON: &str = r#"{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"played"},"finish_reason":"stop"}]}"#;
-const EVENT: &str = "data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"played\"},\"finish_reason\":null}]}\n\n";
-const END: &str = "data: {\"id\":\"1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 // Codes of errors (RFC 9113, 7).
 const NO_ERROR: u8 = 0;
 const INTERNAL: u8 = 2;
 const REFUSED: u8 = 7;
+const CANCEL: u8 = 8;
 const CALM: u8 = 11;
 
 /// The highest number of a stream.
 const ALL: u32 = u32::MAX >> 1;
 
-/// What each of the first connections answers to its first request, which is its stream 1.
-struct Stage {
-    address: SocketAddr,
-    _running: JoinSet<()>,
-}
-
-impl Stage {
-    async fn over(upstream: &Upstream, plays: Vec<(Vec<u8>, Then)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("its address");
-        let target = upstream.address();
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            let (mut plays, mut connections) = (plays.into_iter(), JoinSet::new());
-            while let Ok((client, _)) = listener.accept().await {
-                match plays.next() {
-                    Some((bytes, then)) => connections.spawn(play(client, bytes, then)),
-                    None => connections.spawn(pass(client, target)),
-                };
-            }
-        });
-        Self {
-            address,
-            _running: running,
-        }
-    }
-
-    /// A gateway that asks it, and where its first failure would be its last.
-    fn gateway(&self) -> Gateway {
-        Setup::new()
-            .provider_at("only", &format!("http://{}/v1", self.address))
-            .option("http_version = \"h2c\"")
-            .settings("max_retries = 0\ncircuit_breaker_failure_threshold = 1")
-            .start()
-    }
-}
-
-async fn pass(mut client: TcpStream, target: SocketAddr) {
-    let mut upstream = TcpStream::connect(target).await.expect("the target");
-    let _ = copy_bidirectional(&mut client, &mut upstream).await;
-}
-
-async fn play(mut client: TcpStream, bytes: Vec<u8>, then: Then) {
-    let mut preface = [0; 24];
-    client.read_exact(&mut preface).await.expect("a preface");
-    client.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
-    // Up to the request's last frame.
-    loop {
-        let mut head = [0; 9];
-        client.read_exact(&mut head).await.expect("a frame");
-        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
-        client.read_exact(&mut vec![0; length]).await.unwrap();
-        if [DATA, HEADERS].contains(&head[3]) && head[4] & END_STREAM != 0 {
-            break;
-        }
-    }
-    client.write_all(&bytes).await.unwrap();
+/// Says these bytes once the first request has come, which is stream 1.
+fn answering(bytes: &[u8], then: Then) -> Vec<Step> {
+    let mut play = vec![
+        Step::Say(settings(&[])),
+        Step::Request,
+        Step::Say(bytes.to_vec()),
+    ];
     if then == Then::Hold {
-        let _ = client.read_to_end(&mut Vec::new()).await;
+        play.push(Step::Hold);
     }
+    play
 }
 
-fn go_away(last: u32, code: u8) -> Vec<u8> {
-    let payload = [&last.to_be_bytes()[..], &[0, 0, 0, code]].concat();
-    frame(GO_AWAY, 0, 0, &payload)
-}
-
-fn reset(code: u8) -> Vec<u8> {
-    frame(RESET, 0, 1, &[0, 0, 0, code])
-}
-
-/// A head of status 200 with this content type, which HPACK leaves in clear.
-fn head(content_type: &str) -> Vec<u8> {
-    let length = u8::try_from(content_type.len()).unwrap();
-    let block = [&[0x88, 0x0f, 0x10, length], content_type.as_bytes()].concat();
-    frame(HEADERS, END_HEADERS, 1, &block)
-}
-
-fn data(text: &str, flags: u8) -> Vec<u8> {
-    frame(DATA, flags, 1, text.as_bytes())
+/// A stage, and a gateway where its first failure would be its last; behind it is an upstream that is
+/// well.
+async fn stage(cloak: Cloak, plays: Vec<Vec<Step>>) -> (Stage, Gateway, Upstream) {
+    let upstream = Upstream::builder().h2c_only().start().await;
+    let stage = Stage::before(&upstream, cloak, plays).await;
+    let gateway = stage
+        .setup()
+        .settings("max_retries = 0\ncircuit_breaker_failure_threshold = 1")
+        .settings("connect_timeout_seconds = 1")
+        .start();
+    (stage, gateway, upstream)
 }
 
 #[tokio::test]
@@ -115,72 +51,99 @@ async fn a_request_that_an_upstream_never_began_is_sent_again_and_nobodys_failur
         ("goes away", go_away(0, NO_ERROR), Then::Close),
         ("goes away and stays open", go_away(0, NO_ERROR), Then::Hold),
         ("goes away in anger", go_away(0, CALM), Then::Close),
-        ("refuses the stream", reset(REFUSED), Then::Hold),
+        ("refuses the stream", reset(1, REFUSED), Then::Hold),
     ];
-    for (name, bytes, then) in rows {
-        let upstream = Upstream::builder().h2c_only().start().await;
-        let stage = Stage::over(&upstream, vec![(bytes, then)]).await;
-        let gateway = stage.gateway();
+    for cloak in CLOAKS {
+        for (name, bytes, then) in &rows {
+            let (_stage, gateway, upstream) = stage(cloak, vec![answering(bytes, *then)]).await;
 
-        let answer = within(gateway.chat(&hello())).await;
+            let answer = within(gateway.chat(&hello())).await;
 
-        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
-        assert_eq!(gateway.backends().await, (1, 1), "{name}");
-        let health = gateway.get("/health").await.json();
-        let counts = &health["providers"]["only"];
-        assert_eq!(counts["failed_requests"], 0, "{name}");
-        assert_eq!(upstream.request_count(), 1, "{name}");
+            let case = format!("{name}, {cloak:?}");
+            assert_eq!(answer.status, 200, "{case}: {}", answer.text());
+            assert_eq!(gateway.backends().await, (1, 1), "{case}");
+            let health = gateway.get("/health").await.json();
+            let counts = &health["providers"]["only"];
+            assert_eq!(counts["failed_requests"], 0, "{case}");
+            assert_eq!(upstream.request_count(), 1, "{case}");
+        }
     }
 }
 
 #[tokio::test]
 async fn what_an_upstream_may_have_begun_is_not_sent_again() {
-    let answers_nothing = [
+    let rows = [
         ("goes away after it", go_away(1, INTERNAL), Then::Close),
-        ("resets the stream", reset(INTERNAL), Then::Hold),
+        ("resets the stream", reset(1, INTERNAL), Then::Hold),
+        ("cancels the stream", reset(1, CANCEL), Then::Hold),
         ("closes", Vec::new(), Then::Close),
     ];
-    for (name, bytes, then) in answers_nothing {
-        let upstream = Upstream::builder().h2c_only().start().await;
-        let stage = Stage::over(&upstream, vec![(bytes, then)]).await;
+    for cloak in CLOAKS {
+        for (name, bytes, then) in &rows {
+            let (_stage, gateway, upstream) = stage(cloak, vec![answering(bytes, *then)]).await;
 
-        let answer = within(stage.gateway().chat(&hello())).await;
+            let answer = within(gateway.chat(&hello())).await;
 
-        assert_eq!(answer.error(), "502 server_error/upstream_error", "{name}");
-        assert_eq!(upstream.request_count(), 0, "{name}");
+            let error = "502 server_error/upstream_error";
+            assert_eq!(answer.error(), error, "{name}, {cloak:?}");
+            assert_eq!(upstream.request_count(), 0, "{name}, {cloak:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn an_upstream_that_refuses_again_and_again_is_a_failure() {
-    let upstream = Upstream::builder().h2c_only().start().await;
-    let refusal = (go_away(0, NO_ERROR), Then::Close);
-    let stage = Stage::over(&upstream, vec![refusal; 2]).await;
+    for cloak in CLOAKS {
+        let refusal = || answering(&go_away(0, NO_ERROR), Then::Close);
+        let (_stage, gateway, upstream) = stage(cloak, vec![refusal(), refusal()]).await;
 
-    let answer = within(stage.gateway().chat(&hello())).await;
+        let answer = within(gateway.chat(&hello())).await;
 
-    assert_eq!(answer.error(), "502 server_error/upstream_error");
-    assert_eq!(upstream.request_count(), 0);
+        assert_eq!(answer.error(), "502 server_error/upstream_error");
+        assert_eq!(upstream.request_count(), 0, "{cloak:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_never_says_what_it_is_gets_no_request_and_is_a_failure_in_time() {
+    for cloak in CLOAKS {
+        let rows = [
+            ("says nothing", vec![Step::Hold]),
+            ("closes", Vec::new()),
+            (
+                "allows no stream",
+                vec![Step::Say(settings(&[(MAX_STREAMS, 0)])), Step::Hold],
+            ),
+        ];
+        for (name, play) in rows {
+            let (stage, gateway, upstream) = stage(cloak, vec![play]).await;
+
+            let answer = within(gateway.chat(&hello())).await;
+
+            assert!(answer.error().contains("server_error/"), "{name}");
+            assert_eq!(stage.connection_count(), 1, "{name}, {cloak:?}");
+            assert_eq!(upstream.request_count(), 0, "{name}, {cloak:?}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn an_upstream_that_goes_away_ends_what_it_has_begun_and_gets_nothing_more() {
-    for last in [1, ALL] {
+    for (cloak, last) in [(Cloak::Plain, 1), (Cloak::Plain, ALL), (Cloak::Tls, ALL)] {
         let whole = [
             go_away(last, NO_ERROR),
-            head("application/json"),
-            data(JSON, END_STREAM),
+            head(1, "application/json"),
+            data(1, JSON, END_STREAM),
         ];
         let stream = [
-            head("text/event-stream"),
-            data(EVENT, 0),
+            head(1, "text/event-stream"),
+            data(1, EVENT, 0),
             go_away(last, NO_ERROR),
-            data(END, END_STREAM),
+            data(1, END, END_STREAM),
         ];
-        for (body, play) in [(hello(), whole.concat()), (hello_stream(), stream.concat())] {
-            let upstream = Upstream::builder().h2c_only().start().await;
-            let stage = Stage::over(&upstream, vec![(play, Then::Hold)]).await;
-            let gateway = stage.gateway();
+        for (body, bytes) in [(hello(), whole.concat()), (hello_stream(), stream.concat())] {
+            let play = answering(&bytes, Then::Hold);
+            let (_stage, gateway, upstream) = stage(cloak, vec![play]).await;
 
             let answer = within(gateway.chat(&body)).await;
             let next = within(gateway.chat(&hello())).await;
@@ -190,6 +153,42 @@ async fn an_upstream_that_goes_away_ends_what_it_has_begun_and_gets_nothing_more
             assert!(next.said().ends_with("hello"), "{}", next.text());
             assert_eq!(upstream.request_count(), 1);
             assert_eq!(gateway.backends().await, (1, 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_after_content_ends_with_an_error_and_leaves_its_neighbour_alone() {
+    let rows = [
+        ("resets it", reset(1, INTERNAL)),
+        ("cancels it", reset(1, CANCEL)),
+        ("refuses it late", reset(1, REFUSED)),
+        ("ends it early", data(1, "", END_STREAM)),
+    ];
+    let begin = |number| [head(number, "text/event-stream"), data(number, EVENT, 0)].concat();
+    for cloak in CLOAKS {
+        for (name, fault) in &rows {
+            let play = vec![
+                Step::Say(settings(&[])),
+                Step::Request,
+                Step::Say(begin(1)),
+                Step::Request,
+                Step::Say([begin(3), fault.clone(), data(3, END, END_STREAM)].concat()),
+                Step::Hold,
+            ];
+            let (stage, gateway, _upstream) = stage(cloak, vec![play]).await;
+            let mut broken = gateway.stream(&hello_stream()).await;
+            broken.event().await;
+            let whole = gateway.stream(&hello_stream()).await;
+
+            let (broken, whole) = within(async { (broken.rest().await, whole.rest().await) }).await;
+
+            let case = format!("{name}, {cloak:?}");
+            assert!(broken.contains("upstream_error"), "{case}: {broken}");
+            assert!(!broken.contains("[DONE]"), "{case}: {broken}");
+            assert!(whole.ends_with("data: [DONE]\n\n"), "{case}: {whole}");
+            assert!(!whole.contains("error"), "{case}: {whole}");
+            assert_eq!(stage.connection_count(), 1, "{case}");
         }
     }
 }

@@ -138,6 +138,9 @@ mod retry;
 /// One settlement of a request, whoever is asked.
 #[cfg(test)]
 mod settlement;
+/// How requests share connections of HTTP/2.
+#[cfg(test)]
+mod sharing;
 /// How a gateway stops.
 #[cfg(test)]
 mod shutdown;

@@ -11,8 +11,8 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -39,8 +39,6 @@ const STREAMS: usize = 80;
 const UNREAD_STREAM: u32 = 48 * 1024;
 /// Streams that nobody reads must not stop the others: there is room for all of them.
 const UNREAD_CONNECTION: u32 = UNREAD_STREAM * 128;
-/// How often a request waits for a connection that somebody else opens before it opens its own.
-const JOINS: usize = 2;
 /// A shared connection may be dead without anybody knowing: a NAT forgets, a host vanishes. While
 /// streams are open on it, it is asked this often whether it lives,
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(20);
@@ -82,9 +80,7 @@ pub(crate) struct Connections {
     idle_timeout: Duration,
     kept: Mutex<Kept>,
     sweeping: AtomicBool,
-    openings: Openings,
-    /// The upstream was last seen to speak HTTP/1.1 only: nothing is shared.
-    exclusive: AtomicBool,
+    openings: Arc<Openings<Share>>,
 }
 
 #[derive(Debug, Default)]
@@ -101,24 +97,38 @@ struct Idle {
 
 #[derive(Debug)]
 struct Shared {
-    sender: http2::SendRequest<OutgoingBody>,
-    load: Arc<Load>,
+    share: Share,
     opened: Instant,
     last_used: Instant,
+}
+
+/// One stream's share of an HTTP/2 connection.
+#[derive(Debug, Clone)]
+struct Share {
+    sender: http2::SendRequest<OutgoingBody>,
+    load: Arc<Load>,
 }
 
 /// What an HTTP/2 connection carries. Each stream holds a clone, so that there is one more of them
 /// than there are streams.
 #[derive(Debug)]
 pub(crate) struct Load {
-    /// The streams that the server allows at once.
-    most: AtomicUsize,
+    /// It is asked what the server allows; the task that runs it drops it at its end, which is what
+    /// senders see.
+    driver: Arc<Mutex<Option<Driver>>>,
 }
 
 impl Load {
+    /// Returns how many streams it may carry at once; the server may change its mind at any time.
+    fn room(&self) -> usize {
+        let driver = self.driver.lock();
+        let allowed = driver.as_ref().map(Driver::current_max_send_streams);
+        allowed.unwrap_or_default().min(STREAMS)
+    }
+
     fn has_room(load: &Arc<Self>) -> bool {
-        let most = load.most.load(Ordering::Relaxed).min(STREAMS);
-        Arc::strong_count(load) <= most
+        let streams = Arc::strong_count(load);
+        streams <= STREAMS && streams <= load.room()
     }
 }
 
@@ -126,29 +136,30 @@ impl Load {
 enum Taken {
     // It goes from hand to hand.
     Http1(Box<Session>),
-    Http2(http2::SendRequest<OutgoingBody>, Arc<Load>),
+    Http2(Share),
 }
 
 impl Taken {
-    /// Returns what identifies a shared connection.
-    fn load(&self) -> Option<Arc<Load>> {
+    /// Returns what identifies a shared connection, without counting as a stream.
+    fn load(&self) -> Option<Weak<Load>> {
         match self {
             Self::Http1(_) => None,
-            Self::Http2(_, load) => Some(Arc::clone(load)),
+            Self::Http2(share) => Some(Arc::downgrade(&share.load)),
         }
     }
 }
 
 impl Connections {
     pub(crate) fn new(connector: Connector, settled: Settled, idle_timeout: Duration) -> Self {
+        // What ALPN will say is not known; most say HTTP/2.
+        let may_share = settled == Settled::PriorKnowledge || connector.is_encrypted();
         Self {
             connector,
             settled,
             idle_timeout,
             kept: Mutex::default(),
             sweeping: AtomicBool::new(false),
-            openings: Openings::new(STREAMS),
-            exclusive: AtomicBool::new(false),
+            openings: Openings::new(if may_share { STREAMS } else { 1 }),
         }
     }
 
@@ -207,7 +218,7 @@ impl Connections {
                     let body = UpstreamBody::http1(session, Arc::clone(self));
                     Ok::<_, TransportError>(answer.map(|()| body))
                 }
-                Taken::Http2(mut sender, load) => {
+                Taken::Http2(Share { mut sender, load }) => {
                     let sent = sender.try_send_request(outgoing.message()).await;
                     let answer =
                         sent.map_err(|error| TransportError::of_stream(error.into_error()))?;
@@ -231,8 +242,8 @@ impl Connections {
 
     /// Takes a kept connection that is alive.
     fn take(&self) -> Option<Taken> {
-        if let Some((sender, load)) = self.share() {
-            return Some(Taken::Http2(sender, load));
+        if let Some(share) = self.share() {
+            return Some(Taken::Http2(share));
         }
         loop {
             let Idle { mut session, since } = self.kept.lock().http1.pop()?;
@@ -245,30 +256,37 @@ impl Connections {
         }
     }
 
-    fn share(&self) -> Option<(http2::SendRequest<OutgoingBody>, Arc<Load>)> {
+    fn share(&self) -> Option<Share> {
         let mut kept = self.kept.lock();
         if kept.http2.is_empty() {
             return None;
         }
         // What is in flight on one that is forgotten goes on.
-        kept.http2
-            .retain(|shared| !shared.sender.is_closed() && shared.opened.elapsed() < LONGEST_USE);
-        let shared = kept
+        kept.http2.retain(|shared| {
+            !shared.share.sender.is_closed() && shared.opened.elapsed() < LONGEST_USE
+        });
+        let with_room = kept
             .http2
             .iter_mut()
-            .find(|shared| Load::has_room(&shared.load))?;
-        shared.last_used = Instant::now();
-        Some((shared.sender.clone(), Arc::clone(&shared.load)))
+            .find(|shared| Load::has_room(&shared.share.load));
+        if let Some(shared) = with_room {
+            shared.last_used = Instant::now();
+            return Some(shared.share.clone());
+        }
+        if let Some(latest) = kept.http2.last() {
+            self.openings.learn(latest.share.load.room());
+        }
+        None
     }
 
     /// Stops sharing a connection that did not answer in time: others that wait on it may be lucky,
     /// but a new request has a better chance on a new one.
-    fn retire(&self, load: Option<&Arc<Load>>) {
+    fn retire(&self, load: Option<&Weak<Load>>) {
         if let Some(load) = load {
             self.kept
                 .lock()
                 .http2
-                .retain(|shared| !Arc::ptr_eq(&shared.load, load));
+                .retain(|shared| Arc::as_ptr(&shared.share.load) != load.as_ptr());
         }
     }
 
@@ -285,31 +303,23 @@ impl Connections {
         self.sweep_later();
     }
 
-    /// Returns whether a connection that is opened now may serve several requests.
-    fn may_share(&self) -> bool {
-        match self.settled {
-            Settled::PriorKnowledge => true,
-            Settled::ByAlpn => {
-                self.connector.is_encrypted() && !self.exclusive.load(Ordering::Relaxed)
-            }
-        }
-    }
-
     /// Opens a connection, or shares one that is just being opened.
     async fn fresh(self: &Arc<Self>) -> Result<Taken, TransportError> {
-        for _ in 0..JOINS {
-            if !self.may_share() {
-                break;
+        let opener = match self.openings.turn().await {
+            Turn::Open(opener) => opener,
+            Turn::Share(share) => return Ok(Taken::Http2(share)),
+        };
+        let opened = self.open().await;
+        match &opened {
+            Ok(Taken::Http2(share)) => {
+                // Those who wait are served before it is known to others.
+                opener.opened(share.load.room(), || share.clone());
+                self.keep(share);
             }
-            match self.openings.join() {
-                Turn::Open(_opener) => return self.open().await,
-                Turn::Wait(wait) => wait.over().await,
-            }
-            if let Some((sender, load)) = self.share() {
-                return Ok(Taken::Http2(sender, load));
-            }
+            Ok(Taken::Http1(_)) => opener.opened_alone(),
+            Err(_) => opener.failed(),
         }
-        self.open().await
+        opened
     }
 
     async fn open(self: &Arc<Self>) -> Result<Taken, TransportError> {
@@ -319,18 +329,12 @@ impl Connections {
             Connection::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
         };
         if speaks_http2 {
-            return self.http2_session(connection).await;
-        }
-        if self.connector.is_encrypted() {
-            self.exclusive.store(true, Ordering::Relaxed);
+            return self.http2_session(connection).await.map(Taken::Http2);
         }
         Ok(Taken::Http1(Box::new(Session::new(connection))))
     }
 
-    async fn http2_session(
-        self: &Arc<Self>,
-        connection: Connection,
-    ) -> Result<Taken, TransportError> {
+    async fn http2_session(&self, connection: Connection) -> Result<Share, TransportError> {
         let (sender, mut driver) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_EVERY)
@@ -341,28 +345,22 @@ impl Connections {
             .handshake(TokioIo::new(connection))
             .await
             .map_err(TransportError::Handshake)?;
-        let most = allowed(&mut driver).await?;
-        self.exclusive.store(false, Ordering::Relaxed);
-        let load = Arc::new(Load {
-            most: AtomicUsize::new(most),
-        });
-        let told = Arc::downgrade(&load);
-        drive(poll_fn(move |cx| {
-            let ended = Pin::new(&mut driver).poll(cx);
-            if let Some(load) = told.upgrade() {
-                let most = driver.current_max_send_streams();
-                load.most.store(most, Ordering::Relaxed);
-            }
-            ended
-        }));
+        begun(&mut driver).await?;
+        let driver = Arc::new(Mutex::new(Some(driver)));
+        drive(Arc::clone(&driver));
+        let load = Arc::new(Load { driver });
+        Ok(Share { sender, load })
+    }
+
+    /// Shares a connection with the requests to come.
+    fn keep(self: &Arc<Self>, share: &Share) {
+        let now = Instant::now();
         self.kept.lock().http2.push(Shared {
-            sender: sender.clone(),
-            load: Arc::clone(&load),
-            opened: Instant::now(),
-            last_used: Instant::now(),
+            share: share.clone(),
+            opened: now,
+            last_used: now,
         });
         self.sweep_later();
-        Ok(Taken::Http2(sender, load))
     }
 
     /// Sees to it that connections nobody uses are closed in time: a task that lives while there
@@ -394,8 +392,8 @@ impl Connections {
         let mut kept = self.kept.lock();
         kept.http1.retain(|idle| !expired(idle.since));
         kept.http2.retain(|shared| {
-            let in_use = Arc::strong_count(&shared.load) > 1;
-            !shared.sender.is_closed() && (in_use || !expired(shared.last_used))
+            let in_use = Arc::strong_count(&shared.share.load) > 1;
+            !shared.share.sender.is_closed() && (in_use || !expired(shared.last_used))
         });
         let http1 = kept.http1.iter().map(|idle| idle.since);
         let http2 = kept
@@ -415,7 +413,7 @@ impl Connections {
 
 /// Waits until the server says how many streams it allows, which are its first words (RFC 9113, 3.4). What is
 /// sent before counts as well, and beyond it would queue where nobody sees it.
-async fn allowed(driver: &mut Driver) -> Result<usize, TransportError> {
+async fn begun(driver: &mut Driver) -> Result<(), TransportError> {
     // hyper tells nobody when that changes.
     let mut looks = interval(LOOK);
     poll_fn(|cx| {
@@ -427,20 +425,24 @@ async fn allowed(driver: &mut Driver) -> Result<usize, TransportError> {
                 return Poll::Ready(Err(TransportError::Stale(cause.into())));
             }
         }
-        loop {
-            match driver.current_max_send_streams() {
-                0 => ready!(looks.poll_tick(cx)),
-                most => return Poll::Ready(Ok(most)),
-            };
+        while driver.current_max_send_streams() == 0 {
+            ready!(looks.poll_tick(cx));
         }
+        Poll::Ready(Ok(()))
     })
     .await
 }
 
 /// Runs a shared connection beside its exchanges. The task ends with the connection, which ends when its
-/// sender is dropped; its error reaches whoever waits for an answer.
-fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
-    TokioExecutor::new().execute(async move {
-        let _ = connection.await;
-    });
+/// sender is dropped.
+fn drive(driver: Arc<Mutex<Option<Driver>>>) {
+    TokioExecutor::new().execute(poll_fn(move |cx| {
+        let mut running = driver.lock();
+        if let Some(driver) = running.as_mut() {
+            // An error reaches whoever waits for an answer.
+            let _ = ready!(Pin::new(driver).poll(cx));
+        }
+        *running = None;
+        Poll::Ready(())
+    }));
 }

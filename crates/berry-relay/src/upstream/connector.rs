@@ -1,18 +1,15 @@
 //! Opens a connection to one upstream: through a proxy or not, encrypted or not.
 //!
-//! Name resolution, both address families and the CONNECT tunnel are hyper-util's. `TCP_NODELAY`
-//! is set on every socket: with Nagle's algorithm a small write waits up to 40 ms for the peer's
-//! delayed acknowledgement.
+//! The CONNECT tunnel is hyper-util's.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::Uri;
 use http::header::HeaderValue;
 use http::uri::Scheme;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
@@ -24,9 +21,7 @@ use tower_service::Service;
 
 use crate::upstream::UpstreamError;
 use crate::upstream::connection::Connection;
-
-/// Dead peers are noticed by the kernel after this long without traffic.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+use crate::upstream::dialer::Dialer;
 
 /// Why no connection was made. Its text is for the log only: it may name hosts.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +56,10 @@ pub(crate) struct Proxy {
 
 /// See the module's documentation.
 #[derive(Debug, Clone)]
-pub(crate) struct Connector<C = HttpConnector> {
+pub(crate) struct Connector {
     target: Uri,
     way: Way,
-    /// Looks the name up for each connection: nothing is remembered of an answer.
-    tcp: C,
+    tcp: Dialer,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -77,10 +71,6 @@ impl Connector {
         tls: Option<Arc<ClientConfig>>,
         proxies: Option<&Matcher>,
     ) -> Result<Self, UpstreamError> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(TCP_KEEPALIVE));
-        tcp.enforce_http(false);
         let way = match proxies.and_then(|proxies| proxies.intercept(&target)) {
             None => Way::Direct,
             Some(proxy) => {
@@ -101,7 +91,7 @@ impl Connector {
         Ok(Self {
             target,
             way,
-            tcp,
+            tcp: Dialer::new(GaiResolver::new()),
             tls,
         })
     }
@@ -131,14 +121,7 @@ impl Connector {
             Way::Direct => None,
         }
     }
-}
 
-impl<C> Connector<C>
-where
-    C: Service<Uri, Response = TokioIo<TcpStream>> + Clone,
-    C::Error: Into<Box<dyn StdError + Send + Sync>>,
-    C::Future: Send + 'static,
-{
     /// Opens a connection.
     pub(crate) async fn connect(&self) -> Result<Connection, ConnectFailure> {
         let tcp = self.reach().await?;
@@ -192,102 +175,5 @@ where
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::{Ready, ready};
-    use std::io;
-    use std::net::SocketAddr;
-    use std::sync::Arc;
-    use std::task::{Context, Poll};
-    use std::vec;
-
-    use hyper_util::client::legacy::connect::dns::Name;
-    use parking_lot::Mutex;
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    /// What one name resolves to for now; nothing is an error.
-    #[derive(Debug, Clone, Default)]
-    struct Zone(Arc<Mutex<Vec<SocketAddr>>>);
-
-    impl Service<Name> for Zone {
-        type Response = vec::IntoIter<SocketAddr>;
-        type Error = io::Error;
-        type Future = Ready<io::Result<Self::Response>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, name: Name) -> Self::Future {
-            assert_eq!(name.as_str(), "upstream.test");
-            let addresses = self.0.lock().clone();
-            ready(if addresses.is_empty() {
-                Err(io::ErrorKind::NotFound.into())
-            } else {
-                Ok(addresses.into_iter())
-            })
-        }
-    }
-
-    /// A connector to a name of this zone.
-    fn connector(zone: &Zone) -> Connector<HttpConnector<Zone>> {
-        Connector {
-            target: Uri::from_static("http://upstream.test"),
-            way: Way::Direct,
-            tcp: HttpConnector::new_with_resolver(zone.clone()),
-            tls: None,
-        }
-    }
-
-    async fn peer(connector: &Connector<HttpConnector<Zone>>) -> SocketAddr {
-        match connector.connect().await.unwrap() {
-            Connection::Plain(stream) => stream.peer_addr().unwrap(),
-            Connection::Tls(_) => panic!("no TLS is configured"),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_moves_is_followed_by_the_next_connection() {
-        let (zone, mut listeners) = (Zone::default(), Vec::new());
-        let connector = connector(&zone);
-        for _ in 0..2 {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            *zone.0.lock() = vec![address];
-
-            assert_eq!(peer(&connector).await, address);
-
-            listeners.push(listener);
-        }
-    }
-
-    #[tokio::test]
-    async fn of_several_addresses_one_that_answers_is_found() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addresses = [&gone, &listener].map(|one| one.local_addr().unwrap());
-        let zone = Zone(Arc::new(Mutex::new(addresses.to_vec())));
-        drop(gone);
-
-        assert_eq!(peer(&connector(&zone)).await, addresses[1]);
-    }
-
-    #[tokio::test]
-    async fn a_name_that_is_gone_is_a_failure_until_it_is_back() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let zone = Zone::default();
-        let connector = connector(&zone);
-
-        let gone = connector.connect().await;
-        *zone.0.lock() = vec![listener.local_addr().unwrap()];
-        let back = connector.connect().await;
-
-        assert!(matches!(gone, Err(ConnectFailure::Tcp(_))), "{gone:?}");
-        assert!(back.is_ok(), "{back:?}");
     }
 }

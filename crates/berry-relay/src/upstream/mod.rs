@@ -5,6 +5,7 @@ mod cleaner;
 mod connection;
 mod connections;
 mod connector;
+mod dialer;
 mod gate;
 mod headers;
 pub(crate) mod http1;

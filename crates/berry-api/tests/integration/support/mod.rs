@@ -12,6 +12,7 @@ mod raw;
 mod script;
 mod setup;
 mod shape;
+mod stage;
 mod wire;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub(crate) use raw::Raw;
 pub(crate) use script::{Script, Then};
 pub(crate) use setup::{Setup, TOKEN};
 pub(crate) use shape::{list, number_or_null, shape, text_or_null};
+pub(crate) use stage::{CLOAKS, Cloak, END, EVENT, JSON, Stage, Step};
 pub(crate) use wire::Wire;
 
 /// Longer than any test may take: a hang is to fail where it happens.
