@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -38,7 +38,19 @@ enum Sender {
 impl Client {
     /// Connects with HTTP/1.1.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a connection");
+        let stream = TcpStream::connect(address).await;
+        Self::over(stream.expect("a connection")).await
+    }
+
+    /// Connects with HTTP/1.1, and lets little come that nobody reads.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("a size");
+        let stream = socket.connect(address).await;
+        Self::over(stream.expect("a connection")).await
+    }
+
+    async fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("an open socket");
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         let mut driver = JoinSet::new();
