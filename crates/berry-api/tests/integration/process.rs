@@ -35,8 +35,10 @@ async fn a_request_to_reload_before_there_is_anything_to_reload_does_not_end_the
 
 #[tokio::test]
 async fn both_signals_drain_and_exit_0() {
-    for name in ["TERM", "INT"] {
-        let (folder, upstream) = folder().await;
+    for (name, threads) in [("TERM", 1), ("INT", 2)] {
+        let upstream = Upstream::start().await;
+        let setup = Setup::over(&upstream).more(&format!("[server]\nworker_threads = {threads}"));
+        let folder = scratch(&[("config.toml", &setup.toml())]);
         upstream.set(Behaviour::echo().chunk_interval(Duration::from_millis(50)));
         let mut process = Process::start(folder.path(), &[], &[]).await;
         let client = Client::connect(process.address()).await;
@@ -147,7 +149,10 @@ async fn a_hangup_reloads_and_ends_nothing() {
 
 #[tokio::test]
 async fn a_storm_of_hangups_disturbs_no_request() {
-    let (folder, _upstream) = folder().await;
+    let upstream = Upstream::start().await;
+    // What reloads shares its thread with what serves.
+    let setup = Setup::over(&upstream).more("[server]\nworker_threads = 1");
+    let folder = scratch(&[("config.toml", &setup.toml())]);
     let mut process = Process::start(folder.path(), &[], &[]).await;
     let address = process.address();
     let mut asking = JoinSet::new();
@@ -320,7 +325,7 @@ async fn the_environments_proxy_is_used_unless_it_is_excluded() {
 
 #[tokio::test]
 async fn as_many_threads_serve_as_configured() {
-    for count in [1, 3] {
+    for count in [2, 3] {
         let upstream = Upstream::start().await;
         let toml = Setup::over(&upstream)
             .more(&format!("[server]\nworker_threads = {count}"))
