@@ -15,8 +15,10 @@ pub(super) const VERSION: i64 = 2;
 /// Says whose file it is.
 const APPLICATION: i64 = LEDGER as i64;
 
-const TABLES: &str = "
+// Numbers that have no name may become others when somebody vacuums the file.
+const REQUEST: &str = "
 CREATE TABLE request (
+  number INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
   user TEXT NOT NULL,
   model TEXT NOT NULL,
@@ -34,6 +36,9 @@ CREATE TABLE request (
   latency_us INTEGER NOT NULL,
   attempts INTEGER NOT NULL
 );
+";
+
+const TOTAL: &str = "
 CREATE TABLE total (
   span INTEGER NOT NULL,
   start INTEGER NOT NULL,
@@ -58,7 +63,13 @@ CREATE TABLE total (
 // In files of the first version every row was added to the totals with the row itself.
 const ROLLED_UP: &str = "
 CREATE TABLE rolled_up (to_row INTEGER NOT NULL);
-INSERT INTO rolled_up SELECT ifnull(max(rowid), 0) FROM request;
+INSERT INTO rolled_up SELECT ifnull(max(number), 0) FROM request;
+";
+
+/// Takes the first version's rows over.
+const TAKE_OVER: &str = "
+INSERT INTO request SELECT rowid, * FROM first_request;
+DROP TABLE first_request;
 ";
 
 const HEADER: &str = "
@@ -119,8 +130,15 @@ fn is_first(file: &Connection) -> rusqlite::Result<bool> {
 pub(super) fn prepare(file: &mut Connection) -> Result<(), StoreError> {
     let all = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match Found::of(&all)? {
-        Found::Nothing => all.execute_batch(TABLES)?,
-        Found::First => {}
+        Found::Nothing => {
+            all.execute_batch(REQUEST)?;
+            all.execute_batch(TOTAL)?;
+        }
+        Found::First => {
+            all.execute_batch("ALTER TABLE request RENAME TO first_request")?;
+            all.execute_batch(REQUEST)?;
+            all.execute_batch(TAKE_OVER)?;
+        }
         Found::Current => return Ok(()),
     }
     all.execute_batch(ROLLED_UP)?;
@@ -155,7 +173,9 @@ mod tests {
         drop(store);
         let file = Connection::open(&path).unwrap();
         file.execute_batch(
-            "DROP TABLE rolled_up; PRAGMA application_id = 0; PRAGMA user_version = 1;",
+            "CREATE TABLE first AS SELECT * FROM request; ALTER TABLE first DROP COLUMN number;
+             DROP TABLE request; ALTER TABLE first RENAME TO request;
+             DROP TABLE rolled_up; PRAGMA application_id = 0; PRAGMA user_version = 1;",
         )
         .unwrap();
         assert_eq!(Found::of(&file).unwrap(), Found::First);

@@ -104,7 +104,7 @@ pub(crate) fn report(
            UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?1 AND start < ?3
            UNION ALL SELECT * FROM total WHERE span = {HOUR} AND start >= ?4 AND start < ?2
            UNION ALL SELECT 0, at / 1000, user, model, provider, upstream_model, {COUNTS}
-             FROM request WHERE rowid > (SELECT to_row FROM rolled_up)
+             FROM request WHERE number > (SELECT to_row FROM rolled_up)
              AND at >= ?1 * 1000 AND at < ?2 * 1000)
          SELECT {group}, sum(requests), sum(failed), sum(estimated), sum(uncached), sum(cache_read),
            sum(cache_write), sum(visible), sum(reasoning), cast(total(nanodollars) AS INTEGER), sum(latency_us)

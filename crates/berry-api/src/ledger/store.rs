@@ -5,9 +5,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 
 use super::layout::{self, Found, VERSION};
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// The most rows that are deleted at once, so that new ones do not wait long.
 const DELETED_AT_ONCE: i64 = 10_000;
 
-const INSERT: &str = "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+const INSERT: &str = "INSERT INTO request VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +104,12 @@ impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         folder::make_for(path)?.announce();
         begin(path);
-        let mut file = Connection::open(path)?;
+        let mut file = Connection::open(plain(path))?;
         file.busy_timeout(PATIENCE)?;
-        // Nothing is changed in a file that is none of ours.
+        // Nothing is changed in a file that is none of ours, nor its log put into it.
+        file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let found = Found::of(&file)?;
+        file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         // A killed process loses nothing that is committed; a machine that loses its power may.
         file.pragma_update(None, "journal_mode", "WAL")?;
         file.pragma_update(None, "synchronous", "NORMAL")?;
@@ -163,8 +166,8 @@ impl Store {
     pub(super) fn prune(&mut self, cutoff: i64) -> Result<bool, StoreError> {
         // Rows are in the order of their ends, nearly.
         let deleted = self.file.execute(
-            "DELETE FROM request WHERE at < ?1 AND rowid <= ?2 + (SELECT min(rowid) FROM request)
-               AND rowid <= (SELECT to_row FROM rolled_up)",
+            "DELETE FROM request WHERE at < ?1 AND number <= ?2 + (SELECT min(number) FROM request)
+               AND number <= (SELECT to_row FROM rolled_up)",
             params![cutoff * 1_000, DELETED_AT_ONCE],
         )?;
         for span in SPANS {
@@ -182,10 +185,15 @@ fn begin_writing(file: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     file.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
+/// Returns a path that SQLite takes for nothing else: `:memory:` and `file:` mean something to it.
+fn plain(path: &Path) -> PathBuf {
+    Path::new(".").join(path)
+}
+
 /// Opens a file to be read only.
 pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let file = Connection::open_with_flags(path, flags)?;
+    let file = Connection::open_with_flags(plain(path), flags)?;
     file.busy_timeout(PATIENCE)?;
     match Found::of(&file)? {
         Found::Current => Ok(file),

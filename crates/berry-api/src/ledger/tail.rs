@@ -25,7 +25,7 @@ const DAY: i64 = 24 * HOUR;
 /// The spans of the totals, in seconds.
 pub(super) const SPANS: [i64; 2] = [HOUR, DAY];
 
-const EXTENT: &str = "SELECT to_row, (SELECT max(rowid) FROM request) FROM rolled_up";
+const EXTENT: &str = "SELECT to_row, (SELECT max(number) FROM request) FROM rolled_up";
 const MOVE: &str = "UPDATE rolled_up SET to_row = ?";
 
 // A sum beyond what a whole number can be would become a float, and stay one.
@@ -43,6 +43,9 @@ INSERT INTO total VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE
   latency_us = latency_us + excluded.latency_us
 ";
 
+/// Grows when another connection has changed the file: <https://sqlite.org/pragma.html#pragma_data_version>.
+const CHANGES: &str = "PRAGMA data_version";
+
 /// Which rows the file has, by their numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
@@ -50,15 +53,20 @@ pub(super) struct Extent {
     rolled_up: i64,
     /// The last there is.
     last: i64,
+    /// Tells what others do to the file.
+    changes: i64,
 }
 
 impl Extent {
     /// Reads it.
     pub(super) fn read(file: &Connection) -> rusqlite::Result<Self> {
+        let mut changes = file.prepare_cached(CHANGES)?;
+        let changes = changes.query_row([], |row| row.get(0))?;
         file.prepare_cached(EXTENT)?.query_row([], |row| {
             Ok(Self {
                 rolled_up: row.get(0)?,
                 last: row.get::<_, Option<i64>>(1)?.unwrap_or(0),
+                changes,
             })
         })
     }
@@ -111,6 +119,8 @@ pub(super) struct Tail {
     begin: i64,
     /// Its last row, as far as is known.
     last: i64,
+    /// What others had done to the file by then.
+    changes: i64,
     /// The sums are of the rows up to this one.
     summed: i64,
     sums: HashMap<Key<Box<str>>, Sums>,
@@ -122,6 +132,7 @@ impl Tail {
         Self {
             begin: extent.rolled_up,
             last: extent.last,
+            changes: extent.changes,
             summed: extent.rolled_up,
             sums: HashMap::new(),
         }
@@ -158,12 +169,13 @@ impl Tail {
         Ok(Extent {
             rolled_up: self.last,
             last: self.last,
+            changes: self.changes,
         })
     }
 
-    /// Forgets what is not so any more: another process has rolled up, or rows are deleted.
+    /// Forgets what may not be so any more: another process has rolled up, or rows are deleted.
     fn align(&mut self, extent: Extent) {
-        if extent.rolled_up != self.begin || extent.last < self.summed {
+        if extent.rolled_up != self.begin || extent.changes != self.changes {
             *self = Self::of(extent);
         }
         self.last = extent.last;
@@ -172,7 +184,7 @@ impl Tail {
     /// Sums up the rows of others.
     fn catch_up(&mut self, all: &Transaction<'_>) -> rusqlite::Result<()> {
         let read = format!(
-            "SELECT at, user, model, provider, upstream_model, {COUNTS} FROM request WHERE rowid > ?"
+            "SELECT at, user, model, provider, upstream_model, {COUNTS} FROM request WHERE number > ?"
         );
         let mut read = all.prepare(&read)?;
         let mut rows = read.query([self.summed])?;
@@ -380,6 +392,39 @@ mod tests {
         assert_eq!(reported(&path), users([("bob", 1)]));
     }
 
+    #[test]
+    fn who_deletes_a_users_rows_by_hand_does_not_see_them_again() {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        store.write(&[row("bob", WHEN), row("ada", WHEN)]).unwrap();
+        let file = Connection::open(&path).unwrap();
+        file.execute("DELETE FROM request WHERE user = 'bob'", [])
+            .unwrap();
+
+        store.write(&[row("ada", WHEN)]).unwrap();
+        store.roll_up().unwrap();
+
+        assert_eq!(reported(&path), users([("ada", 2)]));
+    }
+
+    #[test]
+    fn a_file_that_is_vacuumed_has_the_same_rows_in_its_totals() {
+        let (_folder, path) = folder();
+        let mut store = Store::open(&path).unwrap();
+        store.write(&[row("ada", WHEN), row("ada", WHEN)]).unwrap();
+        store.roll_up().unwrap();
+        let file = Connection::open(&path).unwrap();
+        file.execute("DELETE FROM request WHERE number = 1", [])
+            .unwrap();
+        store.write(&[row("bob", WHEN), row("bob", WHEN)]).unwrap();
+
+        file.execute("VACUUM", []).unwrap();
+
+        assert_eq!(reported(&path), users([("ada", 2), ("bob", 2)]));
+        store.roll_up().unwrap();
+        assert_eq!(reported(&path), users([("ada", 2), ("bob", 2)]));
+    }
+
     /// Two processes write, roll up, delete and are killed in any order.
     #[test]
     fn no_row_is_counted_twice_or_missed_whoever_writes_and_stops() {
@@ -407,7 +452,7 @@ mod tests {
                         // As when pruning, but what they add up to stays.
                         let file = Connection::open(&path).unwrap();
                         let old =
-                            "DELETE FROM request WHERE rowid <= (SELECT to_row FROM rolled_up)";
+                            "DELETE FROM request WHERE number <= (SELECT to_row FROM rolled_up)";
                         file.execute(old, []).unwrap();
                     }
                 }

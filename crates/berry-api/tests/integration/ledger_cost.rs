@@ -356,7 +356,7 @@ pub(super) async fn rows(database: &Path, count: usize) -> Vec<Written> {
         let file = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let query =
             "SELECT uncached, cache_read, cache_write, visible, reasoning, nanodollars, estimated
-            FROM request ORDER BY rowid";
+            FROM request ORDER BY number";
         let mut query = file.prepare(query)?;
         let rows = query.query_map([], |row| {
             let tokens = Tokens {

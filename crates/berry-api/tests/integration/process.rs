@@ -354,3 +354,23 @@ fn serving(process: &Process) -> usize {
     });
     names.filter(|name| name.trim() == "berry").count()
 }
+
+#[tokio::test]
+async fn the_ledger_is_a_file_whatever_its_name_means_to_sqlite() {
+    for name in [":memory:", "file:usage.db?mode=memory"] {
+        let upstream = Upstream::start().await;
+        let setup = Setup::over(&upstream).more(&format!("[usage]\ndatabase = \"{name}\""));
+        let folder = scratch(&[("config.toml", &setup.toml())]);
+        let mut process = Process::start(folder.path(), &[], &[]).await;
+        let mut client = Client::connect(process.address()).await;
+
+        client.send(chat(hello().to_string())).await;
+        process.signal("TERM").await;
+        process.ended().await;
+
+        let file = rusqlite::Connection::open(folder.path().join(name)).unwrap();
+        let count = "SELECT count(*) FROM request";
+        let rows: i64 = file.query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 1, "{name}");
+    }
+}
