@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use super::layout::{self, Found, VERSION};
 use super::row::Row;
 use super::sums::{micros, whole};
-use super::tail::{Extent, SPANS, Tail};
+use super::tail::{SPANS, Tail};
 use crate::folder;
 
 /// How long another program may lock the file before the rows wait for the next try.
@@ -116,7 +116,7 @@ impl Store {
         if found != Found::Current {
             layout::prepare(&mut file)?;
         }
-        let tail = Tail::of(Extent::read(&file)?);
+        let tail = Tail::read(&file)?;
         let identity = identity(path);
         Ok(Self {
             file,
@@ -141,10 +141,10 @@ impl Store {
     /// Writes rows: all of them or none.
     pub(crate) fn write(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let all = begin_writing(&mut self.file)?;
-        let before = Extent::before(&all)?;
+        self.tail.align(&all)?;
         insert(&all, rows)?;
         all.commit()?;
-        self.tail.extend(before, rows);
+        self.tail.extend(rows);
         Ok(())
     }
 
@@ -156,9 +156,9 @@ impl Store {
     /// Adds all rows to the totals that are not in them.
     pub(crate) fn roll_up(&mut self) -> Result<(), StoreError> {
         let all = begin_writing(&mut self.file)?;
-        let extent = self.tail.roll_up(&all)?;
+        self.tail.roll_up(&all)?;
         all.commit()?;
-        self.tail = Tail::of(extent);
+        self.tail.restart();
         Ok(())
     }
 
@@ -175,6 +175,10 @@ impl Store {
                 "DELETE FROM total WHERE span = ?1 AND start < ?2",
                 params![span, cutoff - cutoff.rem_euclid(span)],
             )?;
+        }
+        if deleted > 0 {
+            // That was nobody else.
+            self.tail = Tail::read(&self.file)?;
         }
         Ok(deleted == 0)
     }

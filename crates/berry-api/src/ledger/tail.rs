@@ -43,45 +43,8 @@ INSERT INTO total VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE
   latency_us = latency_us + excluded.latency_us
 ";
 
-/// Grows when another connection has changed the file: <https://sqlite.org/pragma.html#pragma_data_version>.
+/// Changes when another connection has changed the file: <https://sqlite.org/pragma.html#pragma_data_version>.
 const CHANGES: &str = "PRAGMA data_version";
-
-/// Which rows the file has, by their numbers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Extent {
-    /// The last that is in the totals.
-    rolled_up: i64,
-    /// The last there is.
-    last: i64,
-    /// Tells what others do to the file.
-    changes: i64,
-}
-
-impl Extent {
-    /// Reads it.
-    pub(super) fn read(file: &Connection) -> rusqlite::Result<Self> {
-        let mut changes = file.prepare_cached(CHANGES)?;
-        let changes = changes.query_row([], |row| row.get(0))?;
-        file.prepare_cached(EXTENT)?.query_row([], |row| {
-            Ok(Self {
-                rolled_up: row.get(0)?,
-                last: row.get::<_, Option<i64>>(1)?.unwrap_or(0),
-                changes,
-            })
-        })
-    }
-
-    /// Reads it before rows are written. Where the last ones are deleted, SQLite gives their numbers to those,
-    /// which are in no total.
-    pub(super) fn before(all: &Transaction<'_>) -> rusqlite::Result<Self> {
-        let mut extent = Self::read(all)?;
-        if extent.last < extent.rolled_up {
-            extent.rolled_up = extent.last;
-            all.prepare_cached(MOVE)?.execute([extent.rolled_up])?;
-        }
-        Ok(extent)
-    }
-}
 
 /// By what totals are told apart. The members are in the order of the table's key.
 #[derive(Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,12 +75,12 @@ impl Equivalent<Key<Box<str>>> for Key<&str> {
     }
 }
 
-/// See the module's documentation.
+/// See the module's documentation. Rows are meant by their numbers.
 #[derive(Debug)]
 pub(super) struct Tail {
     /// It begins behind this row.
     begin: i64,
-    /// Its last row, as far as is known.
+    /// Its last row.
     last: i64,
     /// What others had done to the file by then.
     changes: i64,
@@ -127,20 +90,36 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Returns the rows that are not in the totals; nothing is known of them.
-    pub(super) fn of(extent: Extent) -> Self {
-        Self {
-            begin: extent.rolled_up,
-            last: extent.last,
-            changes: extent.changes,
-            summed: extent.rolled_up,
-            sums: HashMap::new(),
-        }
+    /// Reads which rows are not in the totals.
+    pub(super) fn read(file: &Connection) -> rusqlite::Result<Self> {
+        let changes = changes(file)?;
+        file.prepare_cached(EXTENT)?.query_row([], |row| {
+            let begin = row.get(0)?;
+            Ok(Self {
+                begin,
+                last: row.get::<_, Option<i64>>(1)?.unwrap_or(0),
+                changes,
+                summed: begin,
+                sums: HashMap::new(),
+            })
+        })
     }
 
-    /// Notes rows that were written behind those of `before`.
-    pub(super) fn extend(&mut self, before: Extent, rows: &[Row]) {
-        self.align(before);
+    /// Reads it anew where others have changed the file: they have rolled up, or written, or deleted rows. Where
+    /// the last ones are deleted, SQLite gives their numbers to others, which are in no total.
+    pub(super) fn align(&mut self, all: &Transaction<'_>) -> rusqlite::Result<()> {
+        if changes(all)? != self.changes {
+            *self = Self::read(all)?;
+        }
+        if self.last < self.begin {
+            (self.begin, self.summed) = (self.last, self.last);
+            all.prepare_cached(MOVE)?.execute([self.begin])?;
+        }
+        Ok(())
+    }
+
+    /// Notes rows that were written behind it.
+    pub(super) fn extend(&mut self, rows: &[Row]) {
         if self.summed == self.last {
             for row in rows {
                 let (provider, upstream_model) = row.backend();
@@ -158,27 +137,21 @@ impl Tail {
         self.last - self.begin >= ROWS || self.sums.len() >= KEYS
     }
 
-    /// Adds all of it to the totals; returns what the file has then.
-    pub(super) fn roll_up(&mut self, all: &Transaction<'_>) -> rusqlite::Result<Extent> {
-        self.align(Extent::read(all)?);
+    /// Adds all of it to the totals.
+    pub(super) fn roll_up(&mut self, all: &Transaction<'_>) -> rusqlite::Result<()> {
+        self.align(all)?;
         self.catch_up(all)?;
         if !self.sums.is_empty() {
             self.write(all)?;
             all.prepare_cached(MOVE)?.execute([self.last])?;
         }
-        Ok(Extent {
-            rolled_up: self.last,
-            last: self.last,
-            changes: self.changes,
-        })
+        Ok(())
     }
 
-    /// Forgets what may not be so any more: another process has rolled up, or rows are deleted.
-    fn align(&mut self, extent: Extent) {
-        if extent.rolled_up != self.begin || extent.changes != self.changes {
-            *self = Self::of(extent);
-        }
-        self.last = extent.last;
+    /// Begins again behind what was rolled up.
+    pub(super) fn restart(&mut self) {
+        self.begin = self.last;
+        self.sums = HashMap::new();
     }
 
     /// Sums up the rows of others.
@@ -236,6 +209,11 @@ impl Tail {
         }
         Ok(())
     }
+}
+
+fn changes(file: &Connection) -> rusqlite::Result<i64> {
+    let mut changes = file.prepare_cached(CHANGES)?;
+    changes.query_row([], |row| row.get(0))
 }
 
 fn count(rows: &[Row]) -> i64 {
