@@ -3,7 +3,7 @@
 //! tracing-subscriber's own JSON puts the message among the fields, where the commands that users
 //! run on these logs do not look for it. A line is made once, without a tree, whoever gets it, and in
 //! room that its thread keeps: each request has a line, and its making is part of what a request costs.
-//! What others have written does not make it a line that somebody looks for ([`sought`](super::sought)).
+//! What others have written does not make it a line that somebody looks for ([`super::sought`]).
 
 use std::cell::Cell;
 use std::fmt;
