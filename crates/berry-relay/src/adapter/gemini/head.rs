@@ -60,7 +60,9 @@ impl UsageMetadata {
         let prompt = self.prompt.unwrap_or(0);
         let prompt = prompt.saturating_add(self.tool_use_prompt.unwrap_or(0));
         let thoughts = self.thoughts.unwrap_or(0);
-        let completion = self.candidates.unwrap_or(0).saturating_add(thoughts);
+        let total = self.total.unwrap_or(0);
+        let rest = total.saturating_sub(prompt.saturating_add(thoughts));
+        let completion = self.candidates.unwrap_or(rest).saturating_add(thoughts);
         let total = prompt.saturating_add(completion);
         let cached = self.cached_content.unwrap_or(0);
         write(

@@ -160,6 +160,13 @@ pub(super) struct UsageMetadata {
         deserialize_with = "count::read"
     )]
     pub(super) thoughts: Option<u64>,
+    /// All of them.
+    #[serde(
+        rename = "totalTokenCount",
+        default,
+        deserialize_with = "count::read_share"
+    )]
+    pub(super) total: Option<u64>,
 }
 
 fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

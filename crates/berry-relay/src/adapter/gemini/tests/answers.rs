@@ -213,6 +213,14 @@ fn counts_and_flags_of_an_odd_shape_do_not_spoil_an_answer() {
             r#"{"promptTokenCount":3,"cachedContentTokenCount":{}}"#,
             counted("3", "0"),
         ),
+        (
+            r#"{"promptTokenCount":3,"totalTokenCount":10}"#,
+            counted("3", "7"),
+        ),
+        (
+            r#"{"promptTokenCount":3,"thoughtsTokenCount":7,"totalTokenCount":10}"#,
+            counted("3", "7"),
+        ),
         (r#"{"promptTokenCount":3,"candidatesTokenCount":-1}"#, None),
         (r#"{"promptTokenCount":3,"candidatesTokenCount":2.5}"#, None),
         (
