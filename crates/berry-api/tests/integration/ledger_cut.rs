@@ -9,7 +9,7 @@ use super::ledger_cost::{Tokens, Written, ask, rows, setup};
 use crate::support::{Gateway, Setup, chat, hello, hello_stream, scratch};
 
 /// Says for each token of a text that long that it was written.
-const TEXT: &str = "Air scatters blue light more than red.";
+pub(crate) const TEXT: &str = "Air scatters blue light more than red.";
 
 /// A provider's stream that has not ended, and the tokens it has counted by then.
 struct Begun {
@@ -64,12 +64,27 @@ fn begun() -> Vec<Begun> {
     ]
 }
 
-fn events(events: &[Value]) -> Behaviour {
+pub(crate) fn events(events: &[Value]) -> Behaviour {
     let events: Vec<_> = events
         .iter()
         .map(|event| format!("data: {event}\n\n"))
         .collect();
     Behaviour::stream(events, Duration::ZERO)
+}
+
+/// Has Claude count what it read and end before any content, and OpenAI answer.
+pub(crate) fn count_and_fail_over(first: &Upstream, second: &Upstream) {
+    first.set(events(&[json!({"type": "message_start", "message": {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
+        "usage": {"input_tokens": 50_000, "output_tokens": 1},
+    }})]));
+    second.set(events(&[
+        json!({
+            "choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
+        }),
+        Value::from("[DONE]"),
+    ]));
 }
 
 #[tokio::test]
@@ -439,18 +454,7 @@ async fn what_a_failed_attempt_had_counted_is_paid_where_it_was_counted() {
         .backend("input_price = 2.0\noutput_price = 10.0");
     let ledger = format!("[usage]\ndatabase = {database:?}");
     let gateway = setup.more(&ledger).start();
-    // It ends before any content.
-    first.set(events(&[json!({"type": "message_start", "message": {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
-        "usage": {"input_tokens": 50_000, "output_tokens": 1},
-    }})]));
-    second.set(events(&[
-        json!({
-            "choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
-        }),
-        Value::from("[DONE]"),
-    ]));
+    count_and_fail_over(&first, &second);
 
     gateway.stream(&hello_stream()).await.rest().await;
 

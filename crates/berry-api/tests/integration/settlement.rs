@@ -1,17 +1,14 @@
 //! One settlement of a request: its line, the ledger, metrics and its user's limit say the same.
 
-use std::time::Duration;
-
 use berry_testkit::{Behaviour, Protocol, Upstream};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::ledger_cut::{TEXT, count_and_fail_over, events};
 use crate::support::{
     Client, Process, Setup, TOKEN, chat, hello, hello_stream, request, scratch, within,
 };
-
-const TEXT: &str = "Air scatters blue light more than red.";
 
 async fn start(setup: Setup) -> (Process, Client, TempDir) {
     let user = "tags = [\"admin\"]\nrate_limit = { tokens_per_minute = 1000000 }";
@@ -105,14 +102,6 @@ async fn used(process: &mut Process, client: &mut Client) -> Used {
     used
 }
 
-fn events(events: &[Value]) -> Behaviour {
-    let events: Vec<_> = events
-        .iter()
-        .map(|event| format!("data: {event}\n\n"))
-        .collect();
-    Behaviour::stream(events, Duration::ZERO)
-}
-
 /// Returns about how many tokens a request has.
 fn tokens_of(body: &Value) -> u64 {
     body.to_string().len().div_ceil(4) as u64
@@ -126,18 +115,7 @@ async fn what_failed_attempts_had_counted_is_in_all_sums() {
         .option("backend_type = \"claude\"")
         .provider("openai", &second);
     let (mut process, mut client, _folder) = start(setup).await;
-    // It ends before any content.
-    first.set(events(&[json!({"type": "message_start", "message": {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [],
-        "usage": {"input_tokens": 50_000, "output_tokens": 1},
-    }})]));
-    second.set(events(&[
-        json!({
-            "choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
-        }),
-        Value::from("[DONE]"),
-    ]));
+    count_and_fail_over(&first, &second);
 
     client.send(chat(hello_stream().to_string())).await;
 
