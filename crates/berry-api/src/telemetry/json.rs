@@ -18,7 +18,7 @@ use tracing_subscriber::layer::Context;
 
 use super::log_file::LogFile;
 use super::moment::Moment;
-use super::piece::Json;
+use super::piece::{Json, Written};
 use super::queue::Queue;
 use super::sought::{self, Word};
 
@@ -98,7 +98,7 @@ impl Making {
     #[inline]
     fn place(&mut self, field: &Field, begin: Begin) -> &mut Json {
         match self.shape.names.get(field.index()) {
-            Some(Name::Short(name, length)) => {
+            Some(Name::Short { name, length, .. }) => {
                 let without = usize::from(begin == Begin::Bare);
                 self.fields.put_start(name, length - without);
                 &mut self.fields
@@ -122,24 +122,37 @@ impl Making {
         }
         json
     }
-}
 
-impl Making {
-    /// Takes note of a text, at whose beginning the field's value is, that may be of a kind which is looked for.
+    /// Returns whether this text of the field is our own: it is meant, and has nothing to escape.
+    #[inline]
+    fn is_own(&self, field: &Field, text: &str) -> bool {
+        match self.shape.names.get(field.index()) {
+            Some(Name::Short { is_own, .. }) => *is_own,
+            Some(Name::Message) => sought::is_meant(text.as_bytes()),
+            _ => false,
+        }
+    }
+
+    /// Hides what others look for in the text that has been written last, as this field.
+    #[inline]
+    fn look_at(&mut self, field: &Field, text: Written) {
+        if text.marks & self.shape.marks != 0 {
+            self.look_closer(field, text);
+        }
+    }
+
     #[cold]
-    fn look_at(&mut self, field: &Field, from: usize) {
+    fn look_closer(&mut self, field: &Field, text: Written) {
         let json = match self.shape.names.get(field.index()) {
             Some(Name::Message) => {
-                let message = self.line.0.get(from..);
-                if message.is_some_and(sought::is_meant) {
+                if self.line.written(text).is_some_and(sought::is_meant) {
                     return;
                 }
                 &mut self.line
             }
-            _ if sought::is_own(field.name()) => return,
             _ => &mut self.fields,
         };
-        sought::hide(&self.shape.strange, &mut json.0, from);
+        sought::hide(&self.shape.strange, &mut json.0, text);
     }
 }
 
@@ -153,14 +166,18 @@ enum Begin {
 
 impl Visit for Making {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if let Some(from) = self.place(field, Begin::Bare).debug(value) {
-            self.look_at(field, from);
-        }
+        let text = self.place(field, Begin::Bare).debug(value);
+        self.look_at(field, text);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if let Some(from) = self.place(field, Begin::Text).text(value) {
-            self.look_at(field, from);
+        let is_own = self.is_own(field, value);
+        let json = self.place(field, Begin::Text);
+        if is_own {
+            json.plain_text(value);
+        } else {
+            let text = json.text(value);
+            self.look_at(field, text);
         }
     }
 
@@ -190,28 +207,40 @@ struct Shape {
     names: Vec<Name>,
     /// What is looked for in other lines.
     strange: Vec<&'static Word>,
+    /// Their marks.
+    marks: u8,
 }
 
 /// A field's name as it stands before a text: `,"name":"`.
 enum Name {
-    /// So many of the bytes. As many are copied of each: that takes less than to call what copies any number.
-    Short([u8; 24], usize),
+    Short {
+        /// As many bytes are copied of each: that takes less than to call what copies any number.
+        name: [u8; 24],
+        /// So many of them are the name.
+        length: usize,
+        /// The texts of the field are our own.
+        is_own: bool,
+    },
     Long(Box<[u8]>),
     /// It has no name: it is the message.
     Message,
 }
 
 impl Name {
-    fn new(name: &str) -> Self {
-        if name == "message" {
+    fn new(field: &str) -> Self {
+        if field == "message" {
             return Self::Message;
         }
-        let whole = format!(",{}:\"", Value::from(name));
-        let mut short = [0; 24];
-        match short.get_mut(..whole.len()) {
+        let whole = format!(",{}:\"", Value::from(field));
+        let mut name = [0; 24];
+        match name.get_mut(..whole.len()) {
             Some(start) => {
                 start.copy_from_slice(whole.as_bytes());
-                Self::Short(short, whole.len())
+                Self::Short {
+                    name,
+                    length: whole.len(),
+                    is_own: sought::is_own(field),
+                }
             }
             None => Self::Long(whole.into_bytes().into()),
         }
@@ -236,6 +265,8 @@ impl Shape {
         let names = metadata.fields().iter().map(|field| field.name());
         self.names = names.map(Name::new).collect();
         self.strange = Word::strange_to(metadata);
+        let marks = self.strange.iter().map(|word| word.mark());
+        self.marks = marks.fold(0, |all, mark| all | mark);
     }
 }
 

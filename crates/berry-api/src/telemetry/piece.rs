@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::sought::is_mark;
+use super::sought::MARKS;
 
 /// A piece of JSON being written. A vector takes whatever it is given, and all values here can be
 /// serialized: nothing fails.
@@ -20,19 +20,17 @@ impl Json {
         let _ = serde_json::to_writer(&mut self.0, &value);
     }
 
-    /// Writes the rest of a text whose first quote is there; most have nothing to escape. Returns where it
-    /// begins if it is to be looked at.
-    pub(super) fn text(&mut self, text: &str) -> Option<usize> {
+    /// Writes the rest of a text whose first quote is there; most have nothing to escape.
+    pub(super) fn text(&mut self, text: &str) -> Written {
         let from = self.0.len().saturating_sub(1);
-        let is_plain = is_plain(text.as_bytes());
-        if is_plain || has_none(text.as_bytes(), is_escaped) {
-            self.put(text.as_bytes());
-            self.0.push(b'"');
+        let marks = marks(text.as_bytes());
+        if marks & ESCAPED == 0 {
+            self.plain_text(text);
         } else {
             self.0.truncate(from);
             self.value(text);
         }
-        (!is_plain).then_some(from)
+        Written { from, marks }
     }
 
     /// Writes so many of the bytes.
@@ -59,15 +57,15 @@ impl Json {
     /// shortest one of any number.
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
         reason = "the cast saturates, and what comes of it is compared with the number"
     )]
     pub(super) fn real(&mut self, value: f64) {
-        let thousandths = (value * 1000.0 + 0.5) as u64;
+        let thousandths = (value * 1000.0 + 0.5) as i64;
         let is_same = (thousandths as f64 / 1000.0).to_bits() == value.to_bits();
-        if thousandths >= 1 << 50 || !is_same {
+        if !(0..1 << 50).contains(&thousandths) || !is_same {
             return self.value(value);
         }
+        let thousandths = thousandths.unsigned_abs();
         self.whole(thousandths / 1000);
         match last_digits(thousandths) {
             [tenths, b'0', b'0'] => self.put(&[b'.', tenths]),
@@ -76,22 +74,42 @@ impl Json {
         }
     }
 
-    /// Writes the text of a value, and once more where something in it is to be escaped. Returns where it
-    /// begins if it is to be looked at.
-    pub(super) fn debug(&mut self, value: &dyn fmt::Debug) -> Option<usize> {
-        let before = self.0.len();
+    /// The same of a text that has nothing to escape.
+    #[inline]
+    pub(super) fn plain_text(&mut self, text: &str) {
+        self.put(text.as_bytes());
+        self.0.push(b'"');
+    }
+
+    /// Writes the text of a value, and once more where something in it is to be escaped.
+    pub(super) fn debug(&mut self, value: &dyn fmt::Debug) -> Written {
+        let from = self.0.len();
         self.0.push(b'"');
         let _ = write!(self, "{value:?}");
-        let text = self.0.get(before + 1..).unwrap_or_default();
-        let is_plain = is_plain(text);
-        if is_plain || has_none(text, is_escaped) {
+        let marks = marks(self.0.get(from + 1..).unwrap_or_default());
+        if marks & ESCAPED == 0 {
             self.0.push(b'"');
         } else {
-            self.0.truncate(before);
+            self.0.truncate(from);
             self.value(format_args!("{value:?}"));
         }
-        (!is_plain).then_some(before)
+        Written { from, marks }
     }
+
+    /// Returns what is between the quotes of the text that has been written last.
+    pub(super) fn written(&self, text: Written) -> Option<&[u8]> {
+        let end = self.0.len().checked_sub(1)?;
+        self.0.get(text.from + 1..end)
+    }
+}
+
+/// A text that has been written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    /// Where its first quote is.
+    pub(super) from: usize,
+    /// What is in it: a bit for each of [`MARKS`].
+    pub(super) marks: u8,
 }
 
 impl Write for Json {
@@ -112,38 +130,66 @@ pub(super) fn last_digits<const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
     digits
 }
 
-/// Returns whether no byte is to be escaped, or marks what is looked for.
-fn is_plain(text: &[u8]) -> bool {
-    has_none(text, |byte| is_escaped(byte) | is_mark(byte))
+/// The bit of the bytes that are to be escaped, beside those of [`MARKS`].
+const ESCAPED: u8 = 1 << 7;
+
+/// So many bytes are looked at together.
+type Block = [u8; 16];
+
+/// Returns what is in a text.
+fn marks(text: &[u8]) -> u8 {
+    let (blocks, rest) = text.as_chunks();
+    let mut all = 0;
+    for block in blocks {
+        all |= marks_of(block);
+    }
+    if !rest.is_empty() {
+        all |= marks_of(&last(text));
+    }
+    all
 }
 
-/// Returns 1 where a byte is to be escaped, without a branch.
+/// Returns the last bytes, whether or not others of a whole block are among them, and nothing odd beside them.
+fn last(text: &[u8]) -> Block {
+    if let Some(last) = text.last_chunk() {
+        return *last;
+    }
+    let mut block = [b'x'; 16];
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        let both = [*first, *last];
+        return both.as_flattened().first_chunk().copied().unwrap_or(block);
+    }
+    for (to, from) in block.iter_mut().zip(text) {
+        *to = *from;
+    }
+    block
+}
+
+/// Returns what is in a block. Most have nothing odd, which takes a few instructions for all of it to see.
+#[inline]
+fn marks_of(block: &Block) -> u8 {
+    let [space, low_line, r, y] = MARKS.map(|mark| move |byte| u8::from(byte == mark));
+    let is_odd = |byte| is_escaped(byte) | space(byte) | low_line(byte) | r(byte) | y(byte);
+    if !any(block, is_odd) {
+        return 0;
+    }
+    let mut marks = if any(block, is_escaped) { ESCAPED } else { 0 };
+    for (bit, is) in [space, low_line, r, y].into_iter().enumerate() {
+        marks |= u8::from(any(block, is)) << bit;
+    }
+    marks
+}
+
+/// Returns whether a byte is such a one, without a branch.
+#[inline]
+fn any(block: &Block, is: impl Fn(u8) -> u8) -> bool {
+    block.iter().fold(0, |any, byte| any | is(*byte)) != 0
+}
+
+/// Returns 1 where a byte is to be escaped.
 #[inline]
 fn is_escaped(byte: u8) -> u8 {
     u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
-}
-
-/// Returns whether no byte is odd. Bytes are looked at together, and the last ones again however many of them
-/// have been seen.
-#[inline]
-fn has_none(text: &[u8], odd: impl Fn(u8) -> u8 + Copy) -> bool {
-    let (blocks, rest) = text.as_chunks::<16>();
-    if let Some(last) = text.last_chunk::<16>() {
-        let is_clear = |block| none_of_block(block, odd);
-        blocks.iter().all(is_clear) && (rest.is_empty() || none_of_block(last, odd))
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        none_of_block(first, odd) & none_of_block(last, odd)
-    } else if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        none_of_block(first, odd) & none_of_block(last, odd)
-    } else {
-        text.iter().all(|byte| odd(*byte) == 0)
-    }
-}
-
-/// The same of so many bytes, without a branch: in a few instructions for all of them.
-#[inline]
-fn none_of_block<const LENGTH: usize>(block: &[u8; LENGTH], odd: impl Fn(u8) -> u8) -> bool {
-    block.iter().fold(0, |any, byte| any | odd(*byte)) == 0
 }
 
 #[cfg(test)]
@@ -186,6 +232,27 @@ mod tests {
             json.real(value);
             assert_eq!(json.0, serde_json::to_vec(&value).unwrap(), "{value}");
         }
+    }
+
+    #[test]
+    fn what_is_in_a_text_is_seen_wherever_it_is() {
+        let odd = MARKS
+            .iter()
+            .enumerate()
+            .map(|(bit, mark)| (*mark, 1 << bit));
+        let escaped = b"\"\\\n\0\x1f".iter().map(|byte| (*byte, ESCAPED));
+        let others = b"!#[]~\x7f\x80\xff".iter().map(|byte| (*byte, 0));
+        for (byte, expected) in odd.chain(escaped).chain(others) {
+            for length in 1..40 {
+                for at in 0..length {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    assert_eq!(marks(&text), expected, "{byte:#x} at {at} of {length}");
+                }
+            }
+        }
+        assert_eq!(marks(b"why ERROR_\n"), 0b1111 | ESCAPED);
+        assert_eq!(marks(b""), 0);
     }
 
     #[test]

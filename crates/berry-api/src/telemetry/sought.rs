@@ -6,23 +6,28 @@
 
 use std::io::Write;
 
+use memchr::memmem;
 use tracing::Metadata;
 
-/// What is looked for, and the place in it of a byte that few texts have.
+use super::piece::Written;
+
+/// What is looked for, and the one of its bytes by which a text is seen that may have it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Word(&'static str, usize);
+pub(super) struct Word(&'static str, u8);
 
 /// All of them. `latency` is looked for to read `latency_ms`, `ERROR` is a level, `health_check` a target.
 static WORDS: [Word; 7] = [
-    Word("Backend selected", 7),
-    Word("selected backend", 8),
-    Word("Starting Berry API", 8),
-    Word("Authentication failed", 14),
-    Word("health_check", 6),
-    Word("ERROR", 1),
-    Word("latency", 6),
+    Word("Backend selected", b' '),
+    Word("selected backend", b' '),
+    Word("Starting Berry API", b' '),
+    Word("Authentication failed", b' '),
+    Word("health_check", b'_'),
+    Word("ERROR", b'R'),
+    Word("latency", b'y'),
 ];
-/// Fields whose texts are our own.
+/// The bytes that mark them: few texts have one.
+pub(super) const MARKS: [u8; 4] = *b" _Ry";
+/// Fields whose texts are our own: none of them has anything to escape.
 const OWN: [&str; 2] = ["event", "strategy"];
 
 impl Word {
@@ -36,24 +41,12 @@ impl Word {
         WORDS.iter().filter(is_strange).collect()
     }
 
-    /// Returns the first place of the word.
-    fn find(&self, text: &[u8]) -> Option<usize> {
-        let Self(word, at) = *self;
-        let mark = word.as_bytes().get(at)?;
-        let places = memchr::memchr_iter(*mark, text).filter_map(|place| place.checked_sub(at));
-        let is_there = |place: &usize| {
-            let text = text.get(*place..);
-            text.is_some_and(|text| text.starts_with(word.as_bytes()))
-        };
-        places.into_iter().find(is_there)
+    /// Returns the bit of its mark.
+    pub(super) fn mark(&self) -> u8 {
+        let is_its = |(_, mark): &(_, &u8)| **mark == self.1;
+        let found = MARKS.iter().enumerate().find(is_its);
+        found.map_or(0, |(bit, _)| 1 << bit)
     }
-}
-
-/// Returns 1 where a byte is one that marks a word, without a branch.
-#[inline]
-pub(super) fn is_mark(byte: u8) -> u8 {
-    let is = |mark| u8::from(byte == mark);
-    is(b' ') | is(b'_') | is(b'R') | is(b'y')
 }
 
 /// Returns whether the texts of a field are our own.
@@ -61,17 +54,15 @@ pub(super) fn is_own(field: &str) -> bool {
     OWN.contains(&field)
 }
 
-/// Returns whether a message, as it is written, is a word that is looked for, and so means it.
+/// Returns whether a message is a word that is looked for, and so means it.
 pub(super) fn is_meant(message: &[u8]) -> bool {
-    let text = message.strip_prefix(b"\"");
-    let text = text.and_then(|text| text.strip_suffix(b"\""));
-    WORDS.iter().any(|word| text == Some(word.0.as_bytes()))
+    WORDS.iter().any(|word| word.0.as_bytes() == message)
 }
 
-/// Hides these words in the JSON string, or strings, that begin here.
-pub(super) fn hide(words: &[&Word], json: &mut Vec<u8>, from: usize) {
-    for word in words {
-        while let Some(at) = word.find(json.get(from..).unwrap_or_default()) {
+/// Hides these words in the JSON string that has been written last.
+pub(super) fn hide(words: &[&Word], json: &mut Vec<u8>, Written { from, marks }: Written) {
+    for word in words.iter().filter(|word| word.mark() & marks != 0) {
+        while let Some(at) = memmem::find(json.get(from..).unwrap_or_default(), word.0.as_bytes()) {
             let rest = json.split_off(from + at);
             let Some((first, rest)) = rest.split_first() else {
                 return;
@@ -89,8 +80,9 @@ mod tests {
 
     #[test]
     fn a_word_is_found_by_its_mark() {
-        for Word(word, at) in &WORDS {
-            assert_eq!(is_mark(word.as_bytes()[*at]), 1, "{word}");
+        for word in &WORDS {
+            assert!(word.0.as_bytes().contains(&word.1), "{word:?}");
+            assert_ne!(word.mark(), 0, "{word:?}");
         }
     }
 
@@ -110,8 +102,10 @@ mod tests {
                 let mut json = b"\"latency\":".to_vec();
                 let from = json.len();
                 serde_json::to_writer(&mut json, &text).unwrap();
+                let there = all.iter().filter(|word| text.as_bytes().contains(&word.1));
+                let marks = there.fold(0, |marks, word| marks | word.mark());
 
-                hide(&all, &mut json, from);
+                hide(&all, &mut json, Written { from, marks });
 
                 let (before, shown) = json.split_at(from);
                 assert_eq!(before, b"\"latency\":");
