@@ -17,6 +17,7 @@ use crate::caller::{Permit, Refused};
 use crate::gateway::Gateway;
 use crate::ledger::{Row, nanodollars};
 use crate::telemetry::label::CLIENT_LEFT;
+use crate::telemetry::stopwatch::Times;
 use crate::telemetry::visit::Visit;
 
 /// Writes the line of a request that no endpoint was asked for; who sent it, where that is a user who
@@ -88,6 +89,14 @@ pub(crate) struct AccessRecord {
     pub(crate) permit: Option<Permit>,
 }
 
+/// What came of a request in the end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome {
+    pub(crate) status: u16,
+    pub(crate) times: Times,
+    settlement: Settlement,
+}
+
 /// How far an answer has come, for where nobody counts it to its end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Progress {
@@ -101,7 +110,7 @@ impl AccessRecord {
     /// Notes that the first content is here.
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
-        self.first_byte = Some(self.visit.elapsed());
+        self.first_byte = Some(self.visit.stopwatch().read().latency);
     }
 
     /// Notes a piece of the answer.
@@ -250,24 +259,43 @@ impl AccessRecord {
         }
     }
 
+    /// Counts the request, which has come to its end.
+    fn count(&mut self) -> Outcome {
+        if self.status.is_none() {
+            if std::thread::panicking() {
+                self.failed(StatusCode::INTERNAL_SERVER_ERROR);
+            } else if self.gateway.grace.is_over() {
+                self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
+            }
+        }
+        // Of an answer that the client left, or that broke off, what has been written is paid.
+        self.settle(None);
+        let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
+        let settlement = self.settlement(status);
+        if let Some(usage) = settlement.usage {
+            self.receipt.charge(usage);
+        }
+        Outcome {
+            status,
+            times: self.visit.relayed(status),
+            settlement,
+        }
+    }
+
     /// Makes the request's row in the ledger; nothing is read of the record afterwards.
-    fn row(
-        &mut self,
-        status: u16,
-        latency: Duration,
-        Settlement { usage, is_estimate }: Settlement,
-    ) -> Row {
+    fn row(&mut self, outcome: Outcome) -> Row {
+        let Settlement { usage, is_estimate } = outcome.settlement;
         let row = Row {
             at: Timestamp::now(),
             user: mem::take(&mut self.user_id),
             model: mem::take(&mut self.model),
             endpoint: self.receipt.endpoint.take(),
-            status,
+            status: outcome.status,
             usage: usage.unwrap_or_default(),
             estimated: is_estimate,
             nanodollars: usage.map_or(Some(0), |usage| nanodollars(usage, &self.receipt.prices)),
             first_byte: self.first_byte,
-            latency,
+            latency: outcome.times.latency,
             attempts: self.receipt.attempts,
         };
         match &self.receipt.spent {
@@ -298,20 +326,15 @@ impl Settlement {
 
 impl Drop for AccessRecord {
     fn drop(&mut self) {
-        if self.status.is_none() {
-            if std::thread::panicking() {
-                self.failed(StatusCode::INTERNAL_SERVER_ERROR);
-            } else if self.gateway.grace.is_over() {
-                self.unanswered(StatusCode::SERVICE_UNAVAILABLE);
-            }
-        }
-        // Of an answer that the client left, or that broke off, what has been written is paid.
-        self.settle(None);
+        let outcome = self.count();
+        let Outcome {
+            status,
+            times,
+            settlement,
+        } = outcome;
         let endpoint = self.receipt.endpoint.as_ref();
         let trace = self.receipt.trace.as_ref();
         let trace = trace.map(|trace| trace.context().trace);
-        let status = self.status.map_or(CLIENT_LEFT, |status| status.as_u16());
-        let settlement = self.settlement(status);
         let all = match &self.receipt.spent {
             Some(spent) => settlement.with(spent),
             None => settlement,
@@ -323,8 +346,6 @@ impl Drop for AccessRecord {
         if let Some(answer) = &self.answer {
             answer.log(&self.request_id);
         }
-        let (latency, overhead) = (self.visit.elapsed(), self.visit.relayed());
-        self.visit.ended(status);
         macro_rules! line {
             ($level:ident, $message:literal) => {
                 $level!(
@@ -343,8 +364,8 @@ impl Drop for AccessRecord {
                     status,
                     client_left = self.client_left().then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
-                    latency_ms = milliseconds(latency),
-                    overhead_ms = milliseconds(overhead),
+                    latency_ms = milliseconds(times.latency),
+                    overhead_ms = milliseconds(times.overhead),
                     tokens_in = all.usage.map(|usage| usage.input()),
                     tokens_out = all.usage.map(|usage| usage.output()),
                     estimated = all.is_estimate.then_some(true),
@@ -357,12 +378,9 @@ impl Drop for AccessRecord {
             (false, false) => line!(info, "Request finished"),
             (false, true) => line!(error, "Request finished"),
         }
-        self.gateway.tracer.relayed(self, status);
-        if let Some(usage) = settlement.usage {
-            self.receipt.charge(usage);
-        }
+        self.gateway.tracer.relayed(self, outcome);
         if self.gateway.ledger.is_kept() && !is_refused {
-            let row = self.row(status, latency, settlement);
+            let row = self.row(outcome);
             self.gateway.ledger.put(row);
         }
     }

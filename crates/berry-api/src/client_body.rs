@@ -21,15 +21,15 @@ use crate::telemetry::visit::Visit;
 
 /// The relay's work, where it outlasts the head of the answer.
 pub(crate) type Work =
-    Pin<Box<dyn Future<Output = (Result<Reply, RelayError>, AccessRecord)> + Send>>;
+    Pin<Box<dyn Future<Output = (Result<Reply, RelayError>, Box<AccessRecord>)> + Send>>;
 
 enum State {
     /// The head and comments are out; the relay is at work. The record is with it.
     Waiting(Work),
     /// Content is passing.
-    Passing(Box<Answer>, AccessRecord),
+    Passing(Box<Answer>, Box<AccessRecord>),
     /// The last event. The record may have gone with the relay.
-    Last(Bytes, Option<AccessRecord>),
+    Last(Bytes, Option<Box<AccessRecord>>),
     /// All is said; none holds the record.
     Ended,
 }
@@ -49,7 +49,7 @@ impl ClientBody {
     /// Passes an answer whose head is out.
     pub(crate) fn passing(
         answer: Box<Answer>,
-        record: AccessRecord,
+        record: Box<AccessRecord>,
         dialect: Dialect,
         quiet: Quiet,
     ) -> Self {
@@ -88,7 +88,7 @@ impl ClientBody {
     }
 
     /// What the relay came to, where a comment has been sent before it.
-    fn arrived(&self, result: Result<Reply, RelayError>, mut record: AccessRecord) -> State {
+    fn arrived(&self, result: Result<Reply, RelayError>, mut record: Box<AccessRecord>) -> State {
         match result {
             Ok(Reply {
                 status,
@@ -118,7 +118,7 @@ impl ClientBody {
     }
 
     /// What is said when an answer breaks off.
-    fn broken(&self, broken: Break, mut record: AccessRecord) -> State {
+    fn broken(&self, broken: Break, mut record: Box<AccessRecord>) -> State {
         let error = ApiError::from(broken);
         record.failed(error.status());
         record.receipt.failure = Some(broken.kind);

@@ -141,14 +141,13 @@ struct Entry<'a> {
 impl Entry<'_> {
     /// Counts the request, and tells the logs what came of it.
     fn tell(&self, status: u16, refused: Option<&Refused>) {
-        self.visit.ended(status);
+        let times = self.visit.ended(status);
         if let Some(trace) = &self.trace {
             let tracer = &self.gateway.tracer;
             tracer.answered(trace, &self.visit, status, &self.id);
         }
-        let elapsed = self.visit.elapsed();
         let asked = (&self.method, self.uri.path());
-        access_log::finished(&self.id, asked, refused, status, elapsed);
+        access_log::finished(&self.id, asked, refused, status, times.latency);
         if let Some(sender) = self.sender.as_ref().and_then(|sender| sender.get()) {
             self.audit(sender, status);
         }

@@ -101,7 +101,7 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
         grace: gateway.grace.clone(),
     };
     visit.is_recorded();
-    let mut record = AccessRecord {
+    let mut record = on_heap(|| AccessRecord {
         gateway: Arc::clone(&gateway),
         address,
         asked: address.map(|_| exchange.asked().into()),
@@ -122,7 +122,7 @@ fn begin(gateway: Arc<Gateway>, arrival: Arrival, accepted: Accepted) -> (Out, W
         expected: None,
         receipt: Receipt::traced(trace),
         permit: Some(permit),
-    };
+    });
     let work = Box::into_pin(on_heap(|| async move {
         let mut asking = Asking {
             exchange: &exchange,
@@ -183,7 +183,7 @@ impl Out {
     }
 
     /// Answers with what the relay came to.
-    fn answer(&self, result: Result<Reply, RelayError>, mut record: AccessRecord) -> Response {
+    fn answer(&self, result: Result<Reply, RelayError>, mut record: Box<AccessRecord>) -> Response {
         let backend = record
             .receipt
             .endpoint
@@ -205,7 +205,7 @@ impl Out {
         response
     }
 
-    fn reply(&self, reply: Reply, mut record: AccessRecord) -> Response {
+    fn reply(&self, reply: Reply, mut record: Box<AccessRecord>) -> Response {
         record.answered(reply.status);
         let (body, events) = match reply.body {
             ReplyBody::Refusal(None) => {

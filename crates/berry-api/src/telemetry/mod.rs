@@ -12,7 +12,7 @@ mod piece;
 mod queue;
 pub(crate) mod refusals;
 mod sought;
-mod stopwatch;
+pub(crate) mod stopwatch;
 pub(crate) mod trace;
 pub(crate) mod traffic;
 pub(crate) mod visit;

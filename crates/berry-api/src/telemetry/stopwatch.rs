@@ -23,40 +23,52 @@ pub(crate) struct Stopwatch {
     since: AtomicU64,
 }
 
+/// What two clocks say at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// How long ago the request began.
+    pub(crate) latency: Duration,
+    /// How long Berry itself has worked on it.
+    pub(crate) overhead: Duration,
+}
+
 impl Stopwatch {
-    /// Makes one that does not run yet; `epoch` is not after the first start.
+    /// Makes one that runs, and has since `epoch`.
     pub(crate) fn new(epoch: Instant) -> Self {
         Self {
             epoch,
             spent: AtomicU64::new(0),
-            since: AtomicU64::new(STOPPED),
+            since: AtomicU64::new(0),
         }
     }
 
-    /// Runs from now on.
+    /// Runs from now on, unless it does already.
     pub(crate) fn start(&self) {
-        self.since.store(self.now(), Ordering::Relaxed);
+        if self.since.load(Ordering::Relaxed) == STOPPED {
+            self.since.store(self.now(), Ordering::Relaxed);
+        }
     }
 
     /// Runs no longer.
     pub(crate) fn stop(&self) {
-        self.spent.store(self.spent(), Ordering::Relaxed);
+        self.spent
+            .store(self.spent_at(self.now()), Ordering::Relaxed);
         self.since.store(STOPPED, Ordering::Relaxed);
     }
 
-    /// Returns what it has measured so far.
-    pub(crate) fn read(&self) -> Duration {
-        Duration::from_nanos(self.spent())
+    /// Returns what it has measured so far, and the time that has passed.
+    pub(crate) fn read(&self) -> Times {
+        let now = self.now();
+        Times {
+            latency: Duration::from_nanos(now),
+            overhead: Duration::from_nanos(self.spent_at(now)),
+        }
     }
 
-    fn spent(&self) -> u64 {
+    fn spent_at(&self, now: u64) -> u64 {
         let since = self.since.load(Ordering::Relaxed);
-        let running = if since == STOPPED {
-            0
-        } else {
-            self.now().saturating_sub(since)
-        };
-        self.spent.load(Ordering::Relaxed) + running
+        // A clock that is stopped began later than any time.
+        self.spent.load(Ordering::Relaxed) + now.saturating_sub(since)
     }
 
     fn now(&self) -> u64 {
@@ -82,7 +94,7 @@ mod tests {
             let mut passing = Box::pin(advance(Duration::from_millis(3)));
             let waker = noop_waker();
             let _ = passing.as_mut().poll(&mut Context::from_waker(&waker));
-            let read = stopwatch.read();
+            let read = stopwatch.read().overhead;
             stopwatch.stop();
             read
         };
@@ -93,6 +105,8 @@ mod tests {
 
         assert_eq!(first, Duration::from_millis(3));
         assert_eq!(second, Duration::from_millis(6));
-        assert_eq!(stopwatch.read(), Duration::from_millis(6));
+        let passed = Duration::from_millis(1_006);
+        let (latency, overhead) = (passed, Duration::from_millis(6));
+        assert_eq!(stopwatch.read(), Times { latency, overhead });
     }
 }

@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::Method;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use super::label::Place;
-use super::stopwatch::Stopwatch;
+use super::stopwatch::{Stopwatch, Times};
 use super::traffic::{Labels, Traffic};
 
 /// See the module's documentation.
@@ -23,7 +22,6 @@ pub(crate) struct Visit(Arc<Inner>);
 struct Inner {
     traffic: Arc<Traffic>,
     place: Place,
-    began: Instant,
     stopwatch: Stopwatch,
     has_record: AtomicBool,
 }
@@ -35,7 +33,6 @@ impl Visit {
         Self(Arc::new(Inner {
             traffic: Arc::clone(traffic),
             place: Place::of(path, method),
-            began,
             stopwatch: Stopwatch::new(began),
             has_record: AtomicBool::new(false),
         }))
@@ -44,11 +41,6 @@ impl Visit {
     /// Returns where it will be counted.
     pub(crate) fn labels(&self) -> Labels {
         self.0.place.into()
-    }
-
-    /// Returns how long ago it began.
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.0.began.elapsed()
     }
 
     /// Returns what runs while Berry works on the request.
@@ -74,21 +66,23 @@ impl Visit {
         self.0.has_record.load(Ordering::Relaxed)
     }
 
-    /// Counts it; the last byte of the answer is out.
-    pub(crate) fn ended(&self, status: u16) {
-        self.0.traffic.ended(self.0.place, status, self.elapsed());
+    /// Counts it, with the time that it has taken, which it returns.
+    pub(crate) fn ended(&self, status: u16) -> Times {
+        let times = self.0.stopwatch.read();
+        self.0.traffic.ended(self.0.place, status, times.latency);
+        times
+    }
+
+    /// The same of a request that was relayed: what Berry itself has spent on it is counted, too.
+    pub(crate) fn relayed(&self, status: u16) -> Times {
+        let times = self.ended(status);
+        self.0.traffic.relayed(times.overhead);
+        times
     }
 
     /// Notes that it was refused because its user has had enough.
     pub(crate) fn rate_limited(&self) {
         self.0.traffic.rate_limited();
-    }
-
-    /// Notes what Berry itself has spent on a relayed request; returns it.
-    pub(crate) fn relayed(&self) -> Duration {
-        let overhead = self.0.stopwatch.read();
-        self.0.traffic.relayed(overhead);
-        overhead
     }
 }
 
@@ -117,6 +111,8 @@ impl<F: Future> Future for Measured<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::sleep;
 
     use super::*;
@@ -127,7 +123,7 @@ mod tests {
 
         visit.around(sleep(Duration::from_secs(5))).await;
 
-        assert_eq!(visit.stopwatch().read(), Duration::ZERO);
-        assert_eq!(visit.elapsed(), Duration::from_secs(5));
+        let (latency, overhead) = (Duration::from_secs(5), Duration::ZERO);
+        assert_eq!(visit.stopwatch().read(), Times { latency, overhead });
     }
 }

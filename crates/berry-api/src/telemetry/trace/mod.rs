@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::loss::Loss;
 use super::visit::Visit;
-use crate::access_log::AccessRecord;
+use crate::access_log::{AccessRecord, Outcome};
 use crate::arrival::RequestId;
 use span::Seen;
 use target::Sent;
@@ -129,19 +129,19 @@ impl Tracer {
         self.waiting.put(&spans, 1);
     }
 
-    /// Takes the spans of a request that has ended with this status, if it is traced.
-    pub(crate) fn relayed(&self, record: &AccessRecord, status: u16) {
+    /// Takes the spans of a request that has ended like this, if it is traced.
+    pub(crate) fn relayed(&self, record: &AccessRecord, outcome: Outcome) {
         let Some(trace) = &record.receipt.trace else {
             return;
         };
         let seen = Seen {
             context: trace.context(),
             labels: record.visit.labels(),
-            status,
+            status: outcome.status,
             id: &record.request_id,
         };
         let mut spans = Vec::with_capacity(USUAL);
-        let count = span::write_relayed(&mut spans, record, trace.attempts(), &seen);
+        let count = span::write_relayed(&mut spans, record, outcome.times, trace.attempts(), &seen);
         self.waiting.put(&spans, count);
     }
 

@@ -9,6 +9,7 @@ use super::names;
 use super::protobuf::Message;
 use crate::access_log::{AccessRecord, milliseconds};
 use crate::arrival::RequestId;
+use crate::telemetry::stopwatch::Times;
 use crate::telemetry::traffic::Labels;
 
 /// The field of a scope that holds a span.
@@ -150,6 +151,7 @@ impl Seen<'_> {
 pub(super) fn write_relayed(
     out: &mut Vec<u8>,
     record: &AccessRecord,
+    times: Times,
     attempts: &[TracedAttempt],
     seen: &Seen<'_>,
 ) -> u64 {
@@ -162,8 +164,7 @@ pub(super) fn write_relayed(
         if let Some(first_byte) = record.first_byte {
             attributes.real(names::BERRY_FIRST_BYTE, milliseconds(first_byte));
         }
-        let overhead = record.visit.stopwatch().read();
-        attributes.real(names::BERRY_OVERHEAD, milliseconds(overhead));
+        attributes.real(names::BERRY_OVERHEAD, milliseconds(times.overhead));
         if record.client_left() {
             attributes.truth(names::BERRY_CLIENT_LEFT, true);
         }
