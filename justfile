@@ -19,6 +19,10 @@ check *sections:
 coverage:
     ./scripts/run-tests.sh --coverage
 
+# Build as it is released, by a profile of its work
+release:
+    ./scripts/build-release.sh
+
 # Measure beside nginx, HAProxy and bare hyper
 benchmark *options:
     ./scripts/benchmark.sh {{ options }}

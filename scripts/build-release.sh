@@ -18,7 +18,6 @@ esac
 [[ $(uname -s) == Linux ]] || fail "the loads that it is optimized for take Linux; 'cargo build --release' builds it anywhere"
 require_compiler
 
-readonly PROGRAMS=(berry-api berry-cli berry-bench)
 WORK="${CARGO_TARGET_DIR:-$ROOT/target}/profiled"
 OUT="${CARGO_TARGET_DIR:-$ROOT/target}/released"
 HOST=$(rustc -vV | sed -n 's/^host: //p')
@@ -38,10 +37,13 @@ merger() {
     return 0
 }
 
-# Builds the programs with more flags for the compiler. With a target, none of them is for what runs while building.
+# Builds Berry and what else is named with more flags for the compiler. With a target, none of them is for what runs
+# while building.
 build() {
-    RUSTFLAGS="${RUSTFLAGS:-} $1" CARGO_TARGET_DIR="$WORK/build" \
-        cargo build --quiet --release --target "$HOST" -p berry-api -p berry-cli -p berry-testkit --bins
+    local flags=$1
+    shift
+    RUSTFLAGS="${RUSTFLAGS:-} $flags" CARGO_TARGET_DIR="$WORK/build" \
+        cargo build --quiet --release --target "$HOST" -p berry-api -p berry-cli "$@" --bins
 }
 
 MERGER=$(merger)
@@ -54,7 +56,7 @@ rm -rf "$WORK"
 mkdir -p "$WORK" "$OUT"
 
 echo 'building what counts …' >&2
-build "-Cprofile-generate=$WORK/counts"
+build "-Cprofile-generate=$WORK/counts" -p berry-testkit
 echo 'counting …' >&2
 export BERRY_BIN_DIR="$WORK/build/$HOST/release"
 python3 tests/sdk/stand.py python3 scripts/benchmark/train.py
@@ -62,7 +64,7 @@ python3 scripts/benchmark --bin-dir "$BERRY_BIN_DIR" --train
 "$MERGER" merge -o "$WORK/profile" "$WORK/counts"
 echo 'building by the counts …' >&2
 build "-Cprofile-use=$WORK/profile"
-for program in "${PROGRAMS[@]}"; do
+for program in berry-api berry-cli; do
     # A program that runs keeps its file.
     cp --remove-destination "$BERRY_BIN_DIR/$program" "$OUT/"
 done

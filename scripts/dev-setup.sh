@@ -7,6 +7,7 @@
 #   dev-setup.sh                 what the checks take
 #   dev-setup.sh --coverage      and cargo-tarpaulin
 #   dev-setup.sh --benchmark     only the gateways that benchmark.sh compares with
+#   dev-setup.sh --release       only what build-release.sh takes
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -60,6 +61,11 @@ rust_components() {
     require_compiler
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+}
+
+# What reads the compiler's profiles: its own, or Debian's.
+profile_tools() {
+    rustup component add llvm-tools 2>/dev/null || install_packages llvm-19
 }
 
 # Tools are built without optimisation: they compile in a third of the time and are fast enough.
@@ -116,5 +122,6 @@ case ${1:-} in
         cargo_tool cargo-tarpaulin
         ;;
     --benchmark) other_gateways ;;
+    --release) profile_tools ;;
     *) fail "unknown argument \`$1\`" ;;
 esac

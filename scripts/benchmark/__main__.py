@@ -56,23 +56,28 @@ def measure(bench, options):
 def main():
     parser = argparse.ArgumentParser(prog="benchmark.sh")
     parser.add_argument("--bin-dir", type=Path, required=True)
+    parser.add_argument("--gateway", type=Path, help="Berry, where that is elsewhere")
     parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--train", action="store_true", help="only put Berry to work; nothing is measured")
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
     options.bin_dir = options.bin_dir.resolve()
+    berry = (options.gateway or options.bin_dir / "berry-api").resolve()
     with tempfile.TemporaryDirectory() as folder:
-        stand = Stand(options.bin_dir, folder, raise_file_limit())
+        stand = Stand(options.bin_dir, berry, folder, raise_file_limit())
         if not stand.other_cores:
             sys.exit("error: one core is not enough: the gateway has one of its own")
         with provider(stand) as address:
             bench = Bench(stand, address, 0.3 if options.quick else 0.7, say)
+            if options.train:
+                return bench.train()
             try:
                 measure(bench, options)
             except RuntimeError as error:
                 # What took minutes to find is worth a look all the same.
                 print(json.dumps(bench.figures, indent=2))
                 sys.exit(f"error: {error}")
-    binary = (options.bin_dir / "berry-api").stat().st_size
+    binary = berry.stat().st_size
     text = report(bench.figures, binary, options.quick)
     print(text)
     if options.write:

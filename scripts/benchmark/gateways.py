@@ -129,8 +129,8 @@ def free_port():
 class Stand:
     """Where it all runs: binaries, a folder, files that may be open, the gateway's cores and those of the rest."""
 
-    def __init__(self, binaries, folder, files):
-        self.binaries, self.folder, self.files = binaries, Path(folder), files
+    def __init__(self, binaries, berry, folder, files):
+        self.binaries, self.berry, self.folder, self.files = binaries, berry, Path(folder), files
         cores = sorted(os.sched_getaffinity(0))
         self.gateway_cores, self.other_cores = set(cores[:1]), set(cores[1:])
         self.two_cores = set(cores[:2])
@@ -186,7 +186,7 @@ class Gateway:
         file.write_text(berry_configuration(upstream, ledger, models, users))
         # The output is the access log.
         environment = {"BIND_ADDRESS": self.address, "MAX_CONNECTIONS": "20000", "LOG_FORMAT": "json", "RUST_LOG": "info"}
-        return [stand.binaries / "berry-api", "--config", file], environment
+        return [stand.berry, "--config", file], environment
 
     def processes(self):
         """The processes that serve: of nginx the workers."""
