@@ -93,6 +93,8 @@ pub(crate) struct AccessRecord {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Outcome {
     pub(crate) status: u16,
+    /// Before its answer had ended.
+    pub(crate) client_left: bool,
     pub(crate) times: Times,
     settlement: Settlement,
 }
@@ -178,11 +180,6 @@ impl AccessRecord {
     pub(crate) fn failed(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.own_error = true;
-    }
-
-    /// Whether the client left before its answer had ended.
-    pub(crate) fn client_left(&self) -> bool {
-        !self.ended && !self.gateway.grace.is_over()
     }
 
     /// Notes for auditors who asked what of whom, and what came of it.
@@ -277,6 +274,7 @@ impl AccessRecord {
         }
         Outcome {
             status,
+            client_left: !self.ended && !self.gateway.grace.is_over(),
             times: self.visit.relayed(status),
             settlement,
         }
@@ -329,6 +327,7 @@ impl Drop for AccessRecord {
         let outcome = self.count();
         let Outcome {
             status,
+            client_left,
             times,
             settlement,
         } = outcome;
@@ -362,7 +361,7 @@ impl Drop for AccessRecord {
                     attempts = self.receipt.attempts,
                     failure = self.receipt.failure.map(|kind| kind.as_str()),
                     status,
-                    client_left = self.client_left().then_some(true),
+                    client_left = client_left.then_some(true),
                     first_byte_ms = self.first_byte.map(milliseconds),
                     latency_ms = milliseconds(times.latency),
                     overhead_ms = milliseconds(times.overhead),

@@ -227,7 +227,8 @@ enum Name {
 }
 
 impl Name {
-    fn new(field: &str) -> Self {
+    /// Texts of our own are in lines that are `ours`.
+    fn new(field: &str, is_ours: bool) -> Self {
         if field == "message" {
             return Self::Message;
         }
@@ -239,7 +240,7 @@ impl Name {
                 Self::Short {
                     name,
                     length: whole.len(),
-                    is_own: sought::is_own(field),
+                    is_own: is_ours && sought::is_own(field),
                 }
             }
             None => Self::Long(whole.into_bytes().into()),
@@ -262,8 +263,9 @@ impl Shape {
         head.value(metadata.target());
         head.put(b",\"message\":");
         self.head = head.0;
+        let is_ours = metadata.target().starts_with("berry_");
         let names = metadata.fields().iter().map(|field| field.name());
-        self.names = names.map(Name::new).collect();
+        self.names = names.map(|name| Name::new(name, is_ours)).collect();
         self.strange = Word::strange_to(metadata);
         let marks = self.strange.iter().map(|word| word.mark());
         self.marks = marks.fold(0, |all, mark| all | mark);

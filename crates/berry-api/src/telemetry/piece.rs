@@ -77,6 +77,7 @@ impl Json {
     /// The same of a text that has nothing to escape.
     #[inline]
     pub(super) fn plain_text(&mut self, text: &str) {
+        debug_assert!(marks(text.as_bytes()) & ESCAPED == 0, "{text:?}");
         self.put(text.as_bytes());
         self.0.push(b'"');
     }

@@ -59,18 +59,22 @@ pub(super) fn is_meant(message: &[u8]) -> bool {
     WORDS.iter().any(|word| word.0.as_bytes() == message)
 }
 
-/// Hides these words in the JSON string that has been written last.
+/// Hides these words in the JSON string that has been written last. None overlaps with itself.
 pub(super) fn hide(words: &[&Word], json: &mut Vec<u8>, Written { from, marks }: Written) {
     for word in words.iter().filter(|word| word.mark() & marks != 0) {
-        while let Some(at) = memmem::find(json.get(from..).unwrap_or_default(), word.0.as_bytes()) {
-            let rest = json.split_off(from + at);
-            let Some((first, rest)) = rest.split_first() else {
-                return;
-            };
-            // A vector takes whatever it is given.
-            let _ = write!(json, "\\u{first:04x}");
-            json.extend_from_slice(rest);
+        let sought = word.0.as_bytes();
+        if memmem::find(json.get(from..).unwrap_or_default(), sought).is_none() {
+            continue;
         }
+        let text = json.split_off(from);
+        let mut rest = 0;
+        for at in memmem::find_iter(&text, sought) {
+            json.extend_from_slice(text.get(rest..at).unwrap_or_default());
+            // A vector takes whatever it is given.
+            let _ = write!(json, "\\u{:04x}", sought.first().unwrap_or(&0));
+            rest = at + 1;
+        }
+        json.extend_from_slice(text.get(rest..).unwrap_or_default());
     }
 }
 

@@ -141,7 +141,7 @@ impl Tracer {
             id: &record.request_id,
         };
         let mut spans = Vec::with_capacity(USUAL);
-        let count = span::write_relayed(&mut spans, record, outcome.times, trace.attempts(), &seen);
+        let count = span::write_relayed(&mut spans, record, outcome, trace.attempts(), &seen);
         self.waiting.put(&spans, count);
     }
 

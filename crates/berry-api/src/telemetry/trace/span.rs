@@ -7,9 +7,8 @@ use tokio::time::Instant;
 
 use super::names;
 use super::protobuf::Message;
-use crate::access_log::{AccessRecord, milliseconds};
+use crate::access_log::{AccessRecord, Outcome, milliseconds};
 use crate::arrival::RequestId;
-use crate::telemetry::stopwatch::Times;
 use crate::telemetry::traffic::Labels;
 
 /// The field of a scope that holds a span.
@@ -151,7 +150,7 @@ impl Seen<'_> {
 pub(super) fn write_relayed(
     out: &mut Vec<u8>,
     record: &AccessRecord,
-    times: Times,
+    outcome: Outcome,
     attempts: &[TracedAttempt],
     seen: &Seen<'_>,
 ) -> u64 {
@@ -164,8 +163,8 @@ pub(super) fn write_relayed(
         if let Some(first_byte) = record.first_byte {
             attributes.real(names::BERRY_FIRST_BYTE, milliseconds(first_byte));
         }
-        attributes.real(names::BERRY_OVERHEAD, milliseconds(times.overhead));
-        if record.client_left() {
+        attributes.real(names::BERRY_OVERHEAD, milliseconds(outcome.times.overhead));
+        if outcome.client_left {
             attributes.truth(names::BERRY_CLIENT_LEFT, true);
         }
     });
