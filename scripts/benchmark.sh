@@ -18,18 +18,26 @@ cd "$ROOT"
 # Debian keeps servers where only root's path leads.
 PATH=$PATH:/usr/sbin
 
-case ${1:-} in
-    -h | --help) usage "$0" && exit 0 ;;
-esac
+quick=''
+for option in "$@"; do
+    case $option in
+        --quick) quick=yes ;;
+        --write) ;;
+        -h | --help) usage "$0" && exit 0 ;;
+        *) fail "unknown argument \`$option\`; \`--help\` says what there is" ;;
+    esac
+done
 [[ $(uname -s) == Linux ]] || fail 'the time that a process has of processors is read as Linux tells it'
 require_compiler
 scripts/dev-setup.sh --benchmark
-echo 'building what is measured and what measures; the first time takes a few minutes …' >&2
-cargo build --quiet --release -p berry-api -p berry-testkit --bins
 BIN="${CARGO_TARGET_DIR:-$ROOT/target}"
-GATEWAY="$BIN/release/berry-api"
-if [[ " $* " != *' --quick '* ]]; then
+if [[ $quick ]]; then
+    berry="$BIN/release/berry-api"
+    echo 'building what is measured and what measures; the first time takes a few minutes …' >&2
+    cargo build --quiet --release -p berry-api -p berry-testkit --bins
+else
+    berry="$BIN/released/berry-api"
     scripts/build-release.sh
-    GATEWAY="$BIN/released/berry-api"
+    cargo build --quiet --release -p berry-testkit --bins
 fi
-exec python3 scripts/benchmark --bin-dir "$BIN/release" --gateway "$GATEWAY" "$@"
+exec python3 scripts/benchmark --bin-dir "$BIN/release" --gateway "$berry" "$@"

@@ -4,7 +4,8 @@
 #
 # It builds a program that counts what it does, lets it serve every protocol and the loads of benchmark.sh for a minute,
 # and builds anew by those counts (https://doc.rust-lang.org/rustc/profile-guided-optimization.html). That takes ten
-# minutes, and `llvm-profdata`: rustup's component `llvm-tools`, or LLVM 19 or later, which it installs on Debian.
+# minutes, two cores, Python and an `llvm-profdata` that reads what the compiler writes: rustup's component `llvm-tools`,
+# or Debian's package, which it installs where neither is there.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -18,23 +19,33 @@ esac
 [[ $(uname -s) == Linux ]] || fail "the loads that it is optimized for take Linux; 'cargo build --release' builds it anywhere"
 require_compiler
 
-WORK="${CARGO_TARGET_DIR:-$ROOT/target}/profiled"
-OUT="${CARGO_TARGET_DIR:-$ROOT/target}/released"
+have python3 || fail "python3 is not installed: on Debian 'apt-get install python3'"
+(($(nproc) >= 2)) || fail 'one core is not enough: what it is optimized for runs beside what asks'
+# Programs count into a folder of that name, wherever they run.
+TARGET=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+WORK="$TARGET/profiled"
+OUT="$TARGET/released"
 HOST=$(rustc -vV | sed -n 's/^host: //p')
 
-# Prints where llvm-profdata is, or nothing. The compiler's own knows what the compiler writes; others know it from LLVM
-# 19 on.
+# Prints where llvm-profdata is, or nothing. The compiler's own knows what the compiler writes; of others those of the
+# same form of counts do, which LLVM has kept from 19 to 22.
 merger() {
-    local found version
+    local found version ours
     found="$(rustc --print sysroot)/lib/rustlib/$HOST/bin/llvm-profdata"
     [[ -x $found ]] && echo "$found" && return
+    ours=$(form_of "$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')")
     for found in llvm-profdata /usr/lib/llvm-*/bin/llvm-profdata; do
         have "$found" || continue
         # Old ones do not even know this.
         version=$("$found" --version 2>/dev/null | sed -n 's/.*LLVM version \([0-9]*\).*/\1/p')
-        ((${version:-0} >= 19)) && echo "$found" && return
+        [[ -n $version && $(form_of "$version") == "$ours" ]] && echo "$found" && return
     done
     return 0
+}
+
+# Prints what is the same for all versions of LLVM that read each other's counts.
+form_of() {
+    if (($1 >= 19 && $1 <= 22)); then echo 19; else echo "$1"; fi
 }
 
 # Builds Berry and what else is named with more flags for the compiler. With a target, none of them is for what runs
@@ -42,15 +53,20 @@ merger() {
 build() {
     local flags=$1
     shift
-    RUSTFLAGS="${RUSTFLAGS:-} $flags" CARGO_TARGET_DIR="$WORK/build" \
+    # Flags are separated by this, so that a path may have spaces.
+    CARGO_ENCODED_RUSTFLAGS="${CARGO_ENCODED_RUSTFLAGS:+$CARGO_ENCODED_RUSTFLAGS$'\x1f'}$flags" \
+        CARGO_TARGET_DIR="$WORK/build" \
         cargo build --quiet --release --target "$HOST" -p berry-api -p berry-cli "$@" --bins
 }
 
+if [[ -n ${RUSTFLAGS:-} && -z ${CARGO_ENCODED_RUSTFLAGS:-} ]]; then
+    CARGO_ENCODED_RUSTFLAGS=${RUSTFLAGS// /$'\x1f'}
+fi
 MERGER=$(merger)
 if [[ -z $MERGER ]]; then
     scripts/dev-setup.sh --release
     MERGER=$(merger)
-    [[ -n $MERGER ]] || fail 'there is no llvm-profdata that can read what the compiler writes: rustup component add llvm-tools'
+    [[ -n $MERGER ]] || fail 'there is no llvm-profdata that reads what this compiler writes: rustup component add llvm-tools'
 fi
 rm -rf "$WORK"
 mkdir -p "$WORK" "$OUT"

@@ -54,7 +54,7 @@ def measure(bench, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="benchmark.sh")
+    parser = argparse.ArgumentParser(prog="benchmark.sh", allow_abbrev=False)
     parser.add_argument("--bin-dir", type=Path, required=True)
     parser.add_argument("--gateway", type=Path, help="Berry, where that is elsewhere")
     parser.add_argument("--quick", action="store_true", help="one short round")

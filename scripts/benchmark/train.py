@@ -5,6 +5,7 @@ What is never asked there counts as rare for the compiler, and is made small ins
 
 import json
 import os
+import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -43,17 +44,22 @@ def embedding(model, stream):
 
 
 def ask(path, body, token=TOKEN):
-    """Reads the answer to its end, whatever it is: refusals are part of a gateway's day."""
+    """Reads the answer to its end, whatever it is: refusals are part of a gateway's day. Returns its status."""
     head = {"authorization": f"Bearer {token}", "content-type": "application/json"}
     data = json.dumps(body).encode() if body else None
     try:
-        with urllib.request.urlopen(urllib.request.Request(BASE_URL + path, data, head)) as answer:
-            return answer.read()
+        with urllib.request.urlopen(urllib.request.Request(BASE_URL + path, data, head), timeout=30) as answer:
+            answer.read()
+            return answer.status
     except urllib.error.HTTPError as error:
-        return error.read()
+        error.read()
+        return error.code
 
 
 def main():
+    for model in ["chat", "azure", "claude", "gemini"]:
+        if (status := ask(*chat(model, True))) != 200:
+            sys.exit(f"error: `{model}` answers with {status}: nothing would be learned")
     operations = [chat, chat, completion, response, embedding]
     asked = [of(model, stream) for of in operations for model in MODELS for stream in (False, True)]
     asked += [chat("unknown", False), ("/models", None), ("/health", None)]
