@@ -337,7 +337,9 @@ mod tests {
         let logged = lines(|| {
             info!(target: "t", user, shown = %user, debug = ?["ERROR"], "Starting Berry API");
             error!(target: "t", user, latency_ms = 1.5, "the latency");
-            info!(target: "health_check", user, event = "selected backend", request_id = "selected backend");
+            info!(target: "health_check", user);
+            info!(target: "berry_api", event = "selected backend", request_id = "selected backend");
+            info!(target: "another", event = "selected backend");
             info!(target: "t", "no latency {}", "Authentication failed");
         });
 
@@ -355,9 +357,19 @@ mod tests {
             ),
             line(
                 "INFO",
-                r#""message":"","fields":{"user":"/\u0045RROR/\u006catency/health_check","event":"selected backend","request_id":"\u0073elected backend"}"#,
+                r#""message":"","fields":{"user":"/\u0045RROR/\u006catency/health_check"}"#,
             )
             .replace("\"t\"", "\"health_check\""),
+            line(
+                "INFO",
+                r#""message":"","fields":{"event":"selected backend","request_id":"\u0073elected backend"}"#,
+            )
+            .replace("\"t\"", "\"berry_api\""),
+            line(
+                "INFO",
+                r#""message":"","fields":{"event":"\u0073elected backend"}"#,
+            )
+            .replace("\"t\"", "\"another\""),
             line(
                 "INFO",
                 r#""message":"no \u006catency \u0041uthentication failed","fields":{}"#,
