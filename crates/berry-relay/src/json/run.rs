@@ -13,8 +13,6 @@ const WORD: usize = 8;
 const WORDS: usize = 3;
 
 /// Returns how many bytes pass before a quote, a backslash or a control character.
-///
-/// Most strings are short.
 #[inline]
 pub(crate) fn plain_run(text: &[u8]) -> usize {
     let begin = text.get(..WORDS * WORD).unwrap_or(text);
@@ -51,11 +49,8 @@ fn long_run(text: &[u8]) -> usize {
     run.iter().position(|&byte| byte < 0x20).unwrap_or(end)
 }
 
-/// What turns a quote into the lowest byte that is no control character, and leaves these what they are.
-const QUOTE: u8 = b'"' ^ 0x20;
-
 fn is_special(byte: u8) -> bool {
-    (byte ^ QUOTE) <= 0x20 || byte == b'\\'
+    byte < 0x20 || matches!(byte, b'"' | b'\\')
 }
 
 /// Raises the high bit of each byte that is special (Anderson, "Bit Twiddling Hacks": `hasless`, `haszero`).
@@ -63,6 +58,8 @@ fn is_special(byte: u8) -> bool {
 fn specials(word: [u8; WORD]) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGHS: u64 = ONES * 0x80;
+    /// What turns a quote into the lowest byte that is no control character, and leaves these what they are.
+    const QUOTE: u8 = b'"' ^ 0x20;
     let word = u64::from_le_bytes(word);
     let backslash = word ^ (ONES * u64::from(b'\\'));
     let backslash = backslash.wrapping_sub(ONES) & !backslash;
