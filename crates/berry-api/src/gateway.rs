@@ -81,7 +81,7 @@ pub(crate) fn authenticate(
     let token = credential(headers).inspect_err(|reason| refused(reason))?;
     let user = snapshot
         .authenticator
-        .authenticate(token, address, Timestamp::now());
+        .authenticate(token, address, Timestamp::now);
     let user = user.inspect_err(|reason| refused(reason))?;
     arrival.is_from(address, || Who::User(user.id.clone()));
     Ok(user)

@@ -223,7 +223,7 @@ fn admin_token(source: &Source, config: &Config, peer: IpAddr) -> Option<Secret>
             Some(name) => Secret::new(env::read(name)?.trim()),
             None => Secret::new(written),
         };
-        let owner = authenticator.authenticate(token.expose(), peer, Timestamp::now());
+        let owner = authenticator.authenticate(token.expose(), peer, Timestamp::now);
         (owner.ok()?.id == user.id).then_some(token)
     });
     tokens.next()

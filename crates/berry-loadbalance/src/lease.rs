@@ -35,11 +35,18 @@ pub struct Lease {
     /// Held by the pool's only last-resort attempt.
     _last_resort: Option<Arc<()>>,
     outcome: Outcome,
+    /// When it was finished.
+    finished: Option<Tick>,
 }
 
 impl Lease {
-    pub(crate) fn new(pool: Arc<Pool>, claimed: Claimed, mode: Mode, clock: Clock) -> Self {
-        let started = clock.now();
+    /// Makes one that begins where a clock shows this.
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        claimed: Claimed,
+        mode: Mode,
+        (clock, started): (Clock, Tick),
+    ) -> Self {
         let Claimed {
             index,
             entry,
@@ -57,6 +64,7 @@ impl Lease {
             sent: true,
             _last_resort: last_resort,
             outcome: Outcome::Abandoned,
+            finished: None,
         }
     }
 
@@ -84,9 +92,13 @@ impl Lease {
     /// answer lasts. A ten-minute stream must not hold a breaker's only trial.
     pub fn answered(&mut self) {
         if !self.answered {
-            self.answered = true;
-            self.report(EndpointState::answered);
+            self.answered_at(self.clock.now());
         }
+    }
+
+    fn answered_at(&mut self, now: Tick) {
+        self.answered = true;
+        self.report(now, EndpointState::answered);
     }
 
     /// Records the tokens that the answer cost, for what the pool expects of others. An answer that does not
@@ -104,14 +116,17 @@ impl Lease {
 
     /// Records how the use ended. A success has been answered.
     pub fn finish(mut self, outcome: Outcome) {
+        let now = self.clock.now();
         if outcome == Outcome::Success {
-            self.answered();
+            if !self.answered {
+                self.answered_at(now);
+            }
             if !self.charged {
                 let endpoint = self.endpoint();
                 self.pool.economy().record_average(&endpoint.prices);
             }
         }
-        self.outcome = outcome;
+        (self.outcome, self.finished) = (outcome, Some(now));
     }
 }
 
@@ -123,8 +138,7 @@ impl Lease {
     }
 
     /// Tells the endpoint's state about this use.
-    fn report(&self, tell: impl FnOnce(&EndpointState, &Use<'_>)) {
-        let now = self.clock.now();
+    fn report(&self, now: Tick, tell: impl FnOnce(&EndpointState, &Use<'_>)) {
         let endpoint = self.endpoint();
         let this = Use {
             entry: self.entry,
@@ -142,7 +156,8 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.report(|state, this| state.leave(this, self.outcome));
+        let now = self.finished.unwrap_or_else(|| self.clock.now());
+        self.report(now, |state, this| state.leave(this, self.outcome));
     }
 }
 

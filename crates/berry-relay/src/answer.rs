@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use berry_loadbalance::{FailureKind, Fault, Lease, Outcome};
 use bytes::Bytes;
-use tokio::time::timeout;
 
 use crate::abridge::NotWhole;
 use crate::beginning::Beginning;
@@ -25,6 +24,7 @@ use crate::shape::Shape;
 use crate::source::Source;
 use crate::sse::{MAX_EVENT, Splitter};
 use crate::tap::{Grammar, StreamFailure, Tap, Unwanted, Usage};
+use crate::until::within;
 use crate::upstream::{Cleaner, Scrub};
 
 /// The most that is held of a stream before its content.
@@ -119,21 +119,21 @@ impl Answer {
             *counted = self.usage();
             polled
         });
-        let read = match limit {
-            Some(limit) => timeout(limit, reading)
-                .await
-                .unwrap_or(Err((FailureKind::Timeout, "no content in time"))),
-            None => reading.await,
-        };
+        let read = within(limit, reading)
+            .await
+            .unwrap_or(Err((FailureKind::Timeout, "no content in time")));
         read.map_err(|(kind, cause)| Failure::new(kind, cause))
     }
 
     /// Takes the lease of the attempt whose content has come: from here the answer records how the
     /// use ends.
     pub(crate) fn take_over(&mut self, mut lease: Lease) {
-        lease.answered();
+        // One that is complete is finished at once.
+        if !self.is_complete() {
+            lease.answered();
+            self.patience.forward();
+        }
         self.lease = Some(lease);
-        self.patience.forward();
     }
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unanswered>> {
@@ -228,12 +228,16 @@ impl Answer {
 
     /// Returns the answer's bytes where all of them are here.
     pub fn complete(&mut self) -> Option<Bytes> {
-        let done = self.upstream.is_none() && matches!(self.shape, Shape::Whole(None));
-        if !done || self.held.len() != 1 {
+        if !self.is_complete() {
             return None;
         }
         self.finish(Outcome::Success);
         self.held.pop_front()
+    }
+
+    fn is_complete(&self) -> bool {
+        let is_whole = matches!(self.shape, Shape::Whole(None));
+        self.upstream.is_none() && is_whole && self.held.len() == 1
     }
 
     /// Returns whether the answer is a stream of events.
@@ -302,11 +306,12 @@ impl Answer {
 
     /// Leaves the upstream; what it had counted is kept. Returns whether it was there.
     fn leave(&mut self) -> bool {
-        let left = self.upstream.take();
-        if let Some(upstream) = &left {
-            self.tap.note_count(upstream.usage());
-        }
-        left.is_some()
+        let Some(upstream) = &self.upstream else {
+            return false;
+        };
+        self.tap.note_count(upstream.usage());
+        self.upstream = None;
+        true
     }
 
     fn finish(&mut self, outcome: Outcome) {

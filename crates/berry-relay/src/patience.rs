@@ -128,11 +128,19 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::time::advance;
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    /// Begins to wait, and lets so much time pass.
+    async fn wait(patience: &mut Patience, length: Duration) {
+        assert!(poll_fn(|cx| Poll::Ready(patience.poll(cx).is_pending())).await);
+        advance(length).await;
+    }
 
     #[tokio::test(start_paused = true)]
     async fn before_content_anything_is_a_sign_of_life() {
@@ -153,9 +161,9 @@ mod tests {
         ] {
             let mut patience = Patience::new(None, Some(2 * SECOND));
             patience.forward();
-            advance(SECOND).await;
+            wait(&mut patience, SECOND).await;
             assert!(patience.goes_on(length, sign, 10));
-            advance(SECOND).await;
+            wait(&mut patience, SECOND).await;
 
             assert_eq!(patience.goes_on(0, Sign::Nothing, 10), expected);
         }
@@ -168,7 +176,7 @@ mod tests {
         patience.forward();
         assert!(patience.goes_on(1, Sign::Content, 1));
 
-        advance(LINGER).await;
+        wait(&mut patience, LINGER).await;
 
         assert!(!patience.goes_on(1, Sign::Content, 1));
     }

@@ -1,7 +1,9 @@
 //! Notices silence: a timer that is told of every sign of life and costs next to nothing then.
 //!
 //! Arming a timer for every chunk of a stream would be most of the work done for it. This one stays
-//! armed for the oldest deadline; only when that passes does it look whether there was life since.
+//! armed for the oldest deadline; only when that passes does it look whether there was life since. The
+//! clock is not read either while one sign of life comes after the other: silence begins when it is
+//! first waited for.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -13,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug)]
 pub struct Quiet {
     limit: Option<Duration>,
+    /// None where there was life since it was last looked at.
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Whom the timer wakes.
@@ -24,7 +27,7 @@ impl Quiet {
     pub fn new(limit: Option<Duration>) -> Self {
         Self {
             limit,
-            since: limit.map(|_| Instant::now()),
+            since: None,
             timer: None,
             waker: None,
         }
@@ -32,7 +35,7 @@ impl Quiet {
 
     /// Notes a sign of life.
     pub fn broken(&mut self) {
-        self.since = self.limit.map(|_| Instant::now());
+        self.since = None;
     }
 
     /// Returns whether there has been silence for the limit, without waiting for it.
@@ -43,9 +46,10 @@ impl Quiet {
 
     /// Is ready when there has been silence for the limit; then waits for the next one.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (Some(limit), Some(since)) = (self.limit, self.since) else {
+        let Some(limit) = self.limit else {
             return Poll::Pending;
         };
+        let since = *self.since.get_or_insert_with(Instant::now);
         let will_wake = |waker: &Waker| waker.will_wake(cx.waker());
         if let Some(timer) = &self.timer
             && !timer.is_elapsed()
@@ -104,6 +108,8 @@ mod tests {
             );
             quiet.broken();
         }
+        // It is waited for, which is when silence begins.
+        assert!(poll_fn(|cx| Poll::Ready(quiet.poll(cx).is_pending())).await);
         advance(Duration::from_millis(2_900)).await;
         assert!(!quiet.has_lasted());
         let start = Instant::now();

@@ -1,6 +1,7 @@
 //! The loop: pick, attempt, and after a failure pick again.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,8 +188,11 @@ impl Relay {
                     continue;
                 }
             };
-            let Some(place) = until(deadline, enter(route, &mut lease, &attempts)).await else {
-                return Err(RelayError::Deadline);
+            let place = match route.upstreams[lease.index()].try_enter() {
+                Some(place) => Some(place),
+                None => until(deadline, queue(route, &mut lease, &attempts))
+                    .await
+                    .ok_or(RelayError::Deadline)?,
             };
             let Some(place) = place else {
                 lease = match attempts.pass_by(lease) {
@@ -200,11 +204,11 @@ impl Relay {
             };
             receipt.asks(&lease, attempts.count());
             self.name_attempt(route, &lease, &mut prepared, receipt);
-            let asked = until(
-                deadline,
-                attempt(route, &lease, expected, &mut prepared, place, receipt),
-            )
-            .await;
+            let asked = {
+                // The largest part of a request is not moved.
+                let asking = attempt(route, &lease, expected, &mut prepared, place, receipt);
+                until(deadline, pin!(asking)).await
+            };
             let failure = match asked {
                 Some(Ok(answered)) => {
                     receipt.answered(answered.head.status);
@@ -304,12 +308,9 @@ fn exhausted(failures: SmallVec<[Failed; 4]>, attempts: &Attempts) -> RelayError
     }
 }
 
-/// Takes a place at the leased endpoint's provider; none where it is busy for too long.
-async fn enter(route: &Route, lease: &mut Lease, attempts: &Attempts) -> Option<Place> {
+/// Waits for a place at the leased endpoint's provider; none where it is busy for too long.
+async fn queue(route: &Route, lease: &mut Lease, attempts: &Attempts) -> Option<Place> {
     let upstream = &route.upstreams[lease.index()];
-    if let Some(place) = upstream.try_enter() {
-        return Some(place);
-    }
     let patience = if attempts.may_pass_by(lease) {
         QUEUE_OR_MOVE
     } else {

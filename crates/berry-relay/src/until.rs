@@ -1,28 +1,50 @@
-//! Work that has a deadline, or none.
+//! Work that has a deadline, or none, or may last so long.
 //!
 //! Ours rather than an `async fn` around `timeout_at`: that would keep the work's future twice, as what
 //! it was given and as what it waits for, and the largest part of a request is such a future.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 pin_project_lite::pin_project! {
     /// See the module's documentation.
     pub(crate) struct Until<F> {
         #[pin]
         work: F,
+        end: Option<End>,
+        // Made when it is first waited for: most work is done at once, or needs a timer that long.
         #[pin]
         deadline: Option<Sleep>,
     }
 }
 
+#[derive(Debug, Clone, Copy)]
+enum End {
+    At(Instant),
+    /// So long after it is first waited for.
+    Within(Duration),
+}
+
 /// Waits, but not beyond the deadline; none where that came first.
 pub(crate) fn until<F: Future>(deadline: Option<Instant>, work: F) -> Until<F> {
-    Until {
-        work,
-        deadline: deadline.map(sleep_until),
+    Until::new(deadline.map(End::At), work)
+}
+
+/// Waits, but not longer than this; none where that was over first.
+pub(crate) fn within<F: Future>(limit: Option<Duration>, work: F) -> Until<F> {
+    Until::new(limit.map(End::Within), work)
+}
+
+impl<F> Until<F> {
+    fn new(end: Option<End>, work: F) -> Self {
+        Self {
+            work,
+            end,
+            deadline: None,
+        }
     }
 }
 
@@ -30,9 +52,15 @@ impl<F: Future> Future for Until<F> {
     type Output = Option<F::Output>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if let Poll::Ready(done) = this.work.poll(cx) {
             return Poll::Ready(Some(done));
+        }
+        if this.deadline.is_none() {
+            this.deadline.set(this.end.map(|end| match end {
+                End::At(deadline) => sleep_until(deadline),
+                End::Within(limit) => sleep(limit),
+            }));
         }
         match this.deadline.as_pin_mut() {
             Some(deadline) => deadline.poll(cx).map(|()| None),
@@ -43,10 +71,6 @@ impl<F: Future> Future for Until<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::sleep;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -65,6 +89,9 @@ mod tests {
         );
         assert_eq!(start.elapsed(), 2 * SECOND);
         assert_eq!(until(None, sleep(5 * SECOND)).await, Some(()));
+        assert_eq!(within(Some(2 * SECOND), sleep(SECOND)).await, Some(()));
+        assert_eq!(within(Some(2 * SECOND), sleep(5 * SECOND)).await, None);
+        assert_eq!(within(None, sleep(5 * SECOND)).await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -117,13 +117,14 @@ impl Activity {
         self.0.broken.load(Ordering::Relaxed)
     }
 
-    /// Notes that the connection has nothing to do, and what it waits for. What it waits for already it
-    /// goes on to wait for.
-    pub(super) fn rests(&self, awaited: Awaited) {
-        if self.rest().is_some_and(|rest| rest.awaited == awaited) {
-            return;
+    /// Notes that the connection has nothing to do, and what it waits for; returns whether that is new. What
+    /// it waits for already it goes on to wait for.
+    pub(super) fn rests(&self, awaited: Awaited, now: Instant) -> bool {
+        let is_new = self.rest().is_none_or(|rest| rest.awaited != awaited);
+        if is_new {
+            self.leave(state_of(now.duration_since(self.0.made), awaited));
         }
-        self.leave(state_of(self.0.made.elapsed(), awaited));
+        is_new
     }
 
     /// Changes the state of rest, but for that of a connection whose place is another's.

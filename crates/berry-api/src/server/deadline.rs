@@ -18,8 +18,12 @@ pub(super) struct Deadline {
 impl Deadline {
     /// Begins anew, to run out after `length`.
     pub(super) fn set(&mut self, length: Duration) {
-        self.since = Some(Instant::now());
-        self.length = length;
+        self.set_from(Instant::now(), length);
+    }
+
+    /// The same, where somebody knows what time it is.
+    pub(super) fn set_from(&mut self, now: Instant, length: Duration) {
+        (self.since, self.length) = (Some(now), length);
     }
 
     /// Never runs out.
@@ -30,11 +34,6 @@ impl Deadline {
     /// Returns whether it will run out.
     pub(super) fn is_set(&self) -> bool {
         self.since.is_some()
-    }
-
-    /// Returns how long it lasts in all, where it is set.
-    pub(super) fn length(&self) -> Option<Duration> {
-        self.since.map(|_| self.length)
     }
 
     /// Is ready when it has run out.

@@ -125,7 +125,7 @@ mod tests {
             let permit = Arc::clone(&places).try_acquire_owned().unwrap();
             let activity = Activity::default();
             drop(activity.begin());
-            activity.rests(Awaited::Another);
+            activity.rests(Awaited::Another, Instant::now());
             seated.push((activity.clone(), guests.seat(permit, activity)));
             advance(SECOND).await;
         }
@@ -138,7 +138,7 @@ mod tests {
         let (places, seated) = seat(&guests, 40).await;
         // The first has been used again since.
         drop(seated[0].0.begin());
-        seated[0].0.rests(Awaited::Another);
+        seated[0].0.rests(Awaited::Another, Instant::now());
 
         for next in (1..40).chain([0]) {
             let permit = guests.let_go();

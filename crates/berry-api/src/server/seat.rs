@@ -148,6 +148,7 @@ impl Seats {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::server::activity::Awaited;
@@ -205,7 +206,7 @@ mod tests {
             sitting.push(seats.seat(take(&seats).unwrap(), &activity));
         }
         drop(kept.begin());
-        kept.rests(Awaited::Another);
+        kept.rests(Awaited::Another, Instant::now());
 
         let first = seats.seat(take(&seats).unwrap(), &Activity::default());
         let second = seats.seat(take(&seats).unwrap(), &Activity::default());

@@ -23,6 +23,7 @@ use std::time::Duration;
 use berry_core::config::ServerSettings;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use crate::server::activity::{Activity, Awaited};
 use crate::server::deadline::Deadline;
@@ -113,14 +114,12 @@ impl<T: Transport> Socket<T> {
         if begun == 0 && bytes.starts_with(HTTP2_PREFACE) {
             self.http2 = true;
             self.reading.set(self.waits.idle);
-        } else if begun != self.seen && !self.activity.busy() {
-            self.seen = begun;
-            self.reading.set(self.waits.head);
-        } else if self.reading.length() != Some(self.waits.head) {
-            self.reading.set(self.waits.head);
-        }
-        if !self.activity.busy() {
-            self.activity.rests(Awaited::Head);
+        } else if !self.activity.busy() {
+            let now = Instant::now();
+            if self.activity.rests(Awaited::Head, now) {
+                self.seen = begun;
+                self.reading.set_from(now, self.waits.head);
+            }
         }
     }
 
@@ -128,14 +127,16 @@ impl<T: Transport> Socket<T> {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         ready!(self.activity.poll_rest(cx));
         let begun = self.activity.begun();
+        let mut now = None;
+        let mut now = || *now.get_or_insert_with(Instant::now);
         if begun != self.seen {
             self.seen = begun;
-            self.reading.set(self.waits.idle);
+            self.reading.set_from(now(), self.waits.idle);
         }
         // Until the client has taken its answer the connection is at work.
         if !self.writing.is_set() {
             if self.activity.is_engaged() {
-                self.activity.rests(Awaited::Another);
+                self.activity.rests(Awaited::Another, now());
             }
             if self.activity.poll_dismissed(cx).is_ready() {
                 return Poll::Ready(ErrorKind::ConnectionAborted.into());
@@ -321,7 +322,7 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::{Instant, advance, timeout};
+    use tokio::time::{advance, timeout};
 
     use super::*;
 
@@ -341,10 +342,17 @@ mod tests {
     };
 
     fn socket(buffer: usize) -> (Socket<DuplexStream>, DuplexStream, Activity) {
+        socket_with(WAITS, buffer)
+    }
+
+    fn socket_with(
+        waits: ClientWaits,
+        buffer: usize,
+    ) -> (Socket<DuplexStream>, DuplexStream, Activity) {
         let (ours, theirs) = duplex(buffer);
         let activity = Activity::default();
         let client = Client::new(&Arc::default(), IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let socket = Socket::new(ours, WAITS, activity.clone(), client);
+        let socket = Socket::new(ours, waits, activity.clone(), client);
         (socket, theirs, activity)
     }
 
@@ -388,14 +396,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_byte_after_an_idle_time_begins_a_head() {
-        let (mut socket, mut client, activity) = socket(64);
-        drop(activity.begin());
-        assert!(timeout(70 * SECOND, socket.read_u8()).await.is_err());
+        for head in [30, 75] {
+            let waits = ClientWaits {
+                head: head * SECOND,
+                ..WAITS
+            };
+            let (mut socket, mut client, activity) = socket_with(waits, 64);
+            drop(activity.begin());
+            assert!(timeout(70 * SECOND, socket.read_u8()).await.is_err());
 
-        client.write_all(b"x").await.unwrap();
-        socket.read_u8().await.unwrap();
+            client.write_all(b"x").await.unwrap();
+            socket.read_u8().await.unwrap();
 
-        assert_eq!(gives_up_after(&mut socket).await, 30);
+            assert_eq!(gives_up_after(&mut socket).await, u64::from(head));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -51,14 +51,25 @@ impl Stopwatch {
 
     /// Runs no longer.
     pub(crate) fn stop(&self) {
-        self.spent
-            .store(self.spent_at(self.now()), Ordering::Relaxed);
+        if self.since.load(Ordering::Relaxed) != STOPPED {
+            self.finish();
+        }
+    }
+
+    /// Runs no longer; returns what [`Self::read`] would.
+    pub(crate) fn finish(&self) -> Times {
+        let now = self.now();
+        self.spent.store(self.spent_at(now), Ordering::Relaxed);
         self.since.store(STOPPED, Ordering::Relaxed);
+        self.times_at(now)
     }
 
     /// Returns what it has measured so far, and the time that has passed.
     pub(crate) fn read(&self) -> Times {
-        let now = self.now();
+        self.times_at(self.now())
+    }
+
+    fn times_at(&self, now: u64) -> Times {
         Times {
             latency: Duration::from_nanos(now),
             overhead: Duration::from_nanos(self.spent_at(now)),

@@ -68,7 +68,7 @@ impl Visit {
 
     /// Counts it, with the time that it has taken, which it returns.
     pub(crate) fn ended(&self, status: u16) -> Times {
-        let times = self.0.stopwatch.read();
+        let times = self.0.stopwatch.finish();
         self.0.traffic.ended(self.0.place, status, times.latency);
         times
     }

@@ -97,7 +97,8 @@ impl Authenticator {
         }
     }
 
-    /// Returns the user who sent `token` from `peer`, when they are let in at `now`.
+    /// Returns the user who sent `token` from `peer`, when they are let in. `now` is asked where there is one who
+    /// expires.
     ///
     /// An IPv4 peer that arrives as an IPv6 address is matched as IPv4.
     ///
@@ -107,7 +108,7 @@ impl Authenticator {
         &self,
         token: &str,
         peer: IpAddr,
-        now: jiff::Timestamp,
+        now: impl FnOnce() -> jiff::Timestamp,
     ) -> Result<Arc<User>, AuthError> {
         let digest = TokenDigest::of(token);
         let user = self
@@ -119,7 +120,7 @@ impl Authenticator {
         if !user.enabled {
             return Err(AuthError::Disabled(user.id.clone()));
         }
-        if user.expires_at.is_some_and(|end| now >= end) {
+        if user.expires_at.is_some_and(|end| now() >= end) {
             return Err(AuthError::Expired(user.id.clone()));
         }
         if !user.accepts(peer.to_canonical()) {
@@ -164,7 +165,7 @@ mod tests {
         Authenticator::new(&[Arc::new(alice)]).authenticate(
             "alice-token",
             peer.parse().unwrap(),
-            now,
+            || now,
         )
     }
 
@@ -184,7 +185,7 @@ mod tests {
         let users = [Arc::new(user("bob", "bob-token")), Arc::new(alice())];
         let authenticator = Authenticator::new(&users);
 
-        let found = authenticator.authenticate("alice-token", HOME, jiff::Timestamp::UNIX_EPOCH);
+        let found = authenticator.authenticate("alice-token", HOME, || jiff::Timestamp::UNIX_EPOCH);
 
         assert_eq!(found.unwrap().id.as_str(), "alice");
     }
@@ -193,7 +194,7 @@ mod tests {
     fn an_unknown_token_finds_nobody() {
         let authenticator = Authenticator::new(&[Arc::new(alice())]);
         for token in ["", "alice-toke", "alice-token ", "ALICE-TOKEN"] {
-            let found = authenticator.authenticate(token, HOME, jiff::Timestamp::UNIX_EPOCH);
+            let found = authenticator.authenticate(token, HOME, || jiff::Timestamp::UNIX_EPOCH);
 
             assert_eq!(found.err(), Some(AuthError::Unknown), "{token:?}");
         }

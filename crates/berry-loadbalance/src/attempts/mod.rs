@@ -95,7 +95,8 @@ impl Attempts {
             max_retries,
             max_moves,
         } = pool.retry_policy();
-        pool.deposit(clock.now());
+        let now = clock.now();
+        pool.deposit(now);
         let mut attempts = Self {
             pool: Arc::clone(pool),
             filter,
@@ -109,7 +110,7 @@ impl Attempts {
             repeats: 0,
             count: 0,
         };
-        let lease = attempts.pick(Order::First)?;
+        let lease = attempts.pick_at(Order::First, now)?;
         attempts.note(lease.index());
         Ok((attempts, lease))
     }
@@ -206,6 +207,7 @@ impl Attempts {
         let pick = Pick {
             order: Order::Later,
             rng: &mut self.rng,
+            now: self.clock.now(),
         };
         let lease = self.pool.pick(&self.filter, skip, self.clock, pick).ok()?;
         self.note(lease.index());
@@ -289,6 +291,10 @@ impl Attempts {
 
     /// Picks an endpoint that was not tried, of a provider that has retries left.
     fn pick(&mut self, order: Order) -> Result<Lease, PickError> {
+        self.pick_at(order, self.clock.now())
+    }
+
+    fn pick_at(&mut self, order: Order, now: Tick) -> Result<Lease, PickError> {
         let mut rng = self.rng.fork();
         let skip = |index| self.is_out(index);
         self.pool.pick(
@@ -298,6 +304,7 @@ impl Attempts {
             Pick {
                 order,
                 rng: &mut rng,
+                now,
             },
         )
     }

@@ -134,6 +134,7 @@ pub(crate) fn first_pick(
         Pick {
             order: Order::First,
             rng,
+            now: clock.now(),
         },
     )
 }

@@ -229,9 +229,8 @@ impl Pool {
         filter: &Filter,
         skip: impl Fn(usize) -> bool,
         clock: Clock,
-        Pick { order, rng }: Pick<'_>,
+        Pick { order, rng, now }: Pick<'_>,
     ) -> Result<Lease, PickError> {
-        let now = clock.now();
         let mut draw = Draw {
             now,
             rng,
@@ -244,7 +243,7 @@ impl Pool {
         let lease = |claimed: Claimed| {
             self.count_selection(order);
             self.endpoint(claimed.index).state.asked(filter.needs);
-            Lease::new(Arc::clone(self), claimed, filter.mode, clock)
+            Lease::new(Arc::clone(self), claimed, filter.mode, (clock, now))
         };
         let mut candidates = Candidates::new();
         let otherwise = self.find(&mut candidates, filter, &skip, now);
@@ -486,6 +485,8 @@ pub(crate) enum Order {
 pub(crate) struct Pick<'a> {
     pub(crate) order: Order,
     pub(crate) rng: &'a mut fastrand::Rng,
+    /// When it is.
+    pub(crate) now: Tick,
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
+use crate::until::within;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::{Connector, Proxy};
@@ -208,7 +209,7 @@ impl Connections {
         waits: Waits,
     ) -> Result<Response<UpstreamBody>, TransportError> {
         let shared = taken.load();
-        let sent = timeout(waits.headers, async {
+        let sent = within(Some(waits.headers), async {
             match taken {
                 Taken::Http1(mut session) => {
                     let sent = session.send(outgoing, self.form()).await;
@@ -226,7 +227,7 @@ impl Connections {
                 }
             }
         });
-        sent.await.unwrap_or_else(|_| {
+        sent.await.unwrap_or_else(|| {
             self.retire(shared.as_ref());
             Err(TransportError::HeaderTimeout(waits.headers))
         })

@@ -143,7 +143,8 @@ impl Scrub {
                     continue;
                 }
                 let finder = &sought.finder;
-                if text.len() < finder.needle().len() {
+                let length = finder.needle().len();
+                if text.len() < length {
                     continue;
                 }
                 let text = if sought.any_case {
@@ -151,9 +152,13 @@ impl Scrub {
                 } else {
                     &reading.text
                 };
-                let places = finder.find_iter(text);
-                let places = places.map(|at| reading.place(at..at + finder.needle().len()));
-                found.extend(places);
+                // An iterator would be a copy of the finder, which is larger than most texts.
+                let mut begin = 0;
+                while let Some(at) = finder.find(text.get(begin..).unwrap_or_default()) {
+                    let end = begin + at + length;
+                    found.push(reading.place(end - length..end));
+                    begin = end;
+                }
             }
         }
         found
