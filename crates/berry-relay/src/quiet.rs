@@ -5,10 +5,11 @@
 //! clock is not read either while one sign of life comes after the other: silence begins when it is
 //! first waited for.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// See the module's documentation. Without a limit it never fires and asks no clock.
@@ -38,7 +39,7 @@ impl Quiet {
         self.since = None;
     }
 
-    /// Returns whether there has been silence for the limit, without waiting for it.
+    /// Returns whether there has been silence for the limit, as far as it was waited for, without waiting.
     pub fn has_lasted(&self) -> bool {
         let over = |(limit, since): (Duration, Instant)| since.elapsed() >= limit;
         self.limit.zip(self.since).is_some_and(over)
@@ -62,7 +63,8 @@ impl Quiet {
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         self.waker = None;
-        while timer.as_mut().poll(cx).is_ready() {
+        // Not even where the task has done all that it may do at once: a timer that was not looked at wakes nobody.
+        while pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             let now = Instant::now();
             if now >= deadline {
                 self.since = Some(now);
@@ -80,6 +82,7 @@ impl Quiet {
 mod tests {
     use std::future::poll_fn;
 
+    use tokio::task::consume_budget;
     use tokio::time::{advance, timeout};
 
     use super::*;
@@ -123,6 +126,21 @@ mod tests {
             "{:?}",
             start.elapsed()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_fires_also_where_the_task_has_done_all_that_it_may_at_once() {
+        let start = Instant::now();
+        let mut quiet = Quiet::new(Some(SECOND));
+        let begun = poll_fn(|cx| {
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+            Poll::Ready(quiet.poll(cx).is_pending())
+        });
+        assert!(begun.await);
+
+        let over = timeout(5 * SECOND, poll_fn(|cx| quiet.poll(cx))).await;
+
+        assert_eq!((over.is_ok(), start.elapsed()), (true, SECOND));
     }
 
     #[tokio::test(start_paused = true)]

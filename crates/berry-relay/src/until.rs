@@ -3,10 +3,11 @@
 //! Ours rather than an `async fn` around `timeout_at`: that would keep the work's future twice, as what
 //! it was given and as what it waits for, and the largest part of a request is such a future.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 pin_project_lite::pin_project! {
@@ -15,7 +16,7 @@ pin_project_lite::pin_project! {
         #[pin]
         work: F,
         end: Option<End>,
-        // Made when it is first waited for: most work is done at once, or needs a timer that long.
+        // Made when it is first waited for: some work is done at once.
         #[pin]
         deadline: Option<Sleep>,
     }
@@ -63,7 +64,8 @@ impl<F: Future> Future for Until<F> {
             }));
         }
         match this.deadline.as_pin_mut() {
-            Some(deadline) => deadline.poll(cx).map(|()| None),
+            // Work that is never out of work may use up what the task may do at once.
+            Some(deadline) => pin!(unconstrained(deadline)).poll(cx).map(|()| None),
             None => Poll::Pending,
         }
     }
@@ -100,6 +102,20 @@ mod tests {
         sleep(SECOND).await;
 
         assert_eq!(until(Some(passed), async { 7 }).await, Some(7));
+    }
+
+    #[tokio::test]
+    async fn work_that_never_rests_has_its_deadline() {
+        // The clock that stands still goes on only where nothing is at work.
+        let restless = async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        };
+
+        let limited = within(Some(Duration::from_millis(1)), restless);
+
+        assert_eq!(tokio::time::timeout(SECOND, limited).await, Ok(None::<()>));
     }
 
     #[test]
