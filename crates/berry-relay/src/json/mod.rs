@@ -1,9 +1,9 @@
 //! One pass over a JSON object: is it well-formed, and where are its members.
 //!
 //! No tree is built. The scanner checks the whole text against RFC 8259 (UTF-8 is checked by the
-//! caller), keeps its nesting as one bit per level, and reports where each top-level member lies.
-//! That is all that splicing a request and watching an answer need, and strings (by far the most
-//! of any body) are passed many bytes at a time.
+//! caller, where the text is not ASCII), keeps its nesting as one bit per level, and reports where each
+//! top-level member lies. That is all that splicing a request and watching an answer need, and strings
+//! (by far the most of any body) are passed many bytes at a time.
 
 mod run;
 
@@ -45,6 +45,8 @@ pub(crate) enum Malformed {
 pub(crate) struct Seen {
     /// A string in it, as key or value and however deep, is the word `error`.
     pub(crate) error: bool,
+    /// All of it is ASCII.
+    pub(crate) is_ascii: bool,
 }
 
 /// Scans `text`, which must be one object, and hands each of its members to `visit` in order.
@@ -79,16 +81,13 @@ pub(crate) fn members(text: &[u8], mut visit: impl FnMut(Member)) -> Result<Seen
         }
     }
     scanner.end()?;
-    Ok(Seen {
-        error: scanner.error,
-    })
+    Ok(scanner.seen)
 }
 
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
-    /// See [`Seen`].
-    error: bool,
+    seen: Seen,
 }
 
 impl<'a> Scanner<'a> {
@@ -96,7 +95,10 @@ impl<'a> Scanner<'a> {
         Self {
             text,
             at: 0,
-            error: false,
+            seen: Seen {
+                error: false,
+                is_ascii: true,
+            },
         }
     }
 
@@ -170,10 +172,12 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            self.at += plain_run(self.text.get(self.at..).unwrap_or_default());
+            let run = run::run(self.text.get(self.at..).unwrap_or_default());
+            self.at += run.length;
+            self.seen.is_ascii &= run.is_ascii;
             match self.peek() {
                 Some(b'"') => {
-                    self.error |= self.text.get(start..self.at) == Some(b"error");
+                    self.seen.error |= self.text.get(start..self.at) == Some(b"error");
                     self.at += 1;
                     return Ok(escaped);
                 }
@@ -411,7 +415,7 @@ mod tests {
             ("{}", false),
         ] {
             let scanned = members(text.as_bytes(), |_| ());
-            assert_eq!(scanned, Ok(Seen { error: seen }), "{text}");
+            assert_eq!(scanned.map(|scanned| scanned.error), Ok(seen), "{text}");
         }
     }
 

@@ -179,7 +179,8 @@ impl Tap {
     /// Takes a whole answer, or the short copy of one that is too long to be held.
     pub(crate) fn observe_whole(&mut self, body: &[u8]) {
         let mut parts = Parts::default();
-        if simdutf8::basic::from_utf8(body).is_err() || parts.scan(body).is_err() {
+        let is_json = parts.scan(body).is_ok();
+        if !is_json || !parts.is_ascii && simdutf8::basic::from_utf8(body).is_err() {
             if self.wants_object() {
                 self.failure = Some(StreamFailure::Garbage);
             } else {

@@ -26,6 +26,8 @@ pub(super) struct Parts<'a> {
     pub(super) status: Option<&'a [u8]>,
     /// The word `error` stands somewhere: without it there is no need to look for what it says.
     pub(super) names_error: bool,
+    /// All of it is ASCII.
+    pub(super) is_ascii: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -52,7 +54,7 @@ impl<'a> Parts<'a> {
             };
             *place = (value != b"null").then_some(value);
         })?;
-        self.names_error = seen.error;
+        (self.names_error, self.is_ascii) = (seen.error, seen.is_ascii);
         Ok(())
     }
 

@@ -1,3 +1,5 @@
+mod whole;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -138,35 +140,6 @@ fn the_last_usage_counts() {
 
     let counted = tap.usage().unwrap();
     assert_eq!((counted.input(), counted.output()), (7, 2));
-}
-
-#[test]
-fn a_whole_answer_must_be_an_object_without_an_error() {
-    let whole = |body: &[u8]| {
-        let mut tap = Tap::default();
-        tap.observe_whole(body);
-        (tap.content(), tap.failure())
-    };
-
-    assert_eq!(whole(br#"{"choices":[{}]}"#), (true, None));
-    for nothing in [
-        "{}",
-        r#"{"choices":[]}"#,
-        r#"{"choices":[ ]}"#,
-        r#"{"choices":null}"#,
-    ] {
-        let expected = (false, Some(StreamFailure::Garbage));
-        assert_eq!(whole(nothing.as_bytes()), expected, "{nothing}");
-    }
-    assert_eq!(
-        whole(br#"{"error":{"message":"x"}}"#),
-        (false, Some(StreamFailure::Told))
-    );
-    assert_eq!(whole(b"<html>"), (false, Some(StreamFailure::Garbage)));
-    assert_eq!(
-        whole(b"{\"a\":\"\xff\"}"),
-        (false, Some(StreamFailure::Garbage))
-    );
 }
 
 #[test]
@@ -408,40 +381,6 @@ fn whatever_tells_of_an_error_is_to_be_cleaned() {
         ),
     ] {
         assert_eq!(of(grammar, event), expected, "{event}");
-    }
-}
-
-#[test]
-fn a_whole_answer_that_tells_of_an_error_is_to_be_cleaned() {
-    for (grammar, body, expected) in [
-        (
-            Grammar::Choices,
-            r#"{"choices":[{"error":{"message":"x"}}]}"#,
-            true,
-        ),
-        (Grammar::Choices, r#"{"choices":[{"error":null}]}"#, false),
-        (Grammar::Other, r#"{"data":[]}"#, false),
-        (Grammar::Responses, r#"{"output":[{"error":"x"}]}"#, true),
-        (
-            Grammar::Responses,
-            r#"{"incomplete_details":{"reason":"x"}}"#,
-            true,
-        ),
-        (
-            Grammar::Responses,
-            r#"{"error":null,"incomplete_details":null}"#,
-            false,
-        ),
-    ] {
-        let mut tap = Tap::new(grammar, Unwanted::default());
-
-        tap.observe_whole(body.as_bytes());
-
-        assert_eq!(
-            (tap.reports_error(), tap.failure()),
-            (expected, None),
-            "{body}"
-        );
     }
 }
 

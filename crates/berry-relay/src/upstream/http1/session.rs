@@ -23,6 +23,8 @@ use crate::upstream::request::Outgoing;
 const READ: usize = 8 * 1024;
 /// Of a body whose next bytes are known to be so many, so many are read at once, and not moved again.
 const LARGE_READ: usize = 64 * 1024;
+/// With a byte to spare, a read shows that nothing is left to be read, and nothing behind the end.
+const SPARE: usize = 1;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -33,8 +35,9 @@ pub(crate) struct Session<C = Connection> {
     heard: bool,
     /// The beginning of a head.
     partial: Vec<u8>,
-    /// The beginning of the body, which came with the head.
-    first: Bytes,
+    /// The beginning of the body, which came with the head. Where the rest is known to be short, there is
+    /// room for it.
+    first: Vec<u8>,
     /// What has come of a body that is wanted in one piece.
     gathered: Option<Vec<u8>>,
     framing: Framing,
@@ -51,7 +54,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             opened: Instant::now(),
             heard: false,
             partial: Vec::new(),
-            first: Bytes::new(),
+            first: Vec::new(),
             gathered: None,
             framing: Framing::NONE,
             keep_alive: true,
@@ -136,7 +139,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         self.framing = head.framing;
         self.keep_alive = head.keep_alive;
         let body = read.get_mut(head.length..).unwrap_or_default();
-        self.first = self.decode(body);
+        let content = self.decode(body);
+        let rest = match self.framing {
+            Framing::Length(left @ 1..) => usize::try_from(left).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        let room = if rest < LARGE_READ { rest + SPARE } else { 0 };
+        self.first = Vec::with_capacity(content.len() + room);
+        self.first.extend_from_slice(content);
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -144,13 +154,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     /// Takes the content out of what was read of the body.
-    fn decode(&mut self, read: &mut [u8]) -> Bytes {
+    fn decode<'a>(&mut self, read: &'a mut [u8]) -> &'a [u8] {
         let (content, used) = self.framing.compact(read);
         if used < read.len() {
             // Nobody has asked for what is behind the end.
             self.keep_alive = false;
         }
-        Bytes::copy_from_slice(read.get(..content).unwrap_or_default())
+        read.get(..content).unwrap_or_default()
     }
 
     /// Has the answer's body come in one piece, where it is known to have no more than `most` bytes. What
@@ -163,9 +173,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         if whole > most {
             return;
         }
-        // With a byte to spare, a read shows that nothing is left to be read, and nothing behind the end.
-        let mut gathered = Vec::with_capacity(whole + 1);
-        gathered.extend_from_slice(&mem::take(&mut self.first));
+        let mut gathered = mem::take(&mut self.first);
+        gathered.reserve_exact(whole + SPARE - gathered.len());
         self.gathered = Some(gathered);
     }
 
@@ -179,11 +188,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             self.unsent.take_if(|unsent| unsent.is_sent());
         }
         if !self.first.is_empty() {
-            return Poll::Ready(Some(Ok(mem::take(&mut self.first))));
+            let mut first = mem::take(&mut self.first);
+            // Somebody may keep it for long.
+            first.shrink_to_fit();
+            return Poll::Ready(Some(Ok(first.into())));
         }
         if self.gathered.is_some() {
             return self.poll_gathered(cx).map(Some);
         }
+        // Nobody wants it in one piece, and the connection may be kept for long.
+        self.first = Vec::new();
         loop {
             if let Some(fault) = self.framing.fault() {
                 return Poll::Ready(Some(Err(fault.into())));
@@ -236,7 +250,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         if read.is_empty() {
             return Poll::Ready(self.end());
         }
-        Poll::Ready(Ok(self.decode(read)))
+        Poll::Ready(Ok(Bytes::copy_from_slice(self.decode(read))))
     }
 
     /// Reads as much content at most.
