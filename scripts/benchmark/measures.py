@@ -33,13 +33,13 @@ AT_A_RATE = {
     "latency": (["--model", "small", "--connections", "16", "--rate", "500"], "latency_us", ["p50", "p99"]),
     "first token": (["--model", "paced-5-20", "--connections", "32", "--rate", "100"], "first_us", ["p50"]),
 }
-# They are measured by turns within a round: of latencies most comes from waking what sleeps, and how long that takes
-# drifts by as much as a gateway adds.
+# All is measured by turns within a round, one gateway after the other in each: how fast a machine is that it shares
+# changes by the second, and how long it takes to wake what sleeps by as much as a gateway adds.
 TURNS = 4
 
 
 class Bench:
-    """Runs loads against gateways and collects the figures: figure → gateway → one value a round."""
+    """Runs loads against gateways and collects the figures: figure → gateway → values, in the same order for all."""
 
     def __init__(self, stand, upstream, seconds, say):
         self.stand, self.upstream, self.seconds, self.say = stand, upstream, seconds, say
@@ -79,13 +79,13 @@ class Bench:
                     self.load(gateway.address, arguments, self.seconds)
 
     def rounds(self, count):
-        """All loads, one gateway after the other within each, so that whatever drifts drifts for all."""
+        """All loads, one gateway after the other within each turn, so that whatever drifts drifts for all."""
         with self.running(*GATEWAYS) as gateways:
             for number in range(count):
                 self.say(f"round {number + 1} of {count}")
                 for arguments, longer, figures in LOADS.values():
-                    for gateway in gateways:
-                        found = self.load(gateway.address, arguments, self.seconds * longer, gateway.processes())
+                    for gateway in gateways * TURNS:
+                        found = self.load(gateway.address, arguments, self.seconds / 2 * longer, gateway.processes())
                         for figure, of in figures.items():
                             self.add(figure, gateway.name, of(found))
                 self.added(gateways)

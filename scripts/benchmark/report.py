@@ -81,7 +81,7 @@ def all_figures(figures, binary):
 
 
 def ratios(figures, figure, gateway, base):
-    """A gateway's values, as multiples of those of the same rounds of what it is compared with."""
+    """A gateway's values, as multiples of those of the same turns of what it is compared with."""
     values = figures.get(figure, {}).get(gateway, [])
     if base is None:
         return values
@@ -138,8 +138,9 @@ def version(*command):
 
 
 def report(figures, binary, quick):
-    rounds = len(figures["small"]["nginx"])
-    kind = "One short round: a look, not a figure." if quick else f"Medians of {rounds} rounds (least–greatest)."
+    turns, rounds = (len(figures[figure]["nginx"]) for figure in ("small", "latency p50"))
+    medians = f"Medians of {turns} turns, of latencies of {rounds} rounds (least–greatest)."
+    kind = "One short round: a look, not a figure." if quick else medians
     head = (
         f"{datetime.date.today()}. {machine()}. nginx {version('nginx', '-v')}, HAProxy {version('haproxy', '-v')}. {kind}"
     )

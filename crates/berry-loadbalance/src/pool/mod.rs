@@ -485,7 +485,6 @@ pub(crate) enum Order {
 pub(crate) struct Pick<'a> {
     pub(crate) order: Order,
     pub(crate) rng: &'a mut fastrand::Rng,
-    /// When it is.
     pub(crate) now: Tick,
 }
 
