@@ -24,7 +24,7 @@ for option in "$@"; do
         --quick) quick=yes ;;
         --write) ;;
         -h | --help) usage "$0" && exit 0 ;;
-        *) fail "unknown argument \`$option\`; \`--help\` says what there is" ;;
+        *) refuse "$option" ;;
     esac
 done
 [[ $(uname -s) == Linux ]] || fail 'the time that a process has of processors is read as Linux tells it'

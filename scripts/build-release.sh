@@ -14,7 +14,7 @@ cd "$ROOT"
 case ${1:-} in
     '') ;;
     -h | --help) usage "$0" && exit 0 ;;
-    *) fail "unknown argument \`$1\`; \`--help\` says what there is" ;;
+    *) refuse "$1" ;;
 esac
 [[ $(uname -s) == Linux ]] || fail "the loads that it is optimized for take Linux; 'cargo build --release' builds it anywhere"
 require_compiler

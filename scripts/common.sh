@@ -22,6 +22,11 @@ usage() {
     sed -n '2,/^[^#]/ { /^#/ s/^# \{0,1\}//p; }' "$1"
 }
 
+# Ends the script because of an argument that it does not take.
+refuse() {
+    fail "unknown argument \`$1\`; \`--help\` says what there is"
+}
+
 # Ends the script unless this machine can compile Berry; nothing else can be done about it from here.
 require_compiler() {
     have cargo || fail 'cargo is not installed: get Rust from https://rustup.rs, then run this again'

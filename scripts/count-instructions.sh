@@ -73,6 +73,7 @@ is_comparable() {
 
 case ${1:-} in
     -h | --help) usage "$0" && exit 0 ;;
+    ?*) git rev-parse --quiet --verify "$1^{commit}" >/dev/null || refuse "$1" ;;
 esac
 have valgrind || fail 'valgrind is not installed'
 have gungraun-runner || fail 'gungraun-runner is not installed: run scripts/dev-setup.sh'

@@ -123,5 +123,6 @@ case ${1:-} in
         ;;
     --benchmark) other_gateways ;;
     --release) profile_tools ;;
-    *) fail "unknown argument \`$1\`" ;;
+    -h | --help) usage "$0" ;;
+    *) refuse "$1" ;;
 esac

@@ -80,6 +80,7 @@ replace() {
     printf 'what was there before: %s\n' "$backup" >&2
 }
 
+if [[ ${1:-} == --help ]]; then usage "$0" && exit; fi
 while getopts :c:h option; do
     case $option in
         c) file=$OPTARG ;;

@@ -175,7 +175,7 @@ case ${1:-} in
     '') ;;
     --demo) configuration='' ;;
     -h | --help) usage "$0" && exit 0 ;;
-    *) fail "unknown argument \`$1\`; \`--help\` says what there is" ;;
+    *) refuse "$1" ;;
 esac
 if [[ -n $configuration ]]; then
     [[ -f $configuration ]] || fail "CONFIG_PATH names \`$configuration\`, which does not exist"

@@ -7,6 +7,11 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 cd "$ROOT"
 
+case ${1:-} in
+    -h | --help) usage "$0" && exit 0 ;;
+    *[!0-9]*) refuse "$1" ;;
+esac
+
 if [[ -z ${BERRY_BIN_DIR:-} ]]; then
     cargo build --quiet -p berry-api -p berry-cli
     BERRY_BIN_DIR="${CARGO_TARGET_DIR:-$ROOT/target}/debug"

@@ -11,6 +11,12 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+case ${1:-} in
+    '') ;;
+    -h | --help) usage "$0" && exit 0 ;;
+    *) refuse "$1" ;;
+esac
+
 passed=0 failed=0
 work=$(mktemp -d) demo=''
 
