@@ -44,7 +44,10 @@ def provider(stand):
 
 
 def measure(bench, options):
-    bench.rounds(1 if options.quick else 5)
+    if options.quick:
+        bench.rounds(1, turns=1)
+    else:
+        bench.rounds(5)
     bench.starts(1 if options.quick else 5)
     bench.streams(1000, "paced-1000-50")
     if not options.quick:

@@ -78,13 +78,13 @@ class Bench:
                 for gateway in gateways:
                     self.load(gateway.address, arguments, self.seconds)
 
-    def rounds(self, count):
+    def rounds(self, count, turns=TURNS):
         """All loads, one gateway after the other within each turn, so that whatever drifts drifts for all."""
         with self.running(*GATEWAYS) as gateways:
             for number in range(count):
                 self.say(f"round {number + 1} of {count}")
                 for arguments, longer, figures in LOADS.values():
-                    for gateway in gateways * TURNS:
+                    for gateway in gateways * turns:
                         found = self.load(gateway.address, arguments, self.seconds / 2 * longer, gateway.processes())
                         for figure, of in figures.items():
                             self.add(figure, gateway.name, of(found))
