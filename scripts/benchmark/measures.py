@@ -88,12 +88,12 @@ class Bench:
                         found = self.load(gateway.address, arguments, self.seconds / 2 * longer, gateway.processes())
                         for figure, of in figures.items():
                             self.add(figure, gateway.name, of(found))
-                self.added(gateways)
+                self.added(gateways, turns)
 
-    def added(self, gateways):
+    def added(self, gateways, turns):
         for load, (arguments, times, quantiles) in AT_A_RATE.items():
             added = {(gateway.name, quantile): [] for gateway in gateways for quantile in quantiles}
-            for _ in range(TURNS):
+            for _ in range(turns):
                 direct = self.load(self.upstream, arguments, self.seconds)[times]
                 for gateway in gateways:
                     found = self.load(gateway.address, arguments, self.seconds)[times]
