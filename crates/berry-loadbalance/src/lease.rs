@@ -34,9 +34,8 @@ pub struct Lease {
     sent: bool,
     /// Held by the pool's only last-resort attempt.
     _last_resort: Option<Arc<()>>,
-    outcome: Outcome,
-    /// When it was finished.
-    finished: Option<Tick>,
+    /// How it was finished, and when.
+    finished: Option<(Outcome, Tick)>,
 }
 
 impl Lease {
@@ -63,7 +62,6 @@ impl Lease {
             charged: false,
             sent: true,
             _last_resort: last_resort,
-            outcome: Outcome::Abandoned,
             finished: None,
         }
     }
@@ -126,7 +124,7 @@ impl Lease {
                 self.pool.economy().record_average(&endpoint.prices);
             }
         }
-        (self.outcome, self.finished) = (outcome, Some(now));
+        self.finished = Some((outcome, now));
     }
 }
 
@@ -156,8 +154,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let now = self.finished.unwrap_or_else(|| self.clock.now());
-        self.report(now, |state, this| state.leave(this, self.outcome));
+        let abandoned = || (Outcome::Abandoned, self.clock.now());
+        let (outcome, now) = self.finished.unwrap_or_else(abandoned);
+        self.report(now, |state, this| state.leave(this, outcome));
     }
 }
 
