@@ -16,7 +16,7 @@ use crate::adapter::{self, Tongue};
 use crate::envelope::Envelope;
 use crate::sse::{Fate, Name, Splitter};
 use crate::tap::{Grammar, Tap, Unwanted};
-use crate::upstream::http1::script::{Then, read};
+use crate::upstream::http1::script::{Then, read, read_after_long};
 
 /// Events are the same and bytes are untouched, wherever a stream is cut.
 ///
@@ -148,6 +148,12 @@ pub fn http1_answer(answer: &[u8], cut: usize) {
 
         assert_eq!(read([before, after], then), whole, "a cut changes nothing");
         assert_eq!(read(answer.chunks(1), then), whole, "nor do many");
+        assert_eq!(
+            read_after_long([answer], then),
+            whole,
+            "nor does what came before"
+        );
+        assert_eq!(read_after_long([before, after], then), whole, "nor do both");
     }
 }
 

@@ -13,6 +13,9 @@ use crate::upstream::headers::Headers;
 use crate::upstream::http1::{Form, Http1Error, Session};
 use crate::upstream::request::Outgoing;
 
+/// What is read at once with its head where the answer before was as long.
+pub(super) const LONG: usize = 20_000;
+
 /// What follows the last piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
@@ -140,7 +143,22 @@ impl From<Http1Error> for End {
 
 /// Reads an answer that comes in these pieces.
 pub(crate) fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then) -> Seen {
-    let mut session = Session::new(Script::new(pieces, then));
+    exchange(&mut Session::new(Script::new(pieces, then)))
+}
+
+/// The same on a connection that has carried a long answer before.
+pub(crate) fn read_after_long<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then) -> Seen {
+    let long = vec![b'x'; LONG];
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n");
+    let mut session = Session::new(Script::new([head.as_bytes(), &long], Then::Hold));
+    let before = exchange(&mut session);
+    assert!(before.body == long && before.end == End::Whole { stays: true });
+    session.stream = Script::new(pieces, then);
+    exchange(&mut session)
+}
+
+/// Reads an answer.
+fn exchange(session: &mut Session<Script>) -> Seen {
     let mut seen = Seen::default();
     match now(session.send(&outgoing(b"hello"), Form::Origin)) {
         Poll::Pending => return seen,

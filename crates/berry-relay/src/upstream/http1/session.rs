@@ -8,7 +8,7 @@ use std::mem::{self, MaybeUninit};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use http::{Method, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -23,6 +23,9 @@ use crate::upstream::request::Outgoing;
 const READ: usize = 8 * 1024;
 /// Of a body whose next bytes are known to be so many, so many are read at once, and not moved again.
 const LARGE_READ: usize = 64 * 1024;
+/// An answer that is no longer is held in one piece, and read at once with its head where the one before was
+/// longer than [`READ`]: those of one upstream are often about as long.
+const LONG_ANSWER: u64 = 128 * 1024;
 /// With a byte to spare, a read shows that nothing is left to be read, and nothing behind the end.
 const SPARE: usize = 1;
 
@@ -38,6 +41,10 @@ pub(crate) struct Session<C = Connection> {
     /// The beginning of the body, which came with the head. Where the rest is known to be short, there is
     /// room for it.
     first: Vec<u8>,
+    /// How much there is in that before the body: of the head, where it was read with all of the body.
+    before: usize,
+    /// The length of the last answer, its head included, where it was known and not too long.
+    usual: usize,
     /// What has come of a body that is wanted in one piece.
     gathered: Option<Vec<u8>>,
     framing: Framing,
@@ -55,6 +62,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             heard: false,
             partial: Vec::new(),
             first: Vec::new(),
+            before: 0,
+            usual: 0,
             gathered: None,
             framing: Framing::NONE,
             keep_alive: true,
@@ -109,6 +118,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         cx: &mut Context<'_>,
         method: &Method,
     ) -> Poll<Result<Response<()>, Http1Error>> {
+        if self.partial.is_empty() && self.usual > READ {
+            return self.poll_long_head(cx, method);
+        }
         let mut space = [MaybeUninit::uninit(); READ];
         loop {
             let mut buffer = ReadBuf::uninit(&mut space);
@@ -134,23 +146,71 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
     }
 
-    /// Notes what a head says of its body, which begins behind it.
-    fn begin(&mut self, head: response::Head, read: &mut [u8]) -> Response<()> {
-        self.framing = head.framing;
-        self.keep_alive = head.keep_alive;
-        let body = read.get_mut(head.length..).unwrap_or_default();
-        let content = self.decode(body);
-        let rest = match self.framing {
-            Framing::Length(left @ 1..) => usize::try_from(left).unwrap_or(usize::MAX),
-            _ => 0,
+    /// Reads as much as the answer before had, which may be all of this one.
+    fn poll_long_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &Method,
+    ) -> Poll<Result<Response<()>, Http1Error>> {
+        // It may be a little longer.
+        let mut long = Vec::with_capacity(self.usual + self.usual / 4);
+        let read = pin!(self.stream.read_buf(&mut long));
+        let read = ready!(read.poll(cx)).map_err(Http1Error::Broken)?;
+        if read == 0 {
+            return Poll::Ready(Err(Http1Error::Ended));
+        }
+        self.heard = true;
+        let Some(head) = response::parse(&long, method)? else {
+            long.shrink_to_fit();
+            self.partial = long;
+            return self.poll_head(cx, method);
         };
-        let room = if rest < LARGE_READ { rest + SPARE } else { 0 };
-        self.first = Vec::with_capacity(content.len() + room);
-        self.first.extend_from_slice(content);
+        let before = head.length;
+        let (response, content) = self.note(head, &mut long);
+        if content > 0 && self.framing.at_end() {
+            long.truncate(before + content);
+            (self.first, self.before) = (long, before);
+        } else {
+            self.hold(long.get(before..before + content).unwrap_or_default());
+        }
+        Poll::Ready(Ok(response))
+    }
+
+    /// Notes what a head says of its body, and keeps what is here of that.
+    fn begin(&mut self, head: response::Head, read: &mut [u8]) -> Response<()> {
+        let before = head.length;
+        let (response, content) = self.note(head, read);
+        self.hold(read.get(before..before + content).unwrap_or_default());
+        response
+    }
+
+    /// Notes what a head says of its body. Of that so much content is behind it.
+    fn note(&mut self, head: response::Head, read: &mut [u8]) -> (Response<()>, usize) {
+        self.framing = head.framing;
+        self.usual = self.known().map_or(0, |body| head.length + body);
+        self.keep_alive = head.keep_alive;
+        let content = self.decode(read.get_mut(head.length..).unwrap_or_default());
+        let content = content.len();
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        response
+        (response, content)
+    }
+
+    /// Keeps the beginning of the body.
+    fn hold(&mut self, content: &[u8]) {
+        let room = self.known().map_or(0, |rest| rest + SPARE);
+        self.first = Vec::with_capacity(content.len() + room);
+        self.first.extend_from_slice(content);
+    }
+
+    /// Returns how much of the body is to come, where that is known, not nothing, and not too much to be read at
+    /// once.
+    fn known(&self) -> Option<usize> {
+        match self.framing {
+            Framing::Length(rest @ 1..=LONG_ANSWER) => usize::try_from(rest).ok(),
+            _ => None,
+        }
     }
 
     /// Takes the content out of what was read of the body.
@@ -190,8 +250,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         if !self.first.is_empty() {
             let mut first = mem::take(&mut self.first);
             // Somebody may keep it for long.
-            first.shrink_to_fit();
-            return Poll::Ready(Some(Ok(first.into())));
+            if first.len() < first.capacity() / 2 {
+                first.shrink_to_fit();
+            }
+            let mut first = Bytes::from(first);
+            first.advance(mem::take(&mut self.before));
+            return Poll::Ready(Some(Ok(first)));
         }
         if self.gathered.is_some() {
             return self.poll_gathered(cx).map(Some);

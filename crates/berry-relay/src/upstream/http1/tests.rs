@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::script::{End, Script, Seen, Then, now, outgoing, read};
+use super::script::{End, LONG, Script, Seen, Then, now, outgoing, read};
 use super::{Form, Session};
 use crate::fuzz;
 
@@ -148,6 +148,60 @@ fn a_body_comes_in_one_piece_where_that_is_wanted_and_it_is_not_too_long() {
         }
         assert_eq!(session.may_stay(), stays, "{length} of {most}");
     }
+}
+
+/// Begins to read an answer with a body of so many bytes, of which so many are there, after a long one.
+fn begin_after_long(length: usize, here: usize) -> Session<Script> {
+    let answer = |length: usize, here: usize| {
+        let head = format!("{OK}content-length: {length}\r\n\r\n");
+        [head.into_bytes(), vec![b'x'; here]].concat()
+    };
+    let mut session = begin(Script::new([&*answer(LONG, LONG)], Then::Hold), b"");
+    while let Poll::Ready(Some(_)) = poll(&mut session) {}
+    session.stream = Script::new([&*answer(length, here)], Then::Hold);
+    let sent = now(session.send(&outgoing(b""), Form::Origin));
+    assert!(matches!(sent, Poll::Ready(Ok(_))), "{sent:?}");
+    session
+}
+
+#[test]
+fn after_a_long_answer_all_of_the_next_is_read_with_its_head() {
+    for (length, here, first) in [
+        (LONG, LONG, LONG),
+        (LONG + LONG / 5, LONG + LONG / 5, LONG + LONG / 5),
+        (LONG, LONG - 1, LONG - 1),
+        (1, 1, 1),
+        (1, 2, 1),
+    ] {
+        let mut session = begin_after_long(length, here);
+        let stays = length == here;
+
+        assert!(session.stream.said.is_empty(), "{length} and {here}");
+        let Poll::Ready(Some(data)) = poll(&mut session) else {
+            panic!("{length} and {here}: nothing came")
+        };
+        assert_eq!(data, vec![b'x'; first], "{length} and {here}");
+        assert!(data.try_into_mut().unwrap().capacity() <= 2 * length.max(50));
+        assert_eq!(session.may_stay(), stays, "{length} and {here}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_longer_than_the_one_before_comes_in_one_piece_where_that_is_wanted() {
+    let mut session = begin_after_long(2 * LONG, 2 * LONG);
+    session.gather(2 * LONG);
+
+    let mut came = Vec::new();
+    while let Poll::Ready(Some(data)) = poll(&mut session) {
+        came.push(data);
+        if session.has_ended() {
+            break;
+        }
+    }
+
+    assert_eq!(came.last(), Some(&vec![b'x'; 2 * LONG].into()));
+    assert!(came.iter().rev().skip(1).all(Bytes::is_empty));
+    assert!(session.may_stay());
 }
 
 #[test]
