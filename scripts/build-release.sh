@@ -64,6 +64,9 @@ build() {
         cargo build --quiet --release --target "$HOST" -p berry-api -p berry-cli "$@" --bins
 }
 
+# The allocator is made for pages as large as this machine's, and does not start where they are larger: on ARM they
+# may be.
+if [[ $HOST == aarch64-* ]]; then export JEMALLOC_SYS_WITH_LG_PAGE=${JEMALLOC_SYS_WITH_LG_PAGE:-16}; fi
 if [[ -n ${RUSTFLAGS:-} && -z ${CARGO_ENCODED_RUSTFLAGS:-} ]]; then
     CARGO_ENCODED_RUSTFLAGS=${RUSTFLAGS// /$'\x1f'}
 fi

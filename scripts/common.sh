@@ -30,7 +30,10 @@ refuse() {
 # Ends the script unless this machine can compile Berry; nothing else can be done about it from here.
 require_compiler() {
     have cargo || fail 'cargo is not installed: get Rust from https://rustup.rs, then run this again'
-    have cc || fail "no C compiler is installed: on Debian 'apt-get install build-essential', on macOS 'xcode-select --install'"
+    local tool
+    for tool in cc make; do
+        have $tool || fail "$tool is not installed: on Debian 'apt-get install build-essential', on macOS 'xcode-select --install'"
+    done
 }
 
 # Prints the version of CRATE that Cargo.lock of FOLDER names; of this checkout by default.

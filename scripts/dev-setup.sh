@@ -36,6 +36,7 @@ want() {
 system_packages() {
     local missing=()
     want cc build-essential
+    want make build-essential
     want curl curl
     want jq jq
     want node nodejs

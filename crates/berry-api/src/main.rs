@@ -15,7 +15,7 @@ use berry_api::{App, Options};
 use berry_core::Loaded;
 use berry_core::config::Severity;
 use clap::Parser;
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -24,10 +24,11 @@ use tracing::warn;
 use crate::arguments::Arguments;
 use crate::check::Checked;
 
-/// A request takes and gives back some forty pieces of memory, of which glibc's allocator takes an eighth
-/// of the time; docs/performance.md has the comparison.
+/// A request takes and gives back some thirty pieces of memory, and where a piece is one that was used just now,
+/// the processor still has it at hand. `SQLite` takes its own from here as well; docs/performance.md has the
+/// comparison.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     survive_hangups();
