@@ -139,7 +139,11 @@ def version(*command):
 
 def report(figures, binary, quick):
     turns, rounds = (len(figures[figure]["nginx"]) for figure in ("small", "latency p50"))
-    medians = f"Medians of {turns} turns, of latencies of {rounds} rounds (least–greatest)."
+    scaled = len(figures.get("cores_1", {}).get("nginx", []))
+    medians = (
+        f"Medians of {turns} turns, of latencies and starts of {rounds} rounds, of scaling of {scaled} (least–greatest); "
+        "peak memory is of one process each."
+    )
     kind = "One short round: a look, not a figure." if quick else medians
     head = (
         f"{datetime.date.today()}. {machine()}. nginx {version('nginx', '-v')}, HAProxy {version('haproxy', '-v')}. {kind}"

@@ -25,8 +25,8 @@ use crate::arguments::Arguments;
 use crate::check::Checked;
 
 /// A request takes and gives back some thirty pieces of memory, and where a piece is one that was used just now,
-/// the processor still has it at hand. `SQLite` takes its own from here as well; docs/performance.md has the
-/// comparison.
+/// the processor still has it at hand. On Linux `SQLite` takes its own from here as well; docs/performance.md has
+/// the comparison.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -14,7 +14,7 @@ use crate::upstream::http1::{Form, Http1Error, Session};
 use crate::upstream::request::Outgoing;
 
 /// What is read at once with its head where the answer before was as long.
-pub(super) const LONG: usize = 20_000;
+pub(super) const BEFORE: usize = 20_000;
 
 /// What follows the last piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,8 +148,8 @@ pub(crate) fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then) -
 
 /// The same on a connection that has carried a long answer before.
 pub(crate) fn read_after_long<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, then: Then) -> Seen {
-    let long = vec![b'x'; LONG];
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LONG}\r\n\r\n");
+    let long = vec![b'x'; BEFORE];
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {BEFORE}\r\n\r\n");
     let mut session = Session::new(Script::new([head.as_bytes(), &long], Then::Hold));
     let before = exchange(&mut session);
     assert!(before.body == long && before.end == End::Whole { stays: true });

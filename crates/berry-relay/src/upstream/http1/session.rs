@@ -23,9 +23,9 @@ use crate::upstream::request::Outgoing;
 const READ: usize = 8 * 1024;
 /// Of a body whose next bytes are known to be so many, so many are read at once, and not moved again.
 const LARGE_READ: usize = 64 * 1024;
-/// An answer that is no longer is held in one piece, and read at once with its head where the one before was
-/// longer than [`READ`]: those of one upstream are often about as long.
-const LONG_ANSWER: u64 = 128 * 1024;
+/// A body of so many bytes at most gets room as soon as its length is known. Where the last answer was longer than
+/// [`READ`], as much of the next is read at once with its head: those of one upstream are often about as long.
+const LONGEST_READ: usize = 128 * 1024;
 /// With a byte to spare, a read shows that nothing is left to be read, and nothing behind the end.
 const SPARE: usize = 1;
 
@@ -38,10 +38,10 @@ pub(crate) struct Session<C = Connection> {
     heard: bool,
     /// The beginning of a head.
     partial: Vec<u8>,
-    /// The beginning of the body, which came with the head. Where the rest is known to be short, there is
-    /// room for it.
+    /// The beginning of the body, which came with the head, behind as many bytes as `before` says. Where the rest
+    /// is known to be short, there is room for it.
     first: Vec<u8>,
-    /// How much there is in that before the body: of the head, where it was read with all of the body.
+    /// The length of the head in front of what has come of the body, where they were not parted.
     before: usize,
     /// The length of the last answer, its head included, where it was known and not too long.
     usual: usize,
@@ -166,31 +166,32 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             return self.poll_head(cx, method);
         };
         let before = head.length;
-        let (response, content) = self.note(head, &mut long);
-        if content > 0 && self.framing.at_end() {
+        let (response, content) = self.take_head(head, &mut long);
+        if content == 0 {
+            self.begin_body(&[]);
+        } else {
+            // There may be room for the rest.
             long.truncate(before + content);
             (self.first, self.before) = (long, before);
-        } else {
-            self.hold(long.get(before..before + content).unwrap_or_default());
         }
         Poll::Ready(Ok(response))
     }
 
-    /// Notes what a head says of its body, and keeps what is here of that.
+    /// Takes what a head says of its body, and keeps what is here of that.
     fn begin(&mut self, head: response::Head, read: &mut [u8]) -> Response<()> {
         let before = head.length;
-        let (response, content) = self.note(head, read);
-        self.hold(read.get(before..before + content).unwrap_or_default());
+        let (response, content) = self.take_head(head, read);
+        self.begin_body(read.get(before..before + content).unwrap_or_default());
         response
     }
 
-    /// Notes what a head says of its body. Of that so much content is behind it.
-    fn note(&mut self, head: response::Head, read: &mut [u8]) -> (Response<()>, usize) {
+    /// Takes what a head says of its body. So much content of that is behind it.
+    fn take_head(&mut self, head: response::Head, read: &mut [u8]) -> (Response<()>, usize) {
         self.framing = head.framing;
-        self.usual = self.known().map_or(0, |body| head.length + body);
+        self.usual = self.short_rest().map_or(0, |body| head.length + body);
         self.keep_alive = head.keep_alive;
-        let content = self.decode(read.get_mut(head.length..).unwrap_or_default());
-        let content = content.len();
+        let body = read.get_mut(head.length..).unwrap_or_default();
+        let content = self.decode(body).len();
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -198,19 +199,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     }
 
     /// Keeps the beginning of the body.
-    fn hold(&mut self, content: &[u8]) {
-        let room = self.known().map_or(0, |rest| rest + SPARE);
+    fn begin_body(&mut self, content: &[u8]) {
+        let room = self.short_rest().map_or(0, |rest| rest + SPARE);
         self.first = Vec::with_capacity(content.len() + room);
         self.first.extend_from_slice(content);
     }
 
-    /// Returns how much of the body is to come, where that is known, not nothing, and not too much to be read at
-    /// once.
-    fn known(&self) -> Option<usize> {
+    /// Returns how much of the body is to come, where that is known and no more than [`LONGEST_READ`].
+    fn short_rest(&self) -> Option<usize> {
         match self.framing {
-            Framing::Length(rest @ 1..=LONG_ANSWER) => usize::try_from(rest).ok(),
+            Framing::Length(rest @ 1..) => usize::try_from(rest).ok(),
             _ => None,
         }
+        .filter(|rest| *rest <= LONGEST_READ)
     }
 
     /// Takes the content out of what was read of the body.
@@ -229,12 +230,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         let Framing::Length(left @ 1..) = self.framing else {
             return;
         };
-        let whole = usize::try_from(left).map_or(usize::MAX, |left| left + self.first.len());
-        if whole > most {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if left.saturating_add(self.first.len() - self.before) > most {
             return;
         }
         let mut gathered = mem::take(&mut self.first);
-        gathered.reserve_exact(whole + SPARE - gathered.len());
+        gathered.reserve_exact(left + SPARE);
         self.gathered = Some(gathered);
     }
 
@@ -248,14 +249,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             self.unsent.take_if(|unsent| unsent.is_sent());
         }
         if !self.first.is_empty() {
-            let mut first = mem::take(&mut self.first);
-            // Somebody may keep it for long.
-            if first.len() < first.capacity() / 2 {
-                first.shrink_to_fit();
-            }
-            let mut first = Bytes::from(first);
-            first.advance(mem::take(&mut self.before));
-            return Poll::Ready(Some(Ok(first)));
+            let first = mem::take(&mut self.first);
+            return Poll::Ready(Some(Ok(self.without_head(first))));
         }
         if self.gathered.is_some() {
             return self.poll_gathered(cx).map(Some);
@@ -301,7 +296,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             self.keep_alive = false;
             whole.truncate(whole.len() - behind - 1);
         }
-        Poll::Ready(Ok(whole.into()))
+        Poll::Ready(Ok(self.without_head(whole)))
+    }
+
+    /// Returns what has come of the body.
+    fn without_head(&mut self, mut read: Vec<u8>) -> Bytes {
+        // Somebody may keep it for long.
+        if read.len() < read.capacity() / 2 {
+            read.shrink_to_fit();
+        }
+        let mut body = Bytes::from(read);
+        body.advance(mem::take(&mut self.before));
+        body
     }
 
     /// Reads what there is, which may be no content.

@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::script::{End, LONG, Script, Seen, Then, now, outgoing, read};
+use super::script::{BEFORE, End, Script, Seen, Then, now, outgoing, read};
 use super::{Form, Session};
 use crate::fuzz;
 
@@ -150,26 +150,37 @@ fn a_body_comes_in_one_piece_where_that_is_wanted_and_it_is_not_too_long() {
     }
 }
 
-/// Begins to read an answer with a body of so many bytes, of which so many are there, after a long one.
-fn begin_after_long(length: usize, here: usize) -> Session<Script> {
-    let answer = |length: usize, here: usize| {
-        let head = format!("{OK}content-length: {length}\r\n\r\n");
-        [head.into_bytes(), vec![b'x'; here]].concat()
-    };
-    let mut session = begin(Script::new([&*answer(LONG, LONG)], Then::Hold), b"");
+/// Returns an answer with a body of so many bytes, of which so many are there.
+fn answer(length: usize, here: usize) -> Vec<u8> {
+    let head = format!("{OK}content-length: {length}\r\n\r\n");
+    [head.into_bytes(), vec![b'x'; here]].concat()
+}
+
+/// Begins to read an answer on a connection that has carried another.
+fn begin_after(before: &[u8], answer: &[u8]) -> Session<Script> {
+    let mut session = begin(Script::new([before], Then::Hold), b"");
     while let Poll::Ready(Some(_)) = poll(&mut session) {}
-    session.stream = Script::new([&*answer(length, here)], Then::Hold);
+    session.stream = Script::new([answer], Then::Hold);
     let sent = now(session.send(&outgoing(b""), Form::Origin));
     assert!(matches!(sent, Poll::Ready(Ok(_))), "{sent:?}");
     session
 }
 
+/// The same after a long one.
+fn begin_after_long(length: usize, here: usize) -> Session<Script> {
+    begin_after(&answer(BEFORE, BEFORE), &answer(length, here))
+}
+
 #[test]
 fn after_a_long_answer_all_of_the_next_is_read_with_its_head() {
     for (length, here, first) in [
-        (LONG, LONG, LONG),
-        (LONG + LONG / 5, LONG + LONG / 5, LONG + LONG / 5),
-        (LONG, LONG - 1, LONG - 1),
+        (BEFORE, BEFORE, BEFORE),
+        (
+            BEFORE + BEFORE / 5,
+            BEFORE + BEFORE / 5,
+            BEFORE + BEFORE / 5,
+        ),
+        (BEFORE, BEFORE - 1, BEFORE - 1),
         (1, 1, 1),
         (1, 2, 1),
     ] {
@@ -187,21 +198,55 @@ fn after_a_long_answer_all_of_the_next_is_read_with_its_head() {
 }
 
 #[test]
-fn an_answer_that_is_longer_than_the_one_before_comes_in_one_piece_where_that_is_wanted() {
-    let mut session = begin_after_long(2 * LONG, 2 * LONG);
-    session.gather(2 * LONG);
+fn after_a_long_answer_the_rest_of_the_next_is_read_into_the_same_piece() {
+    for (length, here) in [
+        (2 * BEFORE, 2 * BEFORE),
+        (BEFORE, BEFORE - 10),
+        (BEFORE, 0),
+        (100, 40),
+        (7 * BEFORE, BEFORE),
+    ] {
+        let mut session = begin_after_long(length, here);
+        session.gather(7 * BEFORE);
+        let rest = vec![b'x'; length - here];
+        session
+            .stream
+            .said
+            .extend(rest.chunks(9_000).map(<[u8]>::to_vec));
 
-    let mut came = Vec::new();
-    while let Poll::Ready(Some(data)) = poll(&mut session) {
-        came.push(data);
-        if session.has_ended() {
-            break;
+        let mut came = Vec::new();
+        while !session.has_ended() {
+            let Poll::Ready(Some(data)) = poll(&mut session) else {
+                panic!("{length} and {here}: {came:?}")
+            };
+            came.push(data);
         }
-    }
 
-    assert_eq!(came.last(), Some(&vec![b'x'; 2 * LONG].into()));
-    assert!(came.iter().rev().skip(1).all(Bytes::is_empty));
-    assert!(session.may_stay());
+        let whole = came.pop().unwrap();
+        assert!(whole == vec![b'x'; length], "{length} and {here}");
+        assert!(came.iter().all(Bytes::is_empty), "{length} and {here}");
+        assert!(whole.try_into_mut().unwrap().capacity() <= 2 * length.max(100));
+        assert!(session.may_stay(), "{length} and {here}");
+    }
+}
+
+#[test]
+fn as_much_is_read_with_a_head_as_the_answer_before_had_unless_that_was_too_much() {
+    const MOST: usize = 128 * 1024;
+    const USUAL: usize = 8 * 1024;
+    let chunked = format!("{OK}transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let next = answer(BEFORE, BEFORE);
+    for (before, unread) in [
+        (answer(MOST, MOST), 0),
+        (answer(MOST + 1, MOST + 1), next.len() - USUAL),
+        (answer(100, 100), next.len() - USUAL),
+        (chunked.into_bytes(), next.len() - USUAL),
+    ] {
+        let session = begin_after(&before, &next);
+
+        let left: usize = session.stream.said.iter().map(Vec::len).sum();
+        assert_eq!(left, unread, "after {}", before.len());
+    }
 }
 
 #[test]
