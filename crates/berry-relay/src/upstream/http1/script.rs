@@ -31,6 +31,8 @@ pub(super) struct Script {
     pub(super) heard: Vec<u8>,
     /// How much it takes of a request until it is given more room.
     pub(super) room: usize,
+    /// Nothing is there yet when it is looked at first.
+    pub(super) is_late: bool,
     /// Writing fails where there is no room.
     pub(super) is_deaf: bool,
 }
@@ -43,6 +45,7 @@ impl Script {
             then,
             heard: Vec::new(),
             room: usize::MAX,
+            is_late: false,
             is_deaf: false,
         }
     }
@@ -54,6 +57,9 @@ impl AsyncRead for Script {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.is_late) {
+            return Poll::Pending;
+        }
         let Some(mut piece) = self.said.pop_front() else {
             return match self.then {
                 Then::Close => Poll::Ready(Ok(())),
@@ -106,9 +112,14 @@ pub(super) fn outgoing(body: &[u8]) -> Outgoing {
     }
 }
 
-/// Does what can be done without waiting.
+/// Does what can be done without waiting for more than what is late.
 pub(super) fn now<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    let (mut future, mut cx) = (pin!(future), Context::from_waker(Waker::noop()));
+    let first = future.as_mut().poll(&mut cx);
+    if first.is_ready() {
+        return first;
+    }
+    future.poll(&mut cx)
 }
 
 /// How an exchange went.
@@ -154,6 +165,7 @@ pub(crate) fn read_after_long<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, th
     let before = exchange(&mut session);
     assert!(before.body == long && before.end == End::Whole { stays: true });
     session.stream = Script::new(pieces, then);
+    session.stream.is_late = true;
     exchange(&mut session)
 }
 

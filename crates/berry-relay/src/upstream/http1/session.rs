@@ -79,9 +79,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
     ) -> Result<Response<()>, Http1Error> {
         self.heard = false;
         let mut unsent = Unsent::new(outgoing, form);
+        // What nobody has asked for yet is hardly there, and needs no room.
+        let mut room = 0;
         let response = poll_fn(|cx| {
             unsent.write(&mut self.stream, cx);
-            self.poll_head(cx, &outgoing.method)
+            let head = self.poll_head(cx, &outgoing.method, room);
+            room = self.usual;
+            head
         })
         .await?;
         if !unsent.is_sent() {
@@ -113,13 +117,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         read.is_pending()
     }
 
+    /// Reads the head, and with it what has come of the body and has as much `room`.
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
         method: &Method,
+        room: usize,
     ) -> Poll<Result<Response<()>, Http1Error>> {
-        if self.partial.is_empty() && self.usual > READ {
-            return self.poll_long_head(cx, method);
+        if self.partial.is_empty() && room > READ {
+            return self.poll_long_head(cx, method, room);
         }
         let mut space = [MaybeUninit::uninit(); READ];
         loop {
@@ -146,14 +152,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
     }
 
-    /// Reads as much as the answer before had, which may be all of this one.
+    /// The same where that may be all of the answer, and a little more than `room`.
     fn poll_long_head(
         &mut self,
         cx: &mut Context<'_>,
         method: &Method,
+        room: usize,
     ) -> Poll<Result<Response<()>, Http1Error>> {
-        // It may be a little longer.
-        let mut long = Vec::with_capacity(self.usual + self.usual / 4);
+        let mut long = Vec::with_capacity(room + room / 4);
         let read = pin!(self.stream.read_buf(&mut long));
         let read = ready!(read.poll(cx)).map_err(Http1Error::Broken)?;
         if read == 0 {
@@ -163,7 +169,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         let Some(head) = response::parse(&long, method)? else {
             long.shrink_to_fit();
             self.partial = long;
-            return self.poll_head(cx, method);
+            return self.poll_head(cx, method, 0);
         };
         let before = head.length;
         let (response, content) = self.take_head(head, &mut long);

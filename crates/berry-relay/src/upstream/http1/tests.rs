@@ -161,6 +161,7 @@ fn begin_after(before: &[u8], answer: &[u8]) -> Session<Script> {
     let mut session = begin(Script::new([before], Then::Hold), b"");
     while let Poll::Ready(Some(_)) = poll(&mut session) {}
     session.stream = Script::new([answer], Then::Hold);
+    session.stream.is_late = true;
     let sent = now(session.send(&outgoing(b""), Form::Origin));
     assert!(matches!(sent, Poll::Ready(Ok(_))), "{sent:?}");
     session
