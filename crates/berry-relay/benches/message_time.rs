@@ -5,6 +5,7 @@ mod support;
 
 use std::hint::black_box;
 
+use berry_relay::bench::splice;
 use tokio::time::Instant;
 
 use support::{chat, picture, stream};
@@ -34,7 +35,7 @@ fn main() {
         ("picture of 1 MiB", picture(1024 * 1024)),
     ] {
         measure(name, body.len(), 1, || {
-            black_box(berry_relay::bench::splice(black_box(body.clone())));
+            black_box(splice(black_box(body.clone())));
         });
     }
     for (name, events) in [("event of one", 1), ("event of a hundred", 100)] {

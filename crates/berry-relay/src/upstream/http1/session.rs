@@ -145,8 +145,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             } else {
                 self.partial.extend_from_slice(read);
                 if let Some(head) = response::parse(&self.partial, method)? {
-                    let mut read = mem::take(&mut self.partial);
-                    return Poll::Ready(Ok(self.begin(head, &mut read)));
+                    let read = mem::take(&mut self.partial);
+                    return Poll::Ready(Ok(self.begin_in(head, read)));
                 }
             }
         }
@@ -171,19 +171,24 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
             self.partial = long;
             return self.poll_head(cx, method, 0);
         };
+        Poll::Ready(Ok(self.begin_in(head, long)))
+    }
+
+    /// Takes what a head says of its body, and keeps what is here of that where it was read: there may be room
+    /// for the rest.
+    fn begin_in(&mut self, head: response::Head, mut read: Vec<u8>) -> Response<()> {
         let before = head.length;
-        let (response, content) = self.take_head(head, &mut long);
+        let (response, content) = self.take_head(head, &mut read);
         if content == 0 {
             self.begin_body(&[]);
         } else {
-            // There may be room for the rest.
-            long.truncate(before + content);
-            (self.first, self.before) = (long, before);
+            read.truncate(before + content);
+            (self.first, self.before) = (read, before);
         }
-        Poll::Ready(Ok(response))
+        response
     }
 
-    /// Takes what a head says of its body, and keeps what is here of that.
+    /// Takes what a head says of its body, and copies what is here of that.
     fn begin(&mut self, head: response::Head, read: &mut [u8]) -> Response<()> {
         let before = head.length;
         let (response, content) = self.take_head(head, read);
